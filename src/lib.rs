@@ -1,0 +1,14 @@
+//! smtphound finds out who abuses port 25, from the wire alone.
+//!
+//! The way of the data is one direction through small rooms, each a module; `docs/architecture.md` is the map.
+
+pub mod decode;
+pub mod frame;
+pub mod limits;
+pub mod net;
+pub mod session;
+pub mod smtp;
+pub mod tcp;
+pub mod time;
+pub mod weird;
+pub mod wire;

@@ -1,0 +1,63 @@
+//! Every bound of the program in one place, each with its reason: what an attacker sends must never decide how much
+//! memory is used. What a limit cuts off is counted, and the counts stand in the report.
+
+use crate::time::Span;
+
+/// All limits, by the room they bound.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Decoding of frames.
+    pub decode: DecodeLimits,
+    /// Flows and reassembly.
+    pub tcp: TcpLimits,
+    /// Dialogues.
+    pub smtp: SmtpLimits,
+    /// Judgement.
+    pub detect: DetectLimits,
+}
+
+/// Limits of `decode/`.
+#[derive(Clone, Debug)]
+pub struct DecodeLimits {
+    /// Tunnels inside tunnels that are followed. Four covers ERSPAN over GRE over VXLAN over a VLAN trunk; more is an
+    /// attack on the decoder.
+    pub tunnel_depth_max: u8,
+    /// Datagrams being put together at once. Port 25 is hardly ever fragmented, so 1,024 is generous.
+    pub defrag_datagrams_max: usize,
+    /// Bytes held by all of them. 4 MiB is 64 datagrams of the largest size.
+    pub defrag_bytes_max: usize,
+    /// How long a datagram may take. RFC 8200 section 4.5 says 60 s, Linux takes 30 s; attackers hold what they can.
+    pub defrag_timeout: Span,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self {
+            tunnel_depth_max: 4,
+            defrag_datagrams_max: 1024,
+            defrag_bytes_max: 4 << 20,
+            defrag_timeout: Span::secs(30),
+        }
+    }
+}
+
+/// Limits of `tcp/`; counts are for the whole run and are split evenly over the shards.
+#[derive(Clone, Debug)]
+pub struct TcpLimits {
+    /// Logical shards. Fixed, whatever the number of workers, so that reports do not depend on it.
+    pub shards: usize,
+}
+
+impl Default for TcpLimits {
+    fn default() -> Self {
+        Self { shards: 16 }
+    }
+}
+
+/// Limits of `smtp/`; all are for one connection.
+#[derive(Clone, Debug, Default)]
+pub struct SmtpLimits {}
+
+/// Limits of `detect/`.
+#[derive(Clone, Debug, Default)]
+pub struct DetectLimits {}

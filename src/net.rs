@@ -1,0 +1,306 @@
+//! Addresses, flow keys and sequence numbers: what every room shares and none owns.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Serialize, Serializer};
+
+/// The address of a host: 16 bytes, IPv4 in its mapped form (RFC 4291 section 2.5.5.2), so that keys have one size.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostKey([u8; 16]);
+
+impl HostKey {
+    /// An IPv4 address.
+    pub const fn v4(octets: [u8; 4]) -> Self {
+        let [a, b, c, d] = octets;
+        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    }
+
+    /// An IPv6 address; a mapped one is the IPv4 address it maps.
+    pub const fn v6(octets: [u8; 16]) -> Self {
+        Self(octets)
+    }
+
+    /// The address as the standard library knows it; mapped addresses come out as IPv4.
+    pub fn ip(self) -> IpAddr {
+        Ipv6Addr::from(self.0).to_canonical()
+    }
+
+    /// The sixteen bytes.
+    pub const fn octets(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// The network that counts as one destination: /24 of IPv4, /48 of IPv6 (the size a site is given, RFC 6177).
+    #[must_use]
+    pub const fn site(self) -> Self {
+        let mut octets = self.0;
+        if self.is_v4() {
+            octets[15] = 0;
+        } else {
+            let mut i = 6;
+            while i < 16 {
+                octets[i] = 0;
+                i += 1;
+            }
+        }
+        Self(octets)
+    }
+
+    /// Whether this is an IPv4 address.
+    pub const fn is_v4(self) -> bool {
+        matches!(self.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..])
+    }
+}
+
+impl From<IpAddr> for HostKey {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(v4) => Self::v4(v4.octets()),
+            IpAddr::V6(v6) => Self::v6(v6.octets()),
+        }
+    }
+}
+
+impl From<Ipv4Addr> for HostKey {
+    fn from(ip: Ipv4Addr) -> Self {
+        Self::v4(ip.octets())
+    }
+}
+
+impl fmt::Display for HostKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ip().fmt(f)
+    }
+}
+
+impl fmt::Debug for HostKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ip().fmt(f)
+    }
+}
+
+impl Serialize for HostKey {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Endpoint {
+    /// The address.
+    pub host: HostKey,
+    /// The TCP port.
+    pub port: u16,
+}
+
+/// The two ends of a TCP connection without a direction: the smaller end comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FlowKey {
+    lower: Endpoint,
+    upper: Endpoint,
+}
+
+/// Which end of a [`FlowKey`] a segment came from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum End {
+    /// The smaller end of the key.
+    Lower,
+    /// The larger end of the key.
+    Upper,
+}
+
+impl FlowKey {
+    /// The key of the flow that a segment from `src` to `dst` belongs to, and the end it came from.
+    ///
+    /// Where both ends are equal (the LAND attack), the segment counts as coming from the lower end.
+    pub fn of(src: Endpoint, dst: Endpoint) -> (Self, End) {
+        if src <= dst {
+            (Self { lower: src, upper: dst }, End::Lower)
+        } else {
+            (Self { lower: dst, upper: src }, End::Upper)
+        }
+    }
+
+    /// One end of the flow.
+    pub const fn end(&self, end: End) -> Endpoint {
+        match end {
+            End::Lower => self.lower,
+            End::Upper => self.upper,
+        }
+    }
+
+    /// A hash that is the same in every run and for both directions: for what reaches a report, and for the choice of
+    /// the shard. Never for a hash table, whose keys are the attacker's choice.
+    pub fn stable_hash(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(&self.bytes())
+    }
+
+    /// The key as bytes, for hashing.
+    pub fn bytes(&self) -> [u8; 36] {
+        let mut bytes = [0; 36];
+        bytes[..16].copy_from_slice(&self.lower.host.0);
+        bytes[16..32].copy_from_slice(&self.upper.host.0);
+        bytes[32..34].copy_from_slice(&self.lower.port.to_be_bytes());
+        bytes[34..].copy_from_slice(&self.upper.port.to_be_bytes());
+        bytes
+    }
+}
+
+impl End {
+    /// The other end.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Lower => Self::Upper,
+            Self::Upper => Self::Lower,
+        }
+    }
+}
+
+/// A side of a connection in Zeek's words: who opened it, and who answered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Side {
+    /// The originator: the SMTP client.
+    Orig,
+    /// The responder: the SMTP server.
+    Resp,
+}
+
+impl Side {
+    /// The other side.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Orig => Self::Resp,
+            Self::Resp => Self::Orig,
+        }
+    }
+}
+
+/// A place in TCP's sequence space, where SYN and FIN count (RFC 9293 section 3.4). Arithmetic is modulo 2^32.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct SeqNum(pub u32);
+
+impl SeqNum {
+    /// How far `self` lies after `earlier`; negative if before. Right while the two are less than 2^31 apart.
+    pub const fn since(self, earlier: Self) -> i32 {
+        self.0.wrapping_sub(earlier.0).cast_signed()
+    }
+
+    /// `self` moved on by `n`.
+    #[must_use]
+    pub const fn plus(self, n: u32) -> Self {
+        Self(self.0.wrapping_add(n))
+    }
+}
+
+/// An Ethernet address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Mac(pub [u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, octet) in self.0.iter().enumerate() {
+            write!(f, "{}{octet:02x}", if i == 0 { "" } else { ":" })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Mac {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// A tunnel that a frame was taken out of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Encap {
+    /// IPv4 or IPv6 in IPv4 (RFC 2003, RFC 4213).
+    IpIp = 1,
+    /// IPv4 or IPv6 in IPv6 (RFC 2473).
+    Ip6 = 2,
+    /// GRE (RFC 2784, RFC 2890).
+    Gre = 3,
+    /// ERSPAN type I, II or III over GRE.
+    Erspan = 4,
+    /// VXLAN (RFC 7348).
+    Vxlan = 5,
+    /// TaZmen Sniffer Protocol.
+    Tzsp = 6,
+    /// GTP-U (3GPP TS 29.281).
+    Gtpu = 7,
+    /// PPPoE session (RFC 2516).
+    Pppoe = 8,
+    /// MPLS label stack (RFC 3032).
+    Mpls = 9,
+}
+
+impl Encap {
+    /// The name in a session line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IpIp => "ipip",
+            Self::Ip6 => "ip6",
+            Self::Gre => "gre",
+            Self::Erspan => "erspan",
+            Self::Vxlan => "vxlan",
+            Self::Tzsp => "tzsp",
+            Self::Gtpu => "gtpu",
+            Self::Pppoe => "pppoe",
+            Self::Mpls => "mpls",
+        }
+    }
+}
+
+/// What the layers under IP said of one frame: cheap to copy, small enough to keep a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct LinkFacts {
+    /// Source and destination Ethernet address of the innermost Ethernet header, if there is one.
+    pub macs: Option<(Mac, Mac)>,
+    /// 802.1Q tags, outermost first; at most two are kept.
+    pub vlans: [Option<u16>; 2],
+    /// The tunnels, outermost first; at most four are kept.
+    pub encaps: [Option<Encap>; 4],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(ip: [u8; 4], port: u16) -> Endpoint {
+        Endpoint { host: HostKey::v4(ip), port }
+    }
+
+    #[test]
+    fn both_directions_have_one_key_and_one_hash() {
+        let (a, b) = (end([192, 168, 0, 23], 49152), end([192, 0, 2, 25], 25));
+        let ((there, from), (back, to)) = (FlowKey::of(a, b), FlowKey::of(b, a));
+        assert_eq!(there, back);
+        assert_eq!(from, to.other());
+        assert_eq!(there.stable_hash(), back.stable_hash());
+        assert_eq!(there.end(from), a);
+    }
+
+    #[test]
+    fn a_site_is_a_24_or_a_48() {
+        assert_eq!(HostKey::v4([192, 0, 2, 77]).site(), HostKey::v4([192, 0, 2, 0]));
+        let six: IpAddr = "2001:db8:1:2::3".parse().unwrap();
+        assert_eq!(HostKey::from(six).site().to_string(), "2001:db8:1::");
+    }
+
+    #[test]
+    fn sequence_numbers_wrap() {
+        assert_eq!(SeqNum(5).since(SeqNum(u32::MAX - 4)), 10);
+        assert_eq!(SeqNum(u32::MAX).plus(2), SeqNum(1));
+    }
+}

@@ -1,0 +1,290 @@
+//! What happened on one connection to an SMTP port, told once and whole: the boundary between the wire and the judgement.
+//!
+//! Nothing after this room looks at a frame. A [`Session`] (as a session line) holds all that detectors need, so that
+//! they can run on session lines as well as on frames.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::frame::{At, FrameNo};
+use crate::net::LinkFacts;
+use crate::smtp::Reply;
+use crate::tcp::{Attempt, ConnId, Connection};
+use crate::weird::WeirdSet;
+use crate::wire::Wire;
+
+/// What the merger hands to the judgement, in the order of the frames that caused it.
+#[derive(Clone, Debug)]
+pub struct SessionEvent {
+    /// The frame that caused it.
+    pub at: At,
+    /// What.
+    pub kind: SessionEventKind,
+}
+
+/// The kinds of events; all of one connection come in this order, `Unanswered` or `Closed` once and last.
+#[derive(Clone, Debug)]
+pub enum SessionEventKind {
+    /// A connection attempt that nobody answered.
+    Unanswered(Box<Attempt>),
+    /// The server's greeting was complete (whatever its code).
+    Greeted(Arc<SessionHead>),
+    /// An AUTH exchange ended.
+    Auth(Arc<SessionHead>, AuthAttempt),
+    /// A mail transaction ended.
+    Transaction(Arc<SessionHead>, Arc<Transaction>),
+    /// The connection ended, or the capture did.
+    Closed(Arc<Session>),
+}
+
+/// What is known of a connection once the client has introduced itself; shared by the events of one session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionHead {
+    /// Ends and first stamp.
+    pub id: ConnId,
+    /// First frame.
+    pub first: FrameNo,
+    /// MACs (orig, resp), VLANs, tunnels.
+    pub link: LinkFacts,
+    /// The greeting, code and text.
+    pub greeting: Option<Reply>,
+    /// The last HELO or EHLO argument so far.
+    pub helo: Option<Wire>,
+}
+
+/// One TCP connection to an SMTP port, from its first frame to its last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Session {
+    /// What TCP knows.
+    pub conn: Connection,
+    /// What SMTP knows.
+    pub smtp: SmtpFacts,
+}
+
+/// The SMTP side of a session: what the dialogue came to.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct SmtpFacts {
+    /// The greeting.
+    pub greeting: Option<Reply>,
+    /// Frame of the greeting's last line.
+    pub greeted: Option<At>,
+    /// The last HELO or EHLO argument.
+    pub helo: Option<Wire>,
+    /// All distinct HELO or EHLO arguments beyond the first, in order (bounded).
+    pub more_helos: Vec<Wire>,
+    /// `Some(true)` after EHLO, `Some(false)` after HELO.
+    pub esmtp: Option<bool>,
+    /// The first EHLO reply's keyword lines (bounded), with parameters.
+    pub ehlo_keywords: Vec<Wire>,
+    /// The EHLO or HELO reply's first line: servers tell here which address they see.
+    pub helo_reply: Option<Reply>,
+    /// What became of encryption.
+    pub tls: Tls,
+    /// AUTH exchanges in order (bounded).
+    pub auth: Vec<AuthAttempt>,
+    /// Mail transactions in order (bounded; see `transactions_total`).
+    pub transactions: Vec<Arc<Transaction>>,
+    /// Mail transactions, counted also beyond the bound.
+    pub transactions_total: u32,
+    /// `VERB code` of each command in order (bounded): the shape of the dialogue.
+    pub commands: Vec<CommandLog>,
+    /// Commands, counted also beyond the bound.
+    pub commands_total: u32,
+    /// The last reply.
+    pub last_reply: Option<Reply>,
+    /// QUIT was sent.
+    pub quit: bool,
+    /// The client used pipelining (several commands before a reply).
+    pub pipelined: bool,
+    /// What was odd.
+    pub weird: WeirdSet,
+}
+
+/// A command and the code that answered it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommandLog {
+    /// The verb in upper case, `.` for the end of mail data, `*` for a line of an AUTH exchange, `?` for an unknown line.
+    pub verb: &'static str,
+    /// The reply's code; `None` if no reply was seen.
+    pub code: Option<u16>,
+}
+
+/// Encryption of a session.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Tls {
+    /// Which of the five states.
+    pub state: TlsState,
+    /// The version of the record layer of the first client record, as on the wire (0x0301 and so on).
+    pub record_version: Option<u16>,
+    /// The server name that the client asked for (RFC 6066 section 3).
+    pub sni: Option<Wire>,
+    /// Application bytes that the client sent after the handshake (sizes of records of type 23).
+    pub orig_app_bytes: u64,
+    /// Application bytes that the server sent after the handshake.
+    pub resp_app_bytes: u64,
+}
+
+/// Design section 4, key `tls`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsState {
+    /// Never asked for.
+    #[default]
+    None,
+    /// STARTTLS, then TLS.
+    Starttls,
+    /// STARTTLS, and the server said no.
+    StarttlsRefused,
+    /// STARTTLS, then SMTP in the clear (decrypted in place).
+    StarttlsPlaintext,
+    /// TLS from the first byte.
+    Implicit,
+}
+
+/// One AUTH exchange (RFC 4954). The secret is not kept anywhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuthAttempt {
+    /// The frame of the final reply, or of the last line.
+    pub at: At,
+    /// Mechanism in upper case.
+    pub mechanism: Wire,
+    /// The user name, where the mechanism shows it.
+    pub user: Option<Wire>,
+    /// How it ended.
+    pub result: AuthResult,
+    /// The final reply.
+    pub reply: Option<Reply>,
+}
+
+/// How an AUTH exchange ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthResult {
+    /// 235
+    Succeeded,
+    /// 4xx or 5xx
+    Failed,
+    /// The client gave up (`*`) or went on with something else.
+    Cancelled,
+    /// The end was not seen.
+    Unknown,
+}
+
+/// One mail transaction (RFC 5321 section 3.3): from MAIL to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transaction {
+    /// Counts from 1 in a session (Zeek's `trans_depth`).
+    pub trans_depth: u32,
+    /// The frame with MAIL.
+    pub began: At,
+    /// The frame that ended it: the final reply, RSET, a new MAIL, the close, or the gap.
+    pub ended: At,
+    /// The reverse-path without brackets; empty if null (see `null_sender`).
+    pub mailfrom: Wire,
+    /// `MAIL FROM:<>`
+    pub null_sender: bool,
+    /// `SIZE=` of MAIL.
+    pub declared_size: Option<u64>,
+    /// The reply to MAIL.
+    pub mail_reply: Option<Reply>,
+    /// Recipients in order (bounded; see `rcpt_total`).
+    pub rcptto: Vec<Recipient>,
+    /// RCPT commands, counted also beyond the bound.
+    pub rcpt_total: u32,
+    /// Accepted ones of them, counted also beyond the bound.
+    pub rcpt_accepted: u32,
+    /// Refused ones of them (4xx and 5xx), counted also beyond the bound.
+    pub rcpt_rejected: u32,
+    /// How mail data were sent, if they were.
+    pub transfer: Option<Transfer>,
+    /// The reply to the DATA command itself (354, or a refusal).
+    pub data_cmd_reply: Option<Reply>,
+    /// The reply after the mail data (to CRLF.CRLF or to BDAT LAST).
+    pub data_reply: Option<Reply>,
+    /// Bytes of mail data as sent, dot-stuffing and the final dot line left out.
+    pub size: u64,
+    /// Mail data were seen to their end.
+    pub complete: bool,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What the mail data's headers tell, if any were sent.
+    pub content: Option<Box<MailFacts>>,
+}
+
+/// One RCPT.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recipient {
+    /// The forward-path without brackets.
+    pub to: Wire,
+    /// The reply; `None` if none was seen.
+    pub reply: Option<Reply>,
+}
+
+/// How mail data travel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Transfer {
+    /// RFC 5321 section 4.1.1.4
+    Data,
+    /// RFC 3030
+    Bdat,
+}
+
+/// What became of a transaction (design section 4, key `outcome`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The mail was taken: 2xx after its data.
+    Accepted,
+    /// Refused for good: 5xx to MAIL, to every RCPT, to DATA or after the data.
+    Rejected,
+    /// Refused for now: 4xx there.
+    Deferred,
+    /// The client gave it up (RSET, QUIT, new MAIL, close) although it could have gone on.
+    Abandoned,
+    /// A gap or the end of the capture hides how it ended.
+    Incomplete,
+    /// Went on under TLS.
+    Hidden,
+}
+
+/// What is kept of mail data: never the body.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct MailFacts {
+    /// Message-ID without brackets.
+    pub msg_id: Option<Wire>,
+    /// Domain of the From header's first address.
+    pub from_domain: Option<Wire>,
+    /// Domain of the To header's first address.
+    pub to_domain: Option<Wire>,
+    /// Auto-Submitted (RFC 3834), in lower case, without parameters.
+    pub auto_submitted: Option<Wire>,
+    /// XXH3-128 of the body's lines after the header, dot-stuffing undone, line ends as CRLF; what a relay leaves as it is.
+    pub body_hash: Option<u128>,
+    /// Fields of a delivery status notification.
+    pub dsn: Option<Dsn>,
+}
+
+/// A delivery status notification's fields (RFC 3464): per message, and of the first recipient.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct Dsn {
+    /// `Reporting-MTA`
+    pub reporting_mta: Option<Wire>,
+    /// `Original-Envelope-Id`
+    pub original_envelope_id: Option<Wire>,
+    /// `Final-Recipient`, the address
+    pub final_recipient: Option<Wire>,
+    /// `Original-Recipient`, the address
+    pub original_recipient: Option<Wire>,
+    /// `Action`
+    pub action: Option<Wire>,
+    /// `Status`
+    pub status: Option<Wire>,
+    /// `Diagnostic-Code`
+    pub diagnostic_code: Option<Wire>,
+    /// `Remote-MTA`
+    pub remote_mta: Option<Wire>,
+    /// Recipients reported on.
+    pub recipients: u32,
+}

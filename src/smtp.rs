@@ -1,0 +1,9 @@
+//! SMTP: lines first, then grammar over whole lines, then the dialogue of both sides.
+//!
+//! Read first: RFC 5321 (SMTP), RFC 2920 (pipelining), RFC 3030 (BDAT), RFC 3463 (enhanced codes), RFC 3464 (DSN).
+
+mod command;
+mod reply;
+
+pub use command::{Command, MailParams, Sins};
+pub use reply::{EnhancedStatus, Reply, ReplyLine};

@@ -1,0 +1,177 @@
+//! Event time: the only clock of the core is what capture headers say.
+//!
+//! [`Ts`] is an instant, [`Span`] a length of time; both count nanoseconds, so that micro- and nanosecond captures
+//! share one type. Nothing here, nor anything that builds on it, reads a system clock.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+
+use serde::{Serialize, Serializer};
+
+/// An instant of event time: nanoseconds since 1970-01-01T00:00:00Z, from a capture header.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Ts(i64);
+
+/// A length of event time in nanoseconds; may be negative (stamps can go backwards).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span(i64);
+
+impl Ts {
+    /// The epoch, used where a capture has no time at all.
+    pub const EPOCH: Self = Self(0);
+    /// The latest instant that can be expressed.
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// From nanoseconds since the epoch.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// From a capture header's seconds and nanoseconds; saturates on absurd values.
+    pub const fn from_parts(secs: i64, nanos: i64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
+    }
+
+    /// Nanoseconds since the epoch.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// How long before `self` the instant `earlier` was; negative if it was later.
+    pub const fn since(self, earlier: Self) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Span {
+    /// No time.
+    pub const ZERO: Self = Self(0);
+
+    /// From whole seconds.
+    pub const fn secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// From whole minutes.
+    pub const fn mins(mins: i64) -> Self {
+        Self::secs(mins.saturating_mul(60))
+    }
+
+    /// From whole hours.
+    pub const fn hours(hours: i64) -> Self {
+        Self::mins(hours.saturating_mul(60))
+    }
+
+    /// From milliseconds.
+    pub const fn millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// From nanoseconds.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds as a fraction.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+}
+
+impl Add<Span> for Ts {
+    type Output = Self;
+    fn add(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl Sub<Span> for Ts {
+    type Output = Self;
+    fn sub(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
+impl Add for Span {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+/// RFC 3339 in UTC: six digits of a second, nine where the stamp has more than microseconds.
+impl fmt::Display for Ts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (secs, nanos) = (self.0.div_euclid(1_000_000_000), self.0.rem_euclid(1_000_000_000));
+        let (days, of_day) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
+        let (year, month, day) = civil_from_days(days);
+        write!(f, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60)?;
+        if nanos % 1000 == 0 { write!(f, ".{:06}Z", nanos / 1000) } else { write!(f, ".{nanos:09}Z") }
+    }
+}
+
+impl fmt::Debug for Ts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}s", self.as_secs_f64())
+    }
+}
+
+impl Serialize for Ts {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// Seconds, as Zeek writes an interval.
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_f64(self.as_secs_f64())
+    }
+}
+
+/// The proleptic Gregorian date of a day count since 1970-01-01.
+///
+/// Counts in 400-year eras of 146,097 days that begin on 1 March, so that the leap day is the last of its year.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468; // days from 0000-03-01 to 1970-01-01
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_rfc_3339_with_the_precision_of_the_stamp() {
+        assert_eq!(Ts::from_parts(1_772_617_327, 41_431_000).to_string(), "2026-03-04T09:42:07.041431Z");
+        assert_eq!(Ts::from_parts(951_782_400, 1).to_string(), "2000-02-29T00:00:00.000000001Z");
+        assert_eq!(Ts::from_nanos(-1).to_string(), "1969-12-31T23:59:59.999999999Z");
+        assert_eq!(Ts::EPOCH.to_string(), "1970-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn absurd_stamps_saturate() {
+        assert_eq!(Ts::from_parts(i64::MAX, 5), Ts::MAX);
+        assert_eq!(Ts::MAX + Span::hours(1), Ts::MAX);
+        let _ = Ts::MAX.to_string();
+        let _ = Ts::from_nanos(i64::MIN).to_string();
+    }
+}

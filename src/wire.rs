@@ -1,0 +1,128 @@
+//! Text from the wire: kept as the bytes that were seen, shown in one escaped form.
+//!
+//! What an attacker sends must never reach a terminal, a log or a JSON reader as anything but text. The one documented
+//! way, used by every output: valid UTF-8 that a reader can see stays as it is; every other byte is written `\xHH`, and
+//! so are control characters, line and paragraph separators, and the marks that turn the direction of text or take no
+//! room; a backslash is written `\\`. The form is reversible.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bstr::ByteSlice;
+use serde::{Serialize, Serializer};
+
+/// Bytes of the wire that mean text: an address, a name, a line of a reply.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Wire(Box<[u8]>);
+
+impl Wire {
+    /// Keeps at most `max` bytes of `bytes`.
+    pub fn capped(bytes: &[u8], max: usize) -> Self {
+        Self(bytes.get(..max).unwrap_or(bytes).into())
+    }
+
+    /// The bytes as they were seen.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The escaped form (see the module's head).
+    pub fn escaped(&self) -> Cow<'_, str> {
+        escape(&self.0)
+    }
+}
+
+impl From<&[u8]> for Wire {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<&str> for Wire {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().into())
+    }
+}
+
+impl From<Vec<u8>> for Wire {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.escaped())
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.escaped())
+    }
+}
+
+impl Serialize for Wire {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.escaped())
+    }
+}
+
+/// The escaped form of any bytes (see the module's head).
+pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
+    // Nearly all that real mail systems say is plain ASCII: no copy then.
+    if bytes.iter().all(|&b| (0x20..0x7f).contains(&b) && b != b'\\') {
+        return String::from_utf8_lossy(bytes);
+    }
+    let mut out = String::with_capacity(bytes.len() + 8);
+    for (start, end, c) in bytes.char_indices() {
+        let raw = bytes.get(start..end).unwrap_or_default();
+        let lost = c == char::REPLACEMENT_CHARACTER && raw != "\u{fffd}".as_bytes();
+        if c == '\\' {
+            out.push_str("\\\\");
+        } else if lost || is_hidden(c) {
+            for byte in raw {
+                out.push_str("\\x");
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Characters that a reader cannot see or that change how others are shown (Unicode categories Cc, Zl, Zp, and of Cf
+/// the bidirectional controls, joiners, tags and invisible operators).
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_is_not_copied() {
+        assert!(matches!(escape(b"250 2.1.0 ok"), Cow::Borrowed("250 2.1.0 ok")));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_written_out() {
+        assert_eq!(escape(b"a\x1b[2Jb\xff\\"), "a\\x1b[2Jb\\xff\\\\");
+        assert_eq!(escape("é\u{202e}x\u{200b}".as_bytes()), "é\\xe2\\x80\\xaex\\xe2\\x80\\x8b");
+        assert_eq!(escape("\u{fffd}".as_bytes()), "\u{fffd}");
+        assert_eq!(escape(b"two\nlines"), "two\\x0alines");
+    }
+}
