@@ -3,10 +3,14 @@
 //! The way of the data is one direction through small rooms, each a module; `docs/architecture.md` is the map.
 
 pub mod decode;
+pub mod detect;
 pub mod frame;
+pub mod incident;
+pub mod ledger;
 pub mod limits;
 pub mod net;
 pub mod session;
+pub mod site;
 pub mod smtp;
 pub mod tcp;
 pub mod time;

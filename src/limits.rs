@@ -59,5 +59,18 @@ impl Default for TcpLimits {
 pub struct SmtpLimits {}
 
 /// Limits of `detect/`.
-#[derive(Clone, Debug, Default)]
-pub struct DetectLimits {}
+#[derive(Clone, Debug)]
+pub struct DetectLimits {
+    /// Hosts of ours that are judged at once. A /16 full of machines; with some 2 KB a host and detector it stays well
+    /// below 1 GiB even if an attacker makes all of them up.
+    pub hosts_max: usize,
+    /// Mails remembered as 'no news' in each half of the four-hour window. A million takes 4 MB and covers a site that
+    /// sends seventy mails a second; when it is full, the filters turn early and that is counted.
+    pub triplets_max: usize,
+}
+
+impl Default for DetectLimits {
+    fn default() -> Self {
+        Self { hosts_max: 65_536, triplets_max: 1 << 20 }
+    }
+}

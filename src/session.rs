@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::frame::{At, FrameNo};
 use crate::net::LinkFacts;
 use crate::smtp::Reply;
-use crate::tcp::{Attempt, ConnId, Connection};
+use crate::tcp::{Attempt, ConnId, ConnState, Connection};
 use crate::weird::WeirdSet;
 use crate::wire::Wire;
 
@@ -60,6 +60,19 @@ pub struct Session {
     pub conn: Connection,
     /// What SMTP knows.
     pub smtp: SmtpFacts,
+}
+
+impl Session {
+    /// Whether the connection came to nothing: it ended before a greeting, and nothing was hidden or lost that could
+    /// have held one.
+    pub fn failed(&self) -> bool {
+        self.smtp.greeting.is_none()
+            && self.conn.gaps == 0
+            && !self.conn.one_sided
+            && !self.conn.cut_short
+            && !matches!(self.conn.state, ConnState::Oth | ConnState::Rstrh | ConnState::Shr)
+            && !self.smtp.tls.state.is_hidden()
+    }
 }
 
 /// The SMTP side of a session: what the dialogue came to.
@@ -140,6 +153,13 @@ pub enum TlsState {
     StarttlsPlaintext,
     /// TLS from the first byte.
     Implicit,
+}
+
+impl TlsState {
+    /// Whether what follows is hidden from us.
+    pub const fn is_hidden(self) -> bool {
+        matches!(self, Self::Starttls | Self::Implicit)
+    }
 }
 
 /// One AUTH exchange (RFC 4954). The secret is not kept anywhere.

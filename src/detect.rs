@@ -1,0 +1,84 @@
+//! The judgement: what the sessions mean. One file a detector, all named in [`registry`].
+//!
+//! [`Judge`] takes the ordered stream of session events, works out what several detectors need (direction, role, what a
+//! reply means, whether a mail is news), shows it to each detector, and keeps the ledger. Nothing here looks at a frame.
+
+pub mod connect_failures;
+mod context;
+pub mod direct_to_mx;
+mod finding;
+mod judge;
+mod novelty;
+mod observation;
+pub mod outcome_burst;
+pub mod replies;
+mod reputation;
+mod roles;
+mod samples;
+mod score;
+mod sequential;
+mod table;
+
+pub use context::Context;
+pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, Ruling};
+pub use judge::{Judge, JudgeStats};
+pub use observation::{Mail, Observation, Refusal, Way, What};
+pub use reputation::Reputation;
+pub use roles::{RoleBook, Voice, is_fqdn, same_name};
+pub use samples::{Samples, words};
+pub use score::{Class, Confidence, Family, PRIOR_DB, Severity, Tier};
+pub use sequential::{Cusum, Peak};
+pub use table::{HostTable, Weigh};
+
+use crate::frame::At;
+use crate::limits::DetectLimits;
+
+/// One way of looking at the traffic.
+///
+/// A detector learns from observations in the order of their frames and can be asked for its findings at any time; it
+/// reads no clock, and the same observations give the same findings.
+pub trait Detector: std::fmt::Debug + Send {
+    /// The name that findings carry; snake case, unique in the registry.
+    fn name(&self) -> &'static str;
+
+    /// Learns from one observation.
+    fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>);
+
+    /// All that stands against a host at `now`, hosts in the order of their addresses.
+    fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>);
+
+    /// How full its tables are.
+    fn stats(&self) -> DetectorStats;
+}
+
+/// Fill and losses of a detector's tables.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct DetectorStats {
+    /// Hosts held.
+    pub hosts: usize,
+    /// Hosts forgotten for want of room.
+    pub evicted: u64,
+    /// 'Seen before' filters that were full before their time.
+    pub early_turns: u64,
+}
+
+/// The settings of every detector, with the defaults that their pages in `docs/detectors/` argue.
+#[derive(Clone, Debug, Default)]
+pub struct DetectSettings {
+    /// D1.
+    pub outcome_burst: outcome_burst::Settings,
+    /// D2.
+    pub direct_to_mx: direct_to_mx::Settings,
+    /// D3.
+    pub connect_failures: connect_failures::Settings,
+}
+
+/// Every detector of the program.
+fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Detector>> {
+    let hosts = limits.hosts_max;
+    vec![
+        Box::new(outcome_burst::OutcomeBurst::new(settings.outcome_burst.clone(), hosts)),
+        Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone(), hosts)),
+        Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
+    ]
+}

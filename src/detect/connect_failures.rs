@@ -1,0 +1,248 @@
+//! D3: a host whose attempts to reach mail servers mostly fail: a random walk over first contacts.
+//!
+//! Threshold random walk (Jung et al., *Fast Portscan Detection Using Sequential Hypothesis Testing*, 2004), restarted
+//! for ever and therefore with higher thresholds; only the first contact with a server in half an hour counts. What a
+//! gap or the end of the capture may have hidden is no failure.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::finding::{Finding, Numbers};
+use super::novelty::Recent;
+use super::observation::{Observation, Way, What};
+use super::roles::Voice;
+use super::samples::Samples;
+use super::score::{Class, Family};
+use super::sequential::Cusum;
+use super::table::{HostTable, Weigh};
+use super::{Detector, DetectorStats};
+use crate::frame::At;
+use crate::ledger::{DistinctHosts, Role};
+use crate::net::HostKey;
+use crate::tcp::{ConnId, ConnState};
+use crate::time::{Span, Ts};
+
+/// The settings of D3.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How often a first contact of an honest host succeeds.
+    pub success_honest: f64,
+    /// How often one of a scanner or worm does.
+    pub success_worm: f64,
+    /// How long a server stays 'contacted' (Bro's expiry).
+    pub contact_window: Span,
+    /// How much higher a server's threshold lies, in dB.
+    pub server_shift_db: f64,
+    /// Hosts, a server among them, whose contacts fail together when it is the line that is cut.
+    pub outage_hosts: usize,
+    /// Share of failures at which a host counts for that.
+    pub outage_share: f64,
+    /// The window of that.
+    pub outage_window: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            success_honest: 0.8,
+            success_worm: 0.2,
+            contact_window: Span::mins(30),
+            server_shift_db: 30.0,
+            outage_hosts: 3,
+            outage_share: 0.9,
+            outage_window: Span::mins(10),
+        }
+    }
+}
+
+/// Hosts looked at together for an outage; more tell nothing new.
+const OUTAGE_TABLE_MAX: usize = 256;
+/// Contacts in the window before a host's share means anything.
+const OUTAGE_CONTACTS_MIN: u64 = 3;
+
+#[derive(Debug, Default)]
+struct Track {
+    walk: Cusum,
+    contacts: u64,
+    failed: u64,
+    silent: u64,
+    rejected: u64,
+    closed: u64,
+    neutral: u64,
+    targets: DistinctHosts,
+    first_failed: Option<Ts>,
+    last: Ts,
+    samples: Samples,
+}
+
+#[derive(Debug, Default)]
+struct HostState {
+    voices: [Track; 2],
+}
+
+impl Weigh for HostState {
+    fn weight(&self) -> u64 {
+        // Failures alone are what a flood of made-up sources has too: contacts that succeeded make the difference.
+        self.voices.iter().map(|track| track.contacts - track.failed + u64::from(track.failed > 1)).sum()
+    }
+}
+
+/// How a first contact failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Failure {
+    Silent,
+    Rejected,
+    Closed,
+}
+
+/// D3.
+#[derive(Debug)]
+pub struct ConnectFailures {
+    settings: Settings,
+    hosts: HostTable<HostState>,
+    contacted: Recent,
+    /// Contacts and failures of each host in the running window, for the outage guard.
+    window: (Ts, BTreeMap<HostKey, (u64, u64)>),
+}
+
+impl ConnectFailures {
+    /// With settings, for at most `hosts_max` hosts.
+    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+        let contacted = Recent::new(settings.contact_window, 1 << 20);
+        Self {
+            settings,
+            hosts: HostTable::new(hosts_max),
+            contacted,
+            window: (Ts::EPOCH, BTreeMap::new()),
+        }
+    }
+
+    fn contact(&mut self, seen: &Observation<'_>, id: ConnId, failure: Option<Failure>, ctx: &Context<'_>) {
+        let (host, server, now) = (id.orig.host, id.resp.host, seen.at.ts);
+        if !self.contacted.insert(&[&host.octets(), &server.octets()], now) {
+            return;
+        }
+        self.note_for_outage(host, failure.is_some(), now);
+        let outage = failure.is_some() && ctx.role(host) == Role::Server && self.line_is_cut(ctx);
+        let settings = &self.settings;
+        let track = &mut self.hosts.touch(host, HostState::default).0.voices[seen.voice as usize];
+        track.contacts += 1;
+        track.targets.insert(server);
+        track.last = track.last.max(now);
+        let Some(failure) = failure else {
+            track.walk.add(10.0 * (settings.success_worm / settings.success_honest).log10(), now);
+            return;
+        };
+        // A listed gateway is everybody's burden: networks that refuse us all tell nothing of this host. And a cut line
+        // is no server's fault; a blocked worm is still infected.
+        if ctx.reputation.refuses_us(server.site(), now) || outage {
+            track.neutral += 1;
+            return;
+        }
+        track.failed += 1;
+        match failure {
+            Failure::Silent => track.silent += 1,
+            Failure::Rejected => track.rejected += 1,
+            Failure::Closed => track.closed += 1,
+        }
+        track.first_failed.get_or_insert(id.ts);
+        track.samples.add(id, seen.at.frame, None);
+        track.walk.add(10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(), now);
+    }
+
+    fn note_for_outage(&mut self, host: HostKey, failed: bool, now: Ts) {
+        let (began, hosts) = &mut self.window;
+        if now.since(*began) >= self.settings.outage_window {
+            (*began, *hosts) = (now, BTreeMap::new());
+        }
+        if hosts.len() < OUTAGE_TABLE_MAX || hosts.contains_key(&host) {
+            let (contacts, failures) = hosts.entry(host).or_default();
+            *contacts += 1;
+            *failures += u64::from(failed);
+        }
+    }
+
+    /// Whether the line seems to be cut: at least three hosts, a server among them, fail nearly always.
+    fn line_is_cut(&self, ctx: &Context<'_>) -> bool {
+        let share = self.settings.outage_share;
+        let down = self.window.1.iter().filter(|(_, (contacts, failures))| {
+            *contacts >= OUTAGE_CONTACTS_MIN && *failures as f64 >= share * *contacts as f64
+        });
+        let down: Vec<HostKey> = down.map(|(host, _)| *host).collect();
+        down.len() >= self.settings.outage_hosts && down.iter().any(|host| ctx.role(*host) == Role::Server)
+    }
+}
+
+impl Detector for ConnectFailures {
+    fn name(&self) -> &'static str {
+        "connect_failures"
+    }
+
+    fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
+        if seen.way != Way::Outbound {
+            return;
+        }
+        match seen.what {
+            What::Unanswered(attempt) => self.contact(seen, attempt.id, Some(Failure::Silent), ctx),
+            // A server that answers, even to refuse, was reached.
+            What::Greeted(_) => self.contact(seen, seen.id, None, ctx),
+            What::Closed(session) => {
+                if session.failed() {
+                    let failure =
+                        if session.conn.state == ConnState::Rej { Failure::Rejected } else { Failure::Closed };
+                    self.contact(seen, seen.id, Some(failure), ctx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted() {
+            let role = ctx.role(host);
+            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+                let server = role == Role::Server && voice == Voice::Own;
+                let sum = track.walk.peak(now.ts);
+                let db = sum - if server { self.settings.server_shift_db } else { 0.0 };
+                if db <= 0.0 {
+                    continue;
+                }
+                out.push(Finding {
+                    says: format!(
+                        "{} of {} mail servers that it tried could not be reached: {} silent, {} refused the connection, \
+                         {} hung up before a greeting",
+                        track.failed, track.contacts, track.silent, track.rejected, track.closed
+                    ),
+                    numbers: Numbers::new()
+                        .count("contacts", track.contacts)
+                        .count("failed", track.failed)
+                        .count("silent", track.silent)
+                        .count("rejected", track.rejected)
+                        .count("closed", track.closed)
+                        .count("targets", track.targets.count())
+                        .count("not_counted_listed_or_outage", track.neutral)
+                        .with("s_peak_db", sum),
+                    frames: track.samples.frames(),
+                    sessions: track.samples.sessions(),
+                    ..Finding::summed(
+                        self.name(),
+                        host,
+                        Class::MassMailer,
+                        Family::Connect,
+                        db,
+                        track.first_failed.unwrap_or(track.last),
+                        track.last,
+                    )
+                });
+            }
+        }
+    }
+
+    fn stats(&self) -> DetectorStats {
+        DetectorStats {
+            hosts: self.hosts.len(),
+            evicted: self.hosts.evicted(),
+            early_turns: self.contacted.early_turns(),
+        }
+    }
+}

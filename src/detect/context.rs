@@ -1,0 +1,31 @@
+//! What detectors may ask beyond the observation itself.
+
+use super::replies::ReplyRules;
+use super::reputation::Reputation;
+use super::roles::RoleBook;
+use crate::ledger::Role;
+use crate::net::HostKey;
+use crate::site::Site;
+use crate::time::Ts;
+
+/// Read-only knowledge shared by all detectors; it already includes the observation being handled.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The home network.
+    pub site: &'a Site,
+    /// Who is a mail server.
+    pub roles: &'a RoleBook,
+    /// What the world thinks of our gateway.
+    pub reputation: &'a Reputation,
+    /// What replies mean.
+    pub rules: &'a ReplyRules,
+    /// Event time.
+    pub now: Ts,
+}
+
+impl Context<'_> {
+    /// What a host of ours is.
+    pub fn role(&self, host: HostKey) -> Role {
+        self.roles.role(host, self.site, self.now)
+    }
+}

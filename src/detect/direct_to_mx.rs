@@ -1,0 +1,235 @@
+//! D2: mail straight to foreign servers from a host that is no mail server. Policy, not statistics.
+//!
+//! Office machines hand their mail to a server of their own or to a provider's submission service (RFC 5068); one that
+//! speaks to many foreign networks on port 25 within an hour is a bot, or a program nobody told you about.
+
+use std::collections::BTreeSet;
+
+use super::context::Context;
+use super::finding::{Finding, Numbers, Peer};
+use super::observation::{Observation, Way, What};
+use super::roles::Voice;
+use super::samples::Samples;
+use super::score::{Class, Family};
+use super::sequential::Peak;
+use super::table::{HostTable, Weigh};
+use super::{Detector, DetectorStats};
+use crate::frame::At;
+use crate::ledger::{DistinctHosts, Role};
+use crate::net::HostKey;
+use crate::tcp::ConnId;
+use crate::time::{Span, Ts};
+
+/// The settings of D2.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Foreign networks within an hour from which on it counts.
+    pub networks_some: f64,
+    /// What that adds, in dB.
+    pub some_db: f64,
+    /// More than this many count fully (ntopng's default for SMTP contacts is 5).
+    pub networks_many: f64,
+    /// What that adds, in dB.
+    pub many_db: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { networks_some: 3.0, some_db: 10.0, networks_many: 5.0, many_db: 15.0 }
+    }
+}
+
+/// Networks told apart exactly within an hour; the thresholds lie far below.
+const EXACT_MAX: usize = 32;
+
+/// The networks of one hour.
+#[derive(Debug, Default)]
+struct Hour {
+    began: Ts,
+    tried: BTreeSet<HostKey>,
+    mailed: BTreeSet<HostKey>,
+    /// More networks than are told apart.
+    overflow: DistinctHosts,
+}
+
+impl Hour {
+    fn note(&mut self, site: HostKey, mailed: bool) {
+        let set = if mailed { &mut self.mailed } else { &mut self.tried };
+        if set.len() < EXACT_MAX {
+            set.insert(site);
+        } else {
+            self.overflow.insert(site);
+        }
+    }
+
+    /// Networks, those without a mail counted half.
+    fn weight(&self) -> f64 {
+        let only_tried = self.tried.difference(&self.mailed).count();
+        self.mailed.len() as f64 + only_tried as f64 / 2.0 + self.overflow.count() as f64 / 2.0
+    }
+}
+
+#[derive(Debug, Default)]
+struct Track {
+    hour: Hour,
+    /// The most networks in any hour, and how it weighs.
+    most: f64,
+    peak: Peak,
+    networks: DistinctHosts,
+    servers: DistinctHosts,
+    connections: u64,
+    mails: u64,
+    submissions: u64,
+    first: Option<Ts>,
+    last: Ts,
+    samples: Samples,
+    /// The destinations tried most lately, a few.
+    peers: Vec<Peer>,
+}
+
+/// Destinations listed in a finding.
+const PEERS_MAX: usize = 5;
+
+#[derive(Debug, Default)]
+struct HostState {
+    voices: [Track; 2],
+}
+
+impl Weigh for HostState {
+    fn weight(&self) -> u64 {
+        self.voices.iter().map(|track| track.mails).sum()
+    }
+}
+
+/// D2.
+#[derive(Debug)]
+pub struct DirectToMx {
+    settings: Settings,
+    hosts: HostTable<HostState>,
+}
+
+impl DirectToMx {
+    /// With settings, for at most `hosts_max` hosts.
+    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+        Self { settings, hosts: HostTable::new(hosts_max) }
+    }
+
+    fn note(&mut self, seen: &Observation<'_>, began: Ts, id: ConnId, mailed: bool) {
+        let site = id.resp.host.site();
+        let state = self.hosts.touch(id.orig.host, HostState::default).0;
+        let track = &mut state.voices[seen.voice as usize];
+        if began.since(track.hour.began) >= Span::hours(1) {
+            track.hour = Hour { began, ..Hour::default() };
+        }
+        track.hour.note(site, mailed);
+        let weight = track.hour.weight();
+        track.most = track.most.max(weight);
+        let settings = &self.settings;
+        let db = match weight {
+            n if n > settings.networks_many => settings.many_db,
+            n if n >= settings.networks_some => settings.some_db,
+            _ => 0.0,
+        };
+        track.peak.raise(db, seen.at.ts);
+        track.first.get_or_insert(began);
+        track.last = track.last.max(seen.at.ts);
+        if mailed {
+            track.mails += 1;
+        } else {
+            track.connections += 1;
+            track.networks.insert(site);
+            track.servers.insert(id.resp.host);
+            note_peer(&mut track.peers, id.resp.host, began);
+        }
+    }
+}
+
+fn note_peer(peers: &mut Vec<Peer>, ip: HostKey, ts: Ts) {
+    if let Some(peer) = peers.iter_mut().find(|peer| peer.ip == ip) {
+        peer.count += 1;
+        peer.last_ts = ts;
+    } else if peers.len() < PEERS_MAX {
+        peers.push(Peer { ip, role: "contacted", count: 1, says: None, first_ts: ts, last_ts: ts });
+    }
+}
+
+impl Detector for DirectToMx {
+    fn name(&self) -> &'static str {
+        "direct_to_mx"
+    }
+
+    fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
+        if seen.way != Way::Outbound {
+            return;
+        }
+        match seen.what {
+            What::Unanswered(attempt) => self.note(seen, attempt.id.ts, attempt.id, false),
+            What::Transaction(mail) => self.note(seen, mail.tx.began.ts, seen.id, true),
+            What::Closed(session) => {
+                self.note(seen, seen.id.ts, seen.id, false);
+                let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
+                let track = &mut state.voices[seen.voice as usize];
+                let submission = session.smtp.tls.state.is_hidden() || !session.smtp.auth.is_empty();
+                track.submissions += u64::from(submission);
+                track.samples.add(seen.id, session.conn.first, None);
+            }
+            _ => {}
+        }
+    }
+
+    fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted() {
+            let role = ctx.role(host);
+            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+                let networks = track.networks.count();
+                // One provider, always with a login or under TLS: submission the old way.
+                let legacy = networks == 1 && track.submissions == track.connections;
+                let factor = match role {
+                    Role::Server if voice == Voice::Own => 0.0,
+                    Role::Sender => 0.5,
+                    _ => 1.0,
+                };
+                let db = track.peak.at(now.ts) * factor;
+                if db <= 0.0 || legacy {
+                    continue;
+                }
+                let says = if track.mails == 0 {
+                    format!(
+                        "it tried {} foreign mail servers in {networks} networks by itself on port 25, without sending a mail",
+                        track.servers.count()
+                    )
+                } else {
+                    format!(
+                        "it went to {} foreign mail servers in {networks} networks by itself on port 25, though it is no mail server",
+                        track.servers.count()
+                    )
+                };
+                out.push(Finding {
+                    says,
+                    numbers: Numbers::new()
+                        .with("networks_in_an_hour", track.most)
+                        .count("networks", networks)
+                        .count("servers", track.servers.count())
+                        .count("connections", track.connections)
+                        .count("mails", track.mails),
+                    frames: track.samples.frames(),
+                    sessions: track.samples.sessions(),
+                    peers: track.peers.clone(),
+                    ..Finding::summed(
+                        self.name(),
+                        host,
+                        Class::MassMailer,
+                        Family::Direct,
+                        db,
+                        track.first.unwrap_or(track.last),
+                        track.last,
+                    )
+                });
+            }
+        }
+    }
+
+    fn stats(&self) -> DetectorStats {
+        DetectorStats { hosts: self.hosts.len(), evicted: self.hosts.evicted(), early_turns: 0 }
+    }
+}

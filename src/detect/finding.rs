@@ -1,0 +1,198 @@
+//! What a detector found: the numbers, the frames and the sessions that it rests on, and a sentence for people.
+
+use serde::{Serialize, Serializer};
+
+use super::score::{Class, Confidence, Family, Severity, Tier};
+use crate::frame::FrameNo;
+use crate::net::HostKey;
+use crate::tcp::ConnId;
+use crate::time::Ts;
+use crate::wire::Wire;
+
+/// One line of evidence against (or about) one host.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Finding {
+    /// The detector, by the name in the registry.
+    pub detector: &'static str,
+    /// The host that it is about: one of ours.
+    pub host: HostKey,
+    /// What it speaks for.
+    pub class: Class,
+    /// A kind within the class (`reverse`, `mixed`, `other` of an NDR flood).
+    pub kind: Option<&'static str>,
+    /// Which family the line belongs to.
+    pub family: Family,
+    /// What it weighs in dB, before the family's cap; 0 for lines that only explain.
+    pub db: f64,
+    /// A plain sentence; wire text in it is escaped already.
+    pub says: String,
+    /// The numbers it rests on.
+    pub numbers: Numbers,
+    /// Frames to look at, a few.
+    pub frames: Vec<FrameNo>,
+    /// Sessions to look at, a few.
+    pub sessions: Vec<ConnId>,
+    /// Since when.
+    pub first: Ts,
+    /// Until when.
+    pub last: Ts,
+    /// For classes that are logic, not a sum: the verdict itself.
+    pub verdict: Option<Ruling>,
+    /// Relay verdicts, one a (server, effective recipient).
+    pub relays: Vec<RelayVerdict>,
+    /// Other addresses that take part (clients to block, servers that refuse).
+    pub peers: Vec<Peer>,
+}
+
+impl Finding {
+    /// A line that weighs `db`, with everything else empty.
+    pub fn summed(
+        detector: &'static str,
+        host: HostKey,
+        class: Class,
+        family: Family,
+        db: f64,
+        first: Ts,
+        last: Ts,
+    ) -> Self {
+        Self {
+            detector,
+            host,
+            class,
+            kind: None,
+            family,
+            db,
+            says: String::new(),
+            numbers: Numbers::new(),
+            frames: Vec::new(),
+            sessions: Vec::new(),
+            first,
+            last,
+            verdict: None,
+            relays: Vec::new(),
+            peers: Vec::new(),
+        }
+    }
+}
+
+/// The judgement of a class that is logic rather than a sum of decibans.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ruling {
+    /// How sure.
+    pub tier: Tier,
+    /// How bad.
+    pub severity: Severity,
+    /// At most this confidence, whatever was visible.
+    pub confidence: Confidence,
+}
+
+/// An address that takes part in an incident.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Peer {
+    /// The address.
+    pub ip: HostKey,
+    /// What it is to the incident: `refuses`, `triggers`, `client`.
+    pub role: &'static str,
+    /// How often.
+    pub count: u64,
+    /// Its words, if it said any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub says: Option<Wire>,
+    /// The first time.
+    pub first_ts: Ts,
+    /// The last time.
+    pub last_ts: Ts,
+}
+
+/// What became of one attempt to relay.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RelayVerdict {
+    /// The server asked to relay.
+    pub server: HostKey,
+    /// Who asked.
+    pub client: HostKey,
+    /// The KB 304897 test that the pair matches, and the forms of sender and recipient.
+    pub technique: Vec<&'static str>,
+    /// The reverse-path as sent.
+    pub sender: Wire,
+    /// The forward-path as sent.
+    pub recipient: Wire,
+    /// The mailbox that remains when the address is unwrapped.
+    pub effective: Wire,
+    /// What came of it.
+    pub verdict: RelayOutcome,
+    /// The reply that decided, code and text.
+    pub reply: Option<Wire>,
+    /// The attempt's frame.
+    pub frame: FrameNo,
+}
+
+/// The four verdicts on a relay attempt; they only move up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayOutcome {
+    /// Refused at MAIL, RCPT or DATA.
+    Rejected,
+    /// Accepted; nothing tells what became of it.
+    AcceptedUnproven,
+    /// Accepted, and a non-delivery report went to the sender: not relayed.
+    AcceptedThenNdr,
+    /// Onward delivery was seen.
+    Proven,
+}
+
+/// Named numbers of a finding, in the order in which they were added.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Numbers(Vec<(&'static str, f64)>);
+
+impl Numbers {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With one more.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: f64) -> Self {
+        self.0.push((name, value));
+        self
+    }
+
+    /// With one more, a count.
+    #[must_use]
+    pub fn count(self, name: &'static str, value: u64) -> Self {
+        self.with(name, value as f64)
+    }
+
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+/// A map; whole numbers without a fraction, others rounded to three places, so that every run prints the same.
+impl Serialize for Numbers {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_map(self.0.iter().map(|(name, value)| (name, Rounded(*value))))
+    }
+}
+
+/// A number as reports print it: at most three places, and none where it is whole.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Rounded(pub f64);
+
+impl Serialize for Rounded {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let rounded = (self.0 * 1000.0).round() / 1000.0;
+        if rounded.fract() == 0.0 && rounded.abs() < 1e15 {
+            s.serialize_i64(rounded as i64)
+        } else {
+            s.serialize_f64(rounded)
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What every detector looks at: an event of a session, with the things that several detectors would otherwise work out
+//! each for itself.
+
+use super::replies::{OutcomeClass, Stage, Verdict};
+use super::roles::Voice;
+use crate::frame::At;
+use crate::session::{AuthAttempt, Session, SessionHead, Transaction};
+use crate::smtp::Reply;
+use crate::tcp::{Attempt, ConnId};
+
+/// Which way a connection went, seen from the home network.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Way {
+    /// From one of ours to the world.
+    Outbound,
+    /// From the world to one of ours.
+    Inbound,
+    /// Between two of ours.
+    Inside,
+    /// Between two others: not ours to judge.
+    Foreign,
+}
+
+/// One observation.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// The frame that caused it.
+    pub at: At,
+    /// The connection.
+    pub id: ConnId,
+    /// Which way it went.
+    pub way: Way,
+    /// Whether the client spoke as its host's own mail server, or as somebody else behind the same address.
+    pub voice: Voice,
+    /// What was seen.
+    pub what: What<'a>,
+}
+
+/// The kinds of observations.
+#[derive(Clone, Copy, Debug)]
+pub enum What<'a> {
+    /// A connection attempt that nobody answered.
+    Unanswered(&'a Attempt),
+    /// A whole greeting.
+    Greeted(&'a SessionHead),
+    /// The end of an AUTH exchange.
+    Auth(&'a SessionHead, &'a AuthAttempt),
+    /// The end of a mail transaction.
+    Transaction(&'a Mail<'a>),
+    /// The end of a connection.
+    Closed(&'a Session),
+}
+
+/// A mail transaction, judged by the replies to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Mail<'a> {
+    /// The session so far.
+    pub head: &'a SessionHead,
+    /// The transaction.
+    pub tx: &'a Transaction,
+    /// What the replies say of the client; `None` where a gap, TLS or the end of the capture hides it, or where the
+    /// client itself gave up.
+    pub outcome: Option<OutcomeClass>,
+    /// The refusal that decided the outcome, if there was one.
+    pub refusal: Option<Refusal<'a>>,
+    /// Whether (client, server's site, reverse-path, first recipient) was not seen in the last four hours: a retry is
+    /// no news.
+    pub novel: bool,
+}
+
+/// A refusing reply and what the rules make of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    /// At which command.
+    pub stage: Stage,
+    /// The reply.
+    pub reply: &'a Reply,
+    /// What it means.
+    pub verdict: Verdict<'a>,
+}

@@ -1,0 +1,403 @@
+//! D1: the outcome burst of a worm. Most of what a worm sends is refused; most of what an honest host sends is taken.
+//!
+//! A CUSUM in decibans over what became of a host's novel mail. The alternative's failures follow what is known of the
+//! Cutwail botnet (Stone-Gross et al., *The Underground Economy of Spam*, 2011: about 30 % of sends accepted, 53 % of
+//! the failures bad addresses); the null hypothesis stays inside SPOT's 20 % (Duan et al. 2012). Connection failures are
+//! D3's alone, so that nothing counts twice. `docs/detectors/d1.md` has the whole story.
+
+use std::collections::VecDeque;
+
+use super::context::Context;
+use super::finding::{Finding, Numbers};
+use super::novelty::{self, Recent};
+use super::observation::{Mail, Observation, Way, What};
+use super::replies::OutcomeClass;
+use super::roles::Voice;
+use super::samples::Samples;
+use super::score::{Class, Family};
+use super::sequential::{Cusum, Peak};
+use super::table::{HostTable, Weigh};
+use super::{Detector, DetectorStats};
+use crate::frame::At;
+use crate::ledger::Role;
+use crate::net::HostKey;
+use crate::time::{Span, Ts};
+
+/// The settings of D1.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Probabilities of the outcomes under honest use: accepted, bad recipient, policy refusal, other.
+    ///
+    /// The published table keeps 3 % for connect failures, which are D3's here: its share goes to 'accepted'.
+    pub p0: [f64; 4],
+    /// The same for a worm; its 8 % of connect failures are left out and the rest scaled up to 1.
+    pub p1: [f64; 4],
+    /// No outcome weighs more than this either way, in dB.
+    pub z_max: f64,
+    /// One destination network may add at most this much within an hour, in dB: a benign server with one dead
+    /// destination crossed 50 dB in every simulated run without this cap, and in none with it.
+    pub site_cap_db: f64,
+    /// Distinct recipients in an hour from which on the second channel looks.
+    pub fresh_rcpts_min: u64,
+    /// Share of first-seen recipients that the second channel needs (the feature of Lin et al. 2013).
+    pub fresh_share_min: f64,
+    /// What the second channel adds, in dB (heuristic).
+    pub fresh_db: f64,
+    /// How much higher a server's threshold lies: it makes a hundred times as many observations.
+    pub server_shift_db: f64,
+    /// A mail told to try later and never tried again counts as `other` after this long: queues come back, bots do not.
+    pub pending_for: Span,
+    /// Bytes under TLS from which on a hidden session counts as a mail accepted (heuristic).
+    pub hidden_accepted_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            p0: [0.89, 0.05, 0.03, 0.03],
+            p1: [0.30 / 0.92, 0.37 / 0.92, 0.12 / 0.92, 0.13 / 0.92],
+            z_max: 9.0,
+            site_cap_db: 12.0,
+            fresh_rcpts_min: 50,
+            fresh_share_min: 0.9,
+            fresh_db: 10.0,
+            server_shift_db: 30.0,
+            pending_for: Span::hours(4),
+            hidden_accepted_bytes: 3000,
+        }
+    }
+}
+
+/// Networks remembered a host for the cap; 64 cover what any honest host mails in an hour many times over.
+const SITES_MAX: usize = 64;
+/// Mails told to try later that are waited for, over all hosts; the oldest is forgotten (neutral) when full.
+const PENDING_MAX: usize = 65_536;
+/// Weight of the prior in a server's own mix: a hundred imagined mails (Dirichlet).
+const PSEUDO_COUNTS: f64 = 100.0;
+/// A server's own mix is not learned from while its sum is above this, in dB: an attack must not become the norm.
+const FREEZE_DB: f64 = 10.0;
+/// Old observations of a server's own mix weigh half after this many newer ones.
+const MIX_HALF_LIFE: f64 = 2000.0;
+
+/// Index of an outcome in the tables.
+const fn index(outcome: OutcomeClass) -> Option<usize> {
+    match outcome {
+        OutcomeClass::Accepted => Some(0),
+        OutcomeClass::BadRecipient => Some(1),
+        OutcomeClass::Policy => Some(2),
+        OutcomeClass::Other => Some(3),
+        OutcomeClass::Pending => None,
+    }
+}
+
+/// One voice of one host.
+#[derive(Debug, Default)]
+struct Track {
+    /// Against the fixed mix of honest clients.
+    client: Cusum,
+    /// Against the host's own mix.
+    own: Cusum,
+    mix: [f64; 4],
+    /// What each network has added within its hour: (network, hour began, dB).
+    sites: Vec<(u64, Ts, f64)>,
+    counts: [u64; 4],
+    neutral: u64,
+    pending: u64,
+    hidden: u64,
+    first_bad: Option<Ts>,
+    first: Option<Ts>,
+    last: Ts,
+    samples: Samples,
+    /// Recipients of this hour: when it began, how many, how many of them first seen.
+    hour: (Ts, u64, u64),
+    fresh: Peak,
+    fresh_count: u64,
+}
+
+#[derive(Debug, Default)]
+struct HostState {
+    voices: [Track; 2],
+}
+
+impl Weigh for HostState {
+    fn weight(&self) -> u64 {
+        self.voices.iter().map(|track| track.counts.iter().sum::<u64>() + track.pending).sum()
+    }
+}
+
+/// A mail that was told to try later.
+#[derive(Debug)]
+struct Pending {
+    due: Ts,
+    host: HostKey,
+    site: HostKey,
+    voice: Voice,
+    key: u64,
+}
+
+/// D1.
+#[derive(Debug)]
+pub struct OutcomeBurst {
+    settings: Settings,
+    hosts: HostTable<HostState>,
+    pending: VecDeque<Pending>,
+    /// Deferred mails that came back.
+    resolved: Recent,
+    /// Recipients ever mailed by a host, for a day.
+    rcpts: Recent,
+    /// Recipients mailed by a host within the hour, so that each counts once.
+    rcpts_hour: Recent,
+}
+
+impl OutcomeBurst {
+    /// With settings, for at most `hosts_max` hosts.
+    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+        let resolved = Recent::new(settings.pending_for, 1 << 17);
+        Self {
+            settings,
+            hosts: HostTable::new(hosts_max),
+            pending: VecDeque::new(),
+            resolved,
+            rcpts: Recent::new(Span::hours(24), 1 << 20),
+            rcpts_hour: Recent::new(Span::hours(1), 1 << 18),
+        }
+    }
+
+    fn handle_mail(&mut self, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
+        let host = seen.id.orig.host;
+        // A server's null-sender mail is D4's: bounces of forged mail fail by nature.
+        if mail.tx.null_sender && ctx.roles.takes_mail(host) {
+            return;
+        }
+        self.note_recipients(seen, mail);
+        let site = seen.id.resp.host.site();
+        let Some(outcome) = mail.outcome else { return };
+        let first_rcpt = mail.tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
+        let key = novelty::key(&[&host.octets(), &site.octets(), mail.tx.mailfrom.as_bytes(), first_rcpt]);
+        if outcome == OutcomeClass::Pending {
+            if mail.novel {
+                self.wait_for(Pending { due: seen.at.ts + self.settings.pending_for, host, site, voice: seen.voice, key });
+            }
+            return;
+        }
+        self.resolved.insert(&[&key.to_le_bytes()], seen.at.ts);
+        if !mail.novel {
+            return;
+        }
+        let neutral = outcome == OutcomeClass::Policy && ctx.reputation.is_listed(seen.at.ts);
+        let (settings, track) = (&self.settings, Self::track(&mut self.hosts, host, seen.voice));
+        if neutral {
+            track.neutral += 1;
+            return;
+        }
+        track.observe(settings, outcome, site, seen.at.ts);
+        if outcome != OutcomeClass::Accepted {
+            track.first_bad.get_or_insert(mail.tx.began.ts);
+            track.samples.add(seen.id, mail.tx.ended.frame, mail.refusal.map(|refusal| refusal.reply));
+        }
+    }
+
+    fn track(hosts: &mut HostTable<HostState>, host: HostKey, voice: Voice) -> &mut Track {
+        let [own, other] = &mut hosts.touch(host, HostState::default).0.voices;
+        match voice {
+            Voice::Own => own,
+            Voice::Other => other,
+        }
+    }
+
+    fn wait_for(&mut self, pending: Pending) {
+        let track = Self::track(&mut self.hosts, pending.host, pending.voice);
+        track.pending += 1;
+        if self.pending.len() >= PENDING_MAX {
+            self.pending.pop_front();
+        }
+        self.pending.push_back(pending);
+    }
+
+    /// Mails that nobody tried again.
+    fn give_up(&mut self, now: Ts) {
+        while self.pending.front().is_some_and(|pending| pending.due <= now) {
+            let Some(pending) = self.pending.pop_front() else { return };
+            if !self.resolved.contains(&[&pending.key.to_le_bytes()], now) {
+                let settings = &self.settings;
+                let track = Self::track(&mut self.hosts, pending.host, pending.voice);
+                track.observe(settings, OutcomeClass::Other, pending.site, pending.due);
+            }
+        }
+    }
+
+    fn note_recipients(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) {
+        let (host, now) = (seen.id.orig.host, seen.at.ts);
+        for rcpt in &mail.tx.rcptto {
+            let parts: [&[u8]; 2] = [&host.octets(), rcpt.to.as_bytes()];
+            let fresh = self.rcpts.insert(&parts, now);
+            if !self.rcpts_hour.insert(&parts, now) {
+                continue;
+            }
+            let settings = &self.settings;
+            let track = Self::track(&mut self.hosts, host, seen.voice);
+            if now.since(track.hour.0) >= Span::hours(1) {
+                track.hour = (now, 0, 0);
+            }
+            track.hour.1 += 1;
+            track.hour.2 += u64::from(fresh);
+            let (_, all, new) = track.hour;
+            if all >= settings.fresh_rcpts_min && new as f64 >= settings.fresh_share_min * all as f64 {
+                track.fresh.raise(settings.fresh_db, now);
+                track.fresh_count = track.fresh_count.max(all);
+            }
+        }
+    }
+}
+
+impl Track {
+    fn observe(&mut self, settings: &Settings, outcome: OutcomeClass, site: HostKey, now: Ts) {
+        let Some(i) = index(outcome) else { return };
+        self.first.get_or_insert(now);
+        self.last = self.last.max(now);
+        self.counts[i] += 1;
+
+        let z = weigh(settings.p1[i], settings.p0[i], settings.z_max);
+        let z = self.within_site_cap(settings, z, site, now);
+        self.client.add(z, now);
+
+        let total = PSEUDO_COUNTS + self.mix.iter().sum::<f64>();
+        let usual = (PSEUDO_COUNTS * settings.p0[i] + self.mix[i]) / total;
+        let own = weigh(settings.p1[i], usual, settings.z_max);
+        self.own.add(if own > 0.0 { own.min(z.max(0.0)) } else { own }, now);
+        if self.own.value() <= FREEZE_DB {
+            for share in &mut self.mix {
+                *share *= 0.5_f64.powf(1.0 / MIX_HALF_LIFE);
+            }
+            self.mix[i] += 1.0;
+        }
+    }
+
+    /// What is left of `z` for this network in this hour; only gains are capped.
+    fn within_site_cap(&mut self, settings: &Settings, z: f64, site: HostKey, now: Ts) -> f64 {
+        if z <= 0.0 {
+            return z;
+        }
+        let hash = novelty::key(&[&site.octets()]);
+        let found = self.sites.iter().position(|(known, ..)| *known == hash);
+        let i = found.unwrap_or_else(|| {
+            if self.sites.len() >= SITES_MAX {
+                let oldest = (0..self.sites.len()).min_by_key(|&i| self.sites[i].1).unwrap_or(0);
+                self.sites.swap_remove(oldest);
+            }
+            self.sites.push((hash, now, 0.0));
+            self.sites.len() - 1
+        });
+        let (_, began, used) = &mut self.sites[i];
+        if now.since(*began) >= Span::hours(1) {
+            (*began, *used) = (now, 0.0);
+        }
+        let left = (settings.site_cap_db - *used).clamp(0.0, z);
+        *used += left;
+        left
+    }
+
+    fn failed(&self) -> u64 {
+        self.counts.iter().skip(1).sum()
+    }
+}
+
+/// 10 log10(p1/p0), held within what one observation may weigh.
+fn weigh(p1: f64, p0: f64, z_max: f64) -> f64 {
+    (10.0 * (p1 / p0).log10()).clamp(-z_max, z_max)
+}
+
+impl Detector for OutcomeBurst {
+    fn name(&self) -> &'static str {
+        "outcome_burst"
+    }
+
+    fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
+        self.give_up(seen.at.ts);
+        if seen.way != Way::Outbound {
+            return;
+        }
+        match seen.what {
+            What::Transaction(mail) => self.handle_mail(seen, mail, ctx),
+            What::Closed(session) if session.smtp.tls.state.is_hidden() => {
+                let site = seen.id.resp.host.site();
+                let (settings, track) =
+                    (&self.settings, Self::track(&mut self.hosts, seen.id.orig.host, seen.voice));
+                track.hidden += 1;
+                if session.smtp.tls.orig_app_bytes >= settings.hidden_accepted_bytes {
+                    track.observe(settings, OutcomeClass::Accepted, site, seen.at.ts);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted() {
+            let role = ctx.role(host);
+            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+                let as_server = role == Role::Server && voice == Voice::Own;
+                let (sum, shift) = if as_server {
+                    (track.own.peak(now.ts), self.settings.server_shift_db)
+                } else {
+                    (track.client.peak(now.ts), 0.0)
+                };
+                let seen: u64 = track.counts.iter().sum();
+                // Where TLS hides most, what is visible are the failures before it: no more than a suspicion.
+                let mostly_hidden = track.hidden * 2 > seen + track.hidden;
+                let db = (sum - shift).max(0.0).min(if mostly_hidden { 10.0 } else { f64::MAX });
+                let fresh = if as_server || role == Role::Sender { 0.0 } else { track.fresh.at(now.ts) };
+                if db <= 0.0 && fresh <= 0.0 {
+                    continue;
+                }
+                let says = if db >= fresh {
+                    format!(
+                        "{} of {seen} mails it tried to deliver itself failed: {} to recipients that do not exist, {} \
+                         refused by policy, {} otherwise",
+                        track.failed(),
+                        track.counts[1],
+                        track.counts[2],
+                        track.counts[3],
+                    )
+                } else {
+                    format!("it mailed {} recipients within an hour, nearly all of them for the first time", track.fresh_count)
+                };
+                let numbers = Numbers::new()
+                    .count("novel", seen)
+                    .count("accepted", track.counts[0])
+                    .count("bad_recipient", track.counts[1])
+                    .count("policy", track.counts[2])
+                    .count("other", track.counts[3])
+                    .count("not_counted_listed", track.neutral)
+                    .count("deferred", track.pending)
+                    .count("hidden", track.hidden)
+                    .with("s_peak_db", sum)
+                    .with("fresh_recipients_db", fresh);
+                out.push(Finding {
+                    kind: None,
+                    says,
+                    numbers,
+                    frames: track.samples.frames(),
+                    sessions: track.samples.sessions(),
+                    ..Finding::summed(
+                        self.name(),
+                        host,
+                        Class::MassMailer,
+                        Family::Outcome,
+                        db.max(fresh),
+                        track.first_bad.or(track.first).unwrap_or(track.last),
+                        track.last,
+                    )
+                });
+            }
+        }
+    }
+
+    fn stats(&self) -> DetectorStats {
+        DetectorStats {
+            hosts: self.hosts.len(),
+            evicted: self.hosts.evicted(),
+            early_turns: self.rcpts.early_turns() + self.rcpts_hour.early_turns() + self.resolved.early_turns(),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Who is a mail server: told by the operator, or learned from what a host takes in, never from what it sends alone.
+//!
+//! A worm sends as much as a server does. What it does not do is accept mail from several others and call itself by the
+//! name in its own greeting, or come back to a server that told it to try later.
+
+use smallvec::SmallVec;
+
+use super::novelty::{self, Recent};
+use super::observation::{Mail, Observation, Way, What};
+use super::replies::OutcomeClass;
+use super::table::{HostTable, Weigh};
+use crate::ledger::Role;
+use crate::net::HostKey;
+use crate::session::Outcome;
+use crate::site::Site;
+use crate::time::{Span, Ts};
+use crate::wire::Wire;
+
+/// As whom a client speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Voice {
+    /// By a name that the mail server at this address uses; or it is not known that there is one.
+    Own,
+    /// By another name, although a mail server is known at this address: another machine behind the same gateway, or
+    /// another program on the server.
+    Other,
+}
+
+impl Voice {
+    /// Both, `Own` first.
+    pub const BOTH: [Self; 2] = [Self::Own, Self::Other];
+}
+
+/// What has been learned of one host.
+#[derive(Debug)]
+struct Learned {
+    first_seen: Ts,
+    /// Distinct clients whose mail it took, up to [`CLIENTS_NEEDED`].
+    clients: SmallVec<[HostKey; CLIENTS_NEEDED]>,
+    /// The host name in its greeting.
+    banner_name: Option<Wire>,
+    /// It called itself as its greeting does, in a HELO of its own.
+    speaks_as_banner: bool,
+    /// The name by which it came back after a 4xx, as a queue does.
+    queue_name: Option<Wire>,
+    /// HELO of its first outbound mail, as long as it stays the same.
+    one_helo: Option<Wire>,
+    helo_changed: bool,
+    novel_sent: u32,
+    novel_accepted: u32,
+    first_sent: Option<Ts>,
+}
+
+/// Clients that must have been served (RFC-less; chosen so that one confused printer makes no server).
+const CLIENTS_NEEDED: usize = 3;
+/// A queue comes back no sooner than this (Postfix: 5 min; greylisting tests use a minute).
+const RETRY_MIN: Span = Span::mins(1);
+/// A queue comes back before this, or gives up (heuristic).
+const RETRY_MAX: Span = Span::hours(4);
+/// How long a host stays `unknown` before silence about its role means something.
+const UNKNOWN_FOR: Span = Span::hours(1);
+/// What makes an outbound-only host a `sender`: this long, this much novel mail, this share accepted, one name.
+const SENDER_AFTER: Span = Span::hours(24);
+const SENDER_NOVEL_MIN: u32 = 50;
+const SENDER_ACCEPTED_MIN: f64 = 0.8;
+
+impl Weigh for Learned {
+    fn weight(&self) -> u64 {
+        self.clients.len() as u64 + u64::from(self.banner_name.is_some()) + u64::from(self.novel_sent > 0)
+    }
+}
+
+impl Learned {
+    fn new(now: Ts) -> Self {
+        Self {
+            first_seen: now,
+            clients: SmallVec::new(),
+            banner_name: None,
+            speaks_as_banner: false,
+            queue_name: None,
+            one_helo: None,
+            helo_changed: false,
+            novel_sent: 0,
+            novel_accepted: 0,
+            first_sent: None,
+        }
+    }
+
+    fn is_server(&self) -> bool {
+        self.clients.len() >= CLIENTS_NEEDED && (self.speaks_as_banner || self.queue_name.is_some())
+    }
+
+    fn is_sender(&self, now: Ts) -> bool {
+        self.first_sent.is_some_and(|first| now.since(first) >= SENDER_AFTER)
+            && self.novel_sent >= SENDER_NOVEL_MIN
+            && f64::from(self.novel_accepted) >= SENDER_ACCEPTED_MIN * f64::from(self.novel_sent)
+            && !self.helo_changed
+    }
+
+    fn is_own_name(&self, helo: &Wire) -> bool {
+        [&self.banner_name, &self.queue_name].into_iter().flatten().any(|name| same_name(name, helo))
+    }
+}
+
+/// The roles of all hosts of ours.
+#[derive(Debug)]
+pub struct RoleBook {
+    hosts: HostTable<Learned>,
+    /// Triplets that were told to try later: in the last minute (too soon for a queue), and before.
+    deferred: Recent,
+    deferred_lately: Recent,
+}
+
+impl RoleBook {
+    /// For at most `hosts_max` hosts.
+    pub fn new(hosts_max: usize) -> Self {
+        Self {
+            hosts: HostTable::new(hosts_max),
+            deferred: Recent::new(RETRY_MAX, 1 << 17),
+            deferred_lately: Recent::new(RETRY_MIN, 1 << 15),
+        }
+    }
+
+    /// What a host is at `now`.
+    pub fn role(&self, host: HostKey, site: &Site, now: Ts) -> Role {
+        if site.is_configured_server(host) {
+            return Role::Server;
+        }
+        match self.hosts.get(host) {
+            Some(learned) if learned.is_server() => Role::Server,
+            Some(learned) if learned.is_sender(now) => Role::Sender,
+            Some(learned) if now.since(learned.first_seen) >= UNKNOWN_FOR => Role::Client,
+            _ => Role::Unknown,
+        }
+    }
+
+    /// Whether the host was ever seen to take mail: it serves somebody, whatever its role.
+    pub fn takes_mail(&self, host: HostKey) -> bool {
+        self.hosts.get(host).is_some_and(|learned| !learned.clients.is_empty())
+    }
+
+    /// The name in the host's greeting.
+    pub fn banner_name(&self, host: HostKey) -> Option<&Wire> {
+        self.hosts.get(host)?.banner_name.as_ref()
+    }
+
+    /// As whom a client that introduced itself as `helo` speaks.
+    pub fn voice(&self, host: HostKey, helo: Option<&Wire>) -> Voice {
+        match (self.hosts.get(host), helo) {
+            (Some(learned), Some(helo)) if learned.banner_name.is_some() && !learned.is_own_name(helo) => Voice::Other,
+            _ => Voice::Own,
+        }
+    }
+
+    /// Hosts forgotten for want of room.
+    pub const fn evicted(&self) -> u64 {
+        self.hosts.evicted()
+    }
+
+    /// Learns from an observation.
+    pub fn handle(&mut self, seen: &Observation<'_>) {
+        let now = seen.at.ts;
+        match seen.what {
+            What::Greeted(head) if matches!(seen.way, Way::Inbound | Way::Inside) => {
+                let greeting = head.greeting.as_ref().filter(|reply| reply.is_positive());
+                if let Some(name) = greeting.and_then(|reply| first_name(reply.text.as_bytes())) {
+                    self.learned(seen.id.resp.host, now).banner_name.get_or_insert_with(|| name.into());
+                }
+            }
+            What::Transaction(mail) => {
+                if matches!(seen.way, Way::Inbound | Way::Inside) && mail.tx.outcome == Outcome::Accepted {
+                    let client = seen.id.orig.host;
+                    let server = self.learned(seen.id.resp.host, now);
+                    if server.clients.len() < CLIENTS_NEEDED && !server.clients.contains(&client) {
+                        server.clients.push(client);
+                    }
+                }
+                if matches!(seen.way, Way::Outbound | Way::Inside) {
+                    self.handle_sent(seen, mail);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_sent(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) {
+        let now = seen.at.ts;
+        let came_back = self.came_back(seen, mail);
+        let learned = self.learned(seen.id.orig.host, now);
+        if let Some(helo) = &mail.head.helo {
+            let first = learned.one_helo.get_or_insert_with(|| helo.clone());
+            learned.helo_changed |= !same_name(first, helo);
+            if is_fqdn(helo.as_bytes()) && learned.banner_name.as_ref().is_some_and(|name| same_name(name, helo)) {
+                learned.speaks_as_banner = true;
+            }
+            if came_back && learned.queue_name.is_none() {
+                learned.queue_name = Some(helo.clone());
+            }
+        }
+        if seen.way == Way::Outbound && mail.novel && mail.outcome.is_some() {
+            learned.first_sent.get_or_insert(now);
+            learned.novel_sent += 1;
+            learned.novel_accepted += u32::from(mail.outcome == Some(OutcomeClass::Accepted));
+        }
+    }
+
+    /// Whether this transaction repeats one that was told to try later, after as long as a queue waits.
+    fn came_back(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) -> bool {
+        let (host, site) = (seen.id.orig.host.octets(), seen.id.resp.host.site().octets());
+        let rcpt = mail.tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
+        let triplet = novelty::key(&[&host, &site, mail.tx.mailfrom.as_bytes(), rcpt]).to_le_bytes();
+        let back = self.deferred.contains(&[&triplet], seen.at.ts);
+        let too_soon = self.deferred_lately.contains(&[&triplet], seen.at.ts);
+        if mail.tx.outcome == Outcome::Deferred {
+            self.deferred.insert(&[&triplet], seen.at.ts);
+            self.deferred_lately.insert(&[&triplet], seen.at.ts);
+        }
+        back && !too_soon
+    }
+
+    fn learned(&mut self, host: HostKey, now: Ts) -> &mut Learned {
+        self.hosts.touch(host, || Learned::new(now)).0
+    }
+}
+
+/// The first word of a greeting's text, where RFC 5321 section 4.2 puts the server's domain.
+fn first_name(text: &[u8]) -> Option<&[u8]> {
+    let word = text.split(|b| b.is_ascii_whitespace()).find(|word| !word.is_empty())?;
+    is_fqdn(word).then_some(word)
+}
+
+/// Whether the bytes look like a fully qualified host name: labels, at least one dot, not an address.
+pub fn is_fqdn(name: &[u8]) -> bool {
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    name.contains(&b'.')
+        && name.split(|&b| b == b'.').all(|label| {
+            !label.is_empty() && label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        })
+        && name.iter().any(u8::is_ascii_alphabetic)
+}
+
+/// Whether two host names are the same: without case, a trailing dot ignored.
+pub fn same_name(a: &Wire, b: &Wire) -> bool {
+    let bare = |name: &Wire| name.as_bytes().strip_suffix(b".").unwrap_or(name.as_bytes()).to_ascii_lowercase();
+    bare(a) == bare(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_greeting_names_the_server() {
+        assert_eq!(first_name(b"mx.example.com ESMTP Postfix"), Some(&b"mx.example.com"[..]));
+        assert_eq!(first_name(b"ESMTP ready"), None);
+        assert_eq!(first_name(b"192.0.2.1 ready"), None);
+        assert!(!is_fqdn(b"localhost"));
+        assert!(same_name(&"MX.example.com.".into(), &"mx.example.com".into()));
+    }
+}

@@ -1,0 +1,67 @@
+//! A few examples of what a finding rests on: enough to look at, bounded whatever goes by.
+
+use crate::frame::FrameNo;
+use crate::smtp::Reply;
+use crate::tcp::ConnId;
+use crate::wire::Wire;
+
+/// Examples kept a finding.
+pub const SAMPLES_MAX: usize = 5;
+
+/// Frames, sessions and words of the first few cases.
+#[derive(Clone, Debug, Default)]
+pub struct Samples {
+    kept: Vec<Sample>,
+}
+
+#[derive(Clone, Debug)]
+struct Sample {
+    id: ConnId,
+    frame: FrameNo,
+    words: Option<Wire>,
+}
+
+impl Samples {
+    /// Notes a case; kept if there is room.
+    pub fn add(&mut self, id: ConnId, frame: FrameNo, reply: Option<&Reply>) {
+        if self.kept.len() < SAMPLES_MAX {
+            self.kept.push(Sample { id, frame, words: reply.map(words) });
+        }
+    }
+
+    /// Whether nothing was kept.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The frames.
+    pub fn frames(&self) -> Vec<FrameNo> {
+        self.kept.iter().map(|sample| sample.frame).collect()
+    }
+
+    /// The sessions, each once.
+    pub fn sessions(&self) -> Vec<ConnId> {
+        let mut ids: Vec<ConnId> = self.kept.iter().map(|sample| sample.id).collect();
+        ids.dedup();
+        ids
+    }
+
+    /// What was replied, in order.
+    pub fn words(&self) -> impl Iterator<Item = &Wire> {
+        self.kept.iter().filter_map(|sample| sample.words.as_ref())
+    }
+}
+
+/// A reply as one would read it aloud: code, status, text, cut to a line.
+pub fn words(reply: &Reply) -> Wire {
+    const WORDS_MAX: usize = 200;
+    let mut line = Vec::new();
+    if let Some(code) = reply.code {
+        line.extend_from_slice(format!("{code:03} ").as_bytes());
+    }
+    if let Some(status) = reply.status {
+        line.extend_from_slice(format!("{status} ").as_bytes());
+    }
+    line.extend(reply.text.as_bytes().iter().map(|&b| if b == b'\n' { b' ' } else { b }));
+    Wire::capped(&line, WORDS_MAX)
+}

@@ -1,0 +1,77 @@
+//! What to do about an incident, with the values filled in.
+
+use super::Incident;
+use crate::detect::Class;
+use crate::ledger::HostRow;
+
+/// The steps, in order.
+pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, behind_router: u32) -> Vec<String> {
+    match incident.class {
+        Class::MassMailer if senders > 1.0 => vec![
+            format!(
+                "Look up the sessions named here in the log of the gateway's address translation ({}): it knows which \
+                 inside address used each port at that time.",
+                row.host
+            ),
+            "Better, capture inside the network, before the address translation: then the machine itself is named.".to_owned(),
+            "Let only the mail server out on port 25.".to_owned(),
+        ],
+        Class::MassMailer => mass_mailer(row, behind_router),
+        Class::NdrFlood => vec![
+            "Make the server refuse unknown recipients while the sender is still connected (recipient validation), \
+             instead of accepting and bouncing later."
+                .to_owned(),
+            "Until then, switch off non-delivery reports to the outside, or drop those that cannot be delivered at once.".to_owned(),
+            "Delete the reports that wait in the outbound queue; real mail waits behind them.".to_owned(),
+        ],
+        Class::Relay => vec![
+            "Test the addresses above against the server yourself; what it accepts must bounce, never leave.".to_owned(),
+            "Let the server refuse recipients outside your domains from clients that have not logged in, routed forms \
+             (%, !, quotes) included."
+                .to_owned(),
+        ],
+        Class::Blocklisted => vec![
+            "Find the machine behind your gateway that caused it (see the other incidents) and take it off the network first.".to_owned(),
+            "Let only the mail server out on port 25, so that no other machine can cause it again.".to_owned(),
+            "Then ask the lists named here to remove your address; before the cause is gone it comes back at once.".to_owned(),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn mass_mailer(row: &HostRow, behind_router: u32) -> Vec<String> {
+    let mut steps = Vec::new();
+    match row.macs.first() {
+        Some(mac) if behind_router > 0 => steps.push(format!(
+            "The MAC {mac} belongs to a router: it carries {} of your addresses. Look for {} behind it.",
+            behind_router + 1,
+            row.host
+        )),
+        Some(mac) => steps.push(format!(
+            "Find the switch port of MAC {mac} (Cisco: show mac address-table address {}; Linux bridge: bridge fdb show | grep {mac}).",
+            dotted(&mac.to_string())
+        )),
+        None => {}
+    }
+    steps.push(format!("Take {} off the network, then clean or reinstall it: mail credentials on it are lost too.", row.host));
+    steps.push("Let only your mail server out on port 25; other machines submit on port 587 with a login.".to_owned());
+    steps
+}
+
+/// A MAC as Cisco writes it: `0016.3e00.0017`.
+fn dotted(mac: &str) -> String {
+    let digits: String = mac.chars().filter(char::is_ascii_hexdigit).collect();
+    let groups: Vec<&str> = [0..4, 4..8, 8..12].into_iter().filter_map(|range| digits.get(range)).collect();
+    groups.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Mac;
+
+    #[test]
+    fn a_mac_can_be_pasted_into_a_switch() {
+        assert_eq!(dotted(&Mac([0, 0x16, 0x3e, 0, 0, 0x17]).to_string()), "0016.3e00.0017");
+    }
+}

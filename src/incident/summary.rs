@@ -1,0 +1,89 @@
+//! The one sentence an incident is told in, for somebody who never read an SMTP transcript.
+
+use super::Incident;
+use crate::detect::{Class, RelayOutcome, Tier};
+use crate::ledger::{HostRow, Role};
+use crate::wire::Wire;
+
+/// The sentence.
+pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64) -> String {
+    let who = who(row);
+    let since = incident.first;
+    let number = |name: &str| incident.evidence.iter().find_map(|line| line.numbers.get(name)).unwrap_or(0.0);
+    match incident.class {
+        Class::MassMailer if senders > 1.0 => format!(
+            "At least {senders} different senders use the address {}; one of them has been sending mail in masses \
+             since {since}. A tap inside the network would name the machine.",
+            row.host
+        ),
+        Class::MassMailer if row.role == Role::Server => format!(
+            "The mail server {who} itself has been sending spam since {since}; look for a web script, a local account \
+             or somebody who logs in."
+        ),
+        Class::MassMailer => {
+            let surely = match incident.tier {
+                Tier::Confirmed => "has",
+                Tier::Likely => "very likely has",
+                Tier::Suspect => "may have",
+            };
+            format!(
+                "{who} {surely} a mass-mailing worm or bot: since {since} it has been mailing the world by itself, past \
+                 your mail server."
+            )
+        }
+        Class::NdrFlood => format!(
+            "The mail server {who} has been flooding strangers with non-delivery reports since {since}: {} % of the \
+             mail it sends out has no sender and answers spam.",
+            number("ndr_share_percent")
+        ),
+        Class::Relay => relay(incident, &who),
+        Class::Blocklisted => format!(
+            "Mail from {who} has been refused since {since} because your public address is on blocklists: {} sites \
+             say so. The server is the victim, not the cause.",
+            number("refusing_sites")
+        ),
+        Class::AuthGuessing => format!("Somebody has been guessing passwords at {who} since {since}."),
+        Class::AccountAbuse => format!("Somebody sends mail through {who} with a guessed or stolen account since {since}."),
+        Class::DirectoryHarvest => format!("Somebody has been probing {who} for valid addresses since {since}."),
+        Class::BackscatterVictim => {
+            format!("{who} drowns in bounces of mail that it never sent, since {since}; others forge your addresses.")
+        }
+        Class::Interception => format!("Somebody between has taken over port 25 on the way to or from {who} since {since}."),
+        Class::SenderSpoof => format!("Outsiders have been sending mail to {who} under your own addresses since {since}."),
+        Class::RejectionStorm => format!("Most of what {who} has been asked since {since} was refused."),
+        Class::SmtpSmuggling => format!("Mail that hides further commands inside itself was sent to {who} at {since}."),
+        Class::PortScan => format!("{who} has been looking for mail servers since {since}, without sending mail."),
+    }
+}
+
+fn relay(incident: &Incident, who: &str) -> String {
+    let count = |outcome| incident.verdicts.iter().filter(|verdict| verdict.verdict == outcome).count();
+    let tried = incident.verdicts.len();
+    let proven = count(RelayOutcome::Proven);
+    let bounced = count(RelayOutcome::AcceptedThenNdr);
+    let unproven = count(RelayOutcome::AcceptedUnproven);
+    if proven > 0 {
+        format!(
+            "{who} relays mail for strangers: {proven} of {tried} attempts since {} were seen to leave it again.",
+            incident.first
+        )
+    } else if unproven + bounced > 0 {
+        format!(
+            "Strangers tried {tried} times since {} to relay mail through {who}: {} were refused, {} accepted, none was \
+             seen to be relayed.",
+            incident.first,
+            count(RelayOutcome::Rejected),
+            unproven + bounced
+        )
+    } else {
+        format!("Strangers tried {tried} times since {} to relay mail through {who}; all were refused.", incident.first)
+    }
+}
+
+/// The host as a person would name it: address, what it calls itself, hardware address.
+fn who(row: &HostRow) -> String {
+    let name = row.helos.first().map(Wire::escaped).filter(|name| !name.is_empty());
+    let parts: Vec<String> =
+        name.map(|name| format!("calls itself \"{name}\"")).into_iter().chain(row.macs.first().map(|mac| format!("MAC {mac}"))).collect();
+    if parts.is_empty() { row.host.to_string() } else { format!("{} ({})", row.host, parts.join(", ")) }
+}

@@ -1,0 +1,241 @@
+//! The ledger: one row a host of ours, with what it did on port 25. Screens and reports read snapshots of it.
+//!
+//! The judgement is the only writer; the map is concurrent so that a screen can copy rows without stopping it. Nobody
+//! holds a row across another call.
+
+use std::sync::Arc;
+
+use cardinality_estimator::CardinalityEstimator;
+use dashmap::DashMap;
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+
+use crate::frame::At;
+use crate::net::{HostKey, LinkFacts, Mac};
+use crate::tcp::SynSignature;
+use crate::time::Ts;
+use crate::wire::Wire;
+
+/// Distinct hosts, exact up to two, sorted hashes up to 128, then HyperLogLog with 2^14 registers (standard error 0.8 %).
+///
+/// The hash is fixed, because the count stands in reports.
+#[derive(Clone, Default)]
+pub struct DistinctHosts(CardinalityEstimator<[u8; 16], Xxh3Default, 14, 6>);
+
+impl DistinctHosts {
+    /// Counts a host in.
+    pub fn insert(&mut self, host: HostKey) {
+        self.0.insert_hash(xxh3_64(&host.octets()));
+    }
+
+    /// How many distinct ones there were, about.
+    pub fn count(&self) -> u64 {
+        self.0.estimate() as u64
+    }
+}
+
+impl std::fmt::Debug for DistinctHosts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "~{}", self.count())
+    }
+}
+
+/// What a host is, by configuration or by what it did.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum Role {
+    /// Not known yet: the first hour of a host.
+    #[default]
+    Unknown,
+    /// A host that has no business with port 25 but through our server.
+    Client,
+    /// Sends much and well, takes nothing: a newsletter box or smart host.
+    Sender,
+    /// A mail server: takes mail from others.
+    Server,
+}
+
+impl Role {
+    /// The name in outputs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Client => "client",
+            Self::Sender => "sender",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// Counts of one host as the client of SMTP.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct HostCounts {
+    /// Connections and attempts to SMTP ports.
+    pub connections: u64,
+    /// Those that came to nothing: unanswered, refused, or closed before a greeting.
+    pub failed: u64,
+    /// Those with a greeting.
+    pub sessions: u64,
+    /// Mail transactions.
+    pub transactions: u64,
+    /// Recipients accepted.
+    pub rcpt_accepted: u64,
+    /// Recipients refused.
+    pub rcpt_rejected: u64,
+    /// Sessions that went on under TLS.
+    pub hidden: u64,
+    /// Connections with gaps.
+    pub gapped: u64,
+}
+
+/// A row: what is known of one host of ours.
+#[derive(Clone, Debug)]
+pub struct HostRow {
+    /// Its address.
+    pub host: HostKey,
+    /// What it is.
+    pub role: Role,
+    /// The role follows from configuration, not from learning.
+    pub role_given: bool,
+    /// Its counts as a client.
+    pub counts: HostCounts,
+    /// Connections that it took as a server.
+    pub served: u64,
+    /// Servers tried.
+    pub servers: DistinctHosts,
+    /// Ethernet addresses its frames came from, at most [`MACS_MAX`].
+    pub macs: SmallVec<[Mac; 1]>,
+    /// VLANs, at most [`VLANS_MAX`].
+    pub vlans: SmallVec<[u16; 2]>,
+    /// What it called itself in HELO or EHLO, at most [`HELOS_MAX`].
+    pub helos: SmallVec<[Wire; 1]>,
+    /// Its greeting, if it serves.
+    pub banner: Option<Wire>,
+    /// Its last SYN.
+    pub syn: Option<SynSignature>,
+    /// First seen.
+    pub first: Ts,
+    /// Last seen.
+    pub last: Ts,
+}
+
+/// A host with more addresses than this is a router or a trick; either way the first ones tell enough.
+pub const MACS_MAX: usize = 4;
+/// A host in more VLANs than this is behind a router.
+pub const VLANS_MAX: usize = 4;
+/// A host with many names is told by the count, not by the list.
+pub const HELOS_MAX: usize = 4;
+
+impl HostRow {
+    /// A row for a host first seen at `at`.
+    pub fn new(host: HostKey, at: At) -> Self {
+        Self {
+            host,
+            role: Role::Unknown,
+            role_given: false,
+            counts: HostCounts::default(),
+            served: 0,
+            servers: DistinctHosts::default(),
+            macs: SmallVec::new(),
+            vlans: SmallVec::new(),
+            helos: SmallVec::new(),
+            banner: None,
+            syn: None,
+            first: at.ts,
+            last: at.ts,
+        }
+    }
+
+    /// Notes what a frame of the host had under IP.
+    pub fn note_link(&mut self, mac: Option<Mac>, link: &LinkFacts) {
+        push_new(&mut self.macs, mac, MACS_MAX);
+        for vlan in link.vlans {
+            push_new(&mut self.vlans, vlan, VLANS_MAX);
+        }
+    }
+
+    /// Notes a HELO or EHLO argument.
+    pub fn note_helo(&mut self, helo: Option<&Wire>) {
+        push_new(&mut self.helos, helo.cloned(), HELOS_MAX);
+    }
+}
+
+fn push_new<A: smallvec::Array>(list: &mut SmallVec<A>, item: Option<A::Item>, max: usize)
+where
+    A::Item: PartialEq,
+{
+    if let Some(item) = item
+        && list.len() < max
+        && !list.contains(&item)
+    {
+        list.push(item);
+    }
+}
+
+/// All rows; the only concurrent map of the program.
+#[derive(Clone, Debug, Default)]
+pub struct HostLedger {
+    rows: Arc<DashMap<HostKey, HostRow, foldhash::fast::RandomState>>,
+}
+
+impl HostLedger {
+    /// Changes the row of a host, made anew if it is not there.
+    pub fn update(&self, host: HostKey, at: At, change: impl FnOnce(&mut HostRow)) {
+        let mut row = self.rows.entry(host).or_insert_with(|| HostRow::new(host, at));
+        if at.ts > row.last {
+            row.last = at.ts;
+        }
+        change(&mut row);
+    }
+
+    /// A copy of one row.
+    pub fn get(&self, host: HostKey) -> Option<HostRow> {
+        self.rows.get(&host).map(|row| row.clone())
+    }
+
+    /// Takes a row out.
+    pub fn remove(&self, host: HostKey) {
+        self.rows.remove(&host);
+    }
+
+    /// Rows held.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// A copy of all rows, in the order of their addresses.
+    pub fn snapshot(&self) -> Vec<HostRow> {
+        let mut rows: Vec<_> = self.rows.iter().map(|row| row.clone()).collect();
+        rows.sort_unstable_by_key(|row| row.host);
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::FrameNo;
+
+    #[test]
+    fn distinct_hosts_are_counted_within_two_percent() {
+        let mut servers = DistinctHosts::default();
+        for n in 0..1_000_000_u32 {
+            servers.insert(HostKey::v4(n.to_be_bytes()));
+            servers.insert(HostKey::v4(n.to_be_bytes()));
+        }
+        assert!(servers.count().abs_diff(1_000_000) < 20_000, "{servers:?}");
+    }
+
+    #[test]
+    fn lists_in_a_row_are_bounded_and_hold_each_thing_once() {
+        let mut row = HostRow::new(HostKey::v4([10, 0, 0, 1]), At { ts: Ts::EPOCH, frame: FrameNo(1) });
+        for n in [1, 1, 2, 3, 4, 5, 6] {
+            row.note_link(Some(Mac([0, 0, 0, 0, 0, n])), &LinkFacts { vlans: [Some(7), None], ..LinkFacts::default() });
+        }
+        assert_eq!((row.macs.len(), row.vlans.as_slice()), (MACS_MAX, [7].as_slice()));
+    }
+}

@@ -1,0 +1,83 @@
+//! What the operator says of the home network: which addresses are ours, which of them are mail servers, which domains.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::net::HostKey;
+
+/// The home network.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Prefixes of internal hosts.
+    pub home_nets: Vec<IpNet>,
+    /// Whether `home_nets` were given, or are the default.
+    pub home_nets_given: bool,
+    /// Hosts that are mail servers whatever is learned.
+    pub mail_servers: Vec<IpAddr>,
+    /// Domains for which we take mail, in lower case.
+    pub local_domains: Vec<String>,
+}
+
+impl Default for Site {
+    /// RFC 1918, unique local (RFC 4193) and link-local addresses are ours.
+    fn default() -> Self {
+        let net = |octets: [u8; 4], len| IpNet::new_assert(IpAddr::from(octets), len);
+        let net6 = |first: u16, len| IpNet::new_assert(IpAddr::from([first, 0, 0, 0, 0, 0, 0, 0]), len);
+        Self {
+            home_nets: vec![
+                net([10, 0, 0, 0], 8),
+                net([172, 16, 0, 0], 12),
+                net([192, 168, 0, 0], 16),
+                net([169, 254, 0, 0], 16),
+                net6(0xfc00, 7),
+                net6(0xfe80, 10),
+            ],
+            home_nets_given: false,
+            mail_servers: Vec::new(),
+            local_domains: Vec::new(),
+        }
+    }
+}
+
+impl Site {
+    /// Whether a host is one of ours.
+    pub fn is_internal(&self, host: HostKey) -> bool {
+        let ip = host.ip();
+        self.home_nets.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Whether the operator named the host as a mail server.
+    pub fn is_configured_server(&self, host: HostKey) -> bool {
+        self.mail_servers.contains(&host.ip())
+    }
+
+    /// Whether the operator named the domain as ours (compared without case, a trailing dot ignored).
+    pub fn is_local_domain(&self, domain: &[u8]) -> bool {
+        let domain = domain.strip_suffix(b".").unwrap_or(domain);
+        self.local_domains.iter().any(|local| local.as_bytes().eq_ignore_ascii_case(domain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_ours_by_default() {
+        let site = Site::default();
+        for (ip, internal) in [
+            ("10.1.2.3", true),
+            ("172.31.255.255", true),
+            ("172.32.0.1", false),
+            ("192.168.0.23", true),
+            ("169.254.1.1", true),
+            ("203.0.113.5", false),
+            ("fd00::1", true),
+            ("fe80::1", true),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(site.is_internal(ip.parse::<IpAddr>().unwrap().into()), internal, "{ip}");
+        }
+    }
+}
