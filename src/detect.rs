@@ -3,6 +3,8 @@
 //! [`Judge`] takes the ordered stream of session events, works out what several detectors need (direction, role, what a
 //! reply means, whether a mail is news), shows it to each detector, and keeps the ledger. Nothing here looks at a frame.
 
+mod behind_nat;
+pub mod blocklisted;
 pub mod connect_failures;
 mod context;
 pub mod direct_to_mx;
@@ -19,6 +21,7 @@ mod score;
 mod sequential;
 mod table;
 
+pub use behind_nat::Strangers;
 pub use context::Context;
 pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, Ruling};
 pub use judge::{Judge, JudgeStats};
@@ -71,6 +74,8 @@ pub struct DetectSettings {
     pub direct_to_mx: direct_to_mx::Settings,
     /// D3.
     pub connect_failures: connect_failures::Settings,
+    /// D9.
+    pub blocklisted: blocklisted::Settings,
 }
 
 /// Every detector of the program.
@@ -80,5 +85,7 @@ fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Det
         Box::new(outcome_burst::OutcomeBurst::new(settings.outcome_burst.clone(), hosts)),
         Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone(), hosts)),
         Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
+        Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
+        Box::new(behind_nat::BehindNat::new(hosts)),
     ]
 }
