@@ -3,6 +3,7 @@
 //! The way of the data is one direction through small rooms, each a module; `docs/architecture.md` is the map.
 
 pub mod decode;
+pub mod detect;
 pub mod frame;
 pub mod limits;
 pub mod net;

@@ -1,0 +1,3 @@
+//! Judgement: what sessions tell about the hosts that had them.
+
+pub mod replies;
