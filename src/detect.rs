@@ -3,7 +3,7 @@
 //! [`Judge`] takes the ordered stream of session events, works out what several detectors need (direction, role, what a
 //! reply means, whether a mail is news), shows it to each detector, and keeps the ledger. Nothing here looks at a frame.
 
-mod behind_nat;
+pub mod behind_nat;
 pub mod blocklisted;
 pub mod connect_failures;
 mod context;
@@ -21,10 +21,10 @@ mod score;
 mod sequential;
 mod table;
 
-pub use behind_nat::Strangers;
 pub use context::Context;
 pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, Ruling};
 pub use judge::{Judge, JudgeStats};
+pub use novelty::Recent;
 pub use observation::{Mail, Observation, Refusal, Way, What};
 pub use reputation::Reputation;
 pub use roles::{RoleBook, Voice, is_fqdn, same_name};

@@ -5,6 +5,7 @@
 //! only: who was already mailing the world when the first refusal came is worth a second look, no more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::context::Context;
@@ -143,11 +144,8 @@ impl Blocklisted {
     }
 
     fn finding(&self, host: HostKey, state: &HostState, now: At) -> Option<Finding> {
-        let recent: Vec<&Refuser> = state
-            .refusers
-            .values()
-            .filter(|refuser| now.ts.since(refuser.last) <= self.settings.window)
-            .collect();
+        let recent: Vec<&Refuser> =
+            state.refusers.values().filter(|refuser| now.ts.since(refuser.last) <= self.settings.window).collect();
         let first = recent.iter().map(|refuser| refuser.first).min()?;
         let last = recent.iter().map(|refuser| refuser.last).max()?;
         let domains = state.domains.len().max(recent.len());
@@ -170,7 +168,8 @@ impl Blocklisted {
             if lists.is_empty() { String::new() } else { format!("; named: {}", lists.join(", ")) },
         );
         if let Some(since) = again.iter().min() {
-            says.push_str(&format!("; {} of them have taken mail again since {since} (last refusal {last})", again.len()));
+            let again = again.len();
+            let _ = write!(says, "; {again} of them have taken mail again since {since} (last refusal {last})");
         }
         let mut peers: Vec<Peer> = recent
             .iter()

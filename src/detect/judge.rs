@@ -19,7 +19,7 @@ use crate::net::HostKey;
 use crate::session::{Outcome, Session, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::site::Site;
 use crate::smtp::Reply;
-use crate::tcp::{Attempt, ConnId};
+use crate::tcp::ConnId;
 use crate::time::Span;
 
 /// How long a mail is 'no news' after it was first tried: postfix and Exchange try again for hours, the first times
@@ -136,12 +136,7 @@ impl Judge {
         let rules = Arc::clone(&self.rules);
         let first_rcpt = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
         let novel = self.triplets.insert(
-            &[
-                &head.id.orig.host.octets(),
-                &head.id.resp.host.site().octets(),
-                tx.mailfrom.as_bytes(),
-                first_rcpt,
-            ],
+            &[&head.id.orig.host.octets(), &head.id.resp.host.site().octets(), tx.mailfrom.as_bytes(), first_rcpt],
             at.ts,
         );
         let (outcome, refusal) = judge_outcome(&rules, tx);
@@ -324,14 +319,11 @@ fn judge_outcome<'a>(rules: &'a ReplyRules, tx: &'a Transaction) -> (Option<Outc
         .iter()
         .filter_map(|rcpt| rcpt.reply.as_ref().and_then(|reply| refusal_of(Stage::Rcpt, reply)))
         .collect();
-    let decided = [
-        (Stage::Mail, &tx.mail_reply),
-        (Stage::Data, &tx.data_cmd_reply),
-        (Stage::EndOfData, &tx.data_reply),
-    ]
-    .into_iter()
-    .find_map(|(stage, reply)| reply.as_ref().and_then(|reply| refusal_of(stage, reply)))
-    .filter(|refusal| refusal.stage != Stage::Data || rcpt_refusals.is_empty());
+    let decided =
+        [(Stage::Mail, &tx.mail_reply), (Stage::Data, &tx.data_cmd_reply), (Stage::EndOfData, &tx.data_reply)]
+            .into_iter()
+            .find_map(|(stage, reply)| reply.as_ref().and_then(|reply| refusal_of(stage, reply)))
+            .filter(|refusal| refusal.stage != Stage::Data || rcpt_refusals.is_empty());
 
     let bad = |refusal: &&Refusal<'a>| refusal.verdict.outcome() == OutcomeClass::BadRecipient;
     let bad_count = rcpt_refusals.iter().filter(bad).count();

@@ -112,6 +112,6 @@ impl Reputation {
 }
 
 /// Whether a refusal is for the address's reputation, named by a blocklist or a provider's own list.
-pub fn is_listing(refusal: &Refusal<'_>) -> bool {
+pub(super) fn is_listing(refusal: &Refusal<'_>) -> bool {
     refusal.verdict.class == ReplyClass::BlocklistIp
 }
