@@ -15,7 +15,7 @@ const MESSAGE_MIN: u64 = 1 << 10;
 const MESSAGE_MAX: u64 = 20 << 10;
 
 /// How many recipients a message has: one, two or three, the fewer the likelier.
-const RECIPIENTS: [usize; 10] = [1, 1, 1, 1, 1, 2, 2, 2, 3, 3];
+const RECIPIENTS: [usize; 10] = [1, 1, 1, 1, 1, 1, 2, 2, 2, 3];
 
 /// Null reverse-paths in a hundred messages.
 const NULL_SENDERS: u64 = 2;
@@ -188,14 +188,15 @@ pub(crate) fn deliver(
     let size = rng.between(MESSAGE_MIN, MESSAGE_MAX) as usize;
     text::message(&mut data, rng, &envelope, size);
     let segments = data.len().div_ceil(Stack::Linux.segment_max());
+    let segment = rng.below(segments as u64) as usize;
     let mishap = match rng.below(MISHAP_ONE_IN) {
-        0 => Mishap::Retransmitted,
-        1 if segments > 1 => Mishap::Reordered,
+        0 => Mishap::Retransmitted(segment),
+        1 if segments > 1 => Mishap::Reordered(segment),
         _ => Mishap::None,
     };
     let pace = Pace {
         round_trip: talk.round_trip,
-        ack_every: rng.pick(&[2, 4, 4, 6]),
+        ack_every: rng.pick(&[2, 4, 6, 6, 8, 8]),
         mishap,
     };
     talk.now += NEAR;
@@ -216,8 +217,8 @@ pub(crate) fn deliver(
     truth.recipients += to.len() as u64;
     truth.recipients_accepted += to.len() as u64;
     truth.message_bytes += data.len() as u64;
-    truth.retransmitted += u64::from(mishap == Mishap::Retransmitted);
-    truth.reordered += u64::from(mishap == Mishap::Reordered);
+    truth.retransmitted += u64::from(matches!(mishap, Mishap::Retransmitted(_)));
+    truth.reordered += u64::from(matches!(mishap, Mishap::Reordered(_)));
     truth.smtp_frames += talk.script.len() as u64;
 }
 
@@ -251,12 +252,15 @@ pub(crate) fn refuse(
     talk.acknowledge(NEAR, CLIENT);
 
     let (host, domain) = (server.name(), server.domain());
-    talk.reply(rng, &format!("220 {host} ESMTP\r\n"));
+    talk.reply(rng, &format!("220 {host} ESMTP; {}\r\n", text::date(at)));
     talk.command(
         rng,
-        &format!("HELO PC-{:06X}\r\n", client.index * 7919 % 0xff_ffff),
+        &format!(
+            "HELO pc-{:06x}.office.example\r\n",
+            client.index * 7919 % 0xff_ffff
+        ),
     );
-    talk.reply(rng, &format!("250 {host}\r\n"));
+    talk.reply(rng, &format!("250 {host} Hello\r\n"));
     let from = format!(
         "{}@{}",
         text::mailbox(rng),
@@ -267,9 +271,9 @@ pub(crate) fn refuse(
     let to = format!("{}@{domain}", text::mailbox(rng));
     talk.command(rng, &format!("RCPT TO:<{to}>\r\n"));
     let refusal = match server.index % 4 {
-        0 => format!("550 5.1.1 <{to}>: User unknown\r\n"),
-        1 => "550 No such user here\r\n".to_owned(),
-        2 => "550 5.1.1 Recipient address rejected\r\n".to_owned(),
+        0 => format!("550 5.1.1 <{to}>: Recipient address rejected: User unknown\r\n"),
+        1 => format!("550 <{to}> No such user here\r\n"),
+        2 => "550 5.1.1 Mailbox unavailable, mail not accepted\r\n".to_owned(),
         _ => "550 5.1.10 Recipient not found\r\n".to_owned(),
     };
     talk.reply(rng, &refusal);

@@ -48,10 +48,10 @@ impl Stack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mishap {
     None,
-    /// One segment is seen twice.
-    Retransmitted,
-    /// Two neighbours change places.
-    Reordered,
+    /// One segment, of this number modulo their count, is seen twice.
+    Retransmitted(usize),
+    /// One segment and the next change places.
+    Reordered(usize),
 }
 
 /// How a transfer is acknowledged.
@@ -161,8 +161,8 @@ impl Conn {
         data: &[u8],
         pace: Pace,
     ) -> Micros {
-        let size = self.stack.segment_max();
-        let count = data.len().div_ceil(size);
+        let full = self.stack.segment_max();
+        let count = data.len().div_ceil(full);
         // A near sender's segment is acknowledged a round trip later; a near
         // receiver answers at once.
         let answer = if side == CLIENT {
@@ -185,11 +185,15 @@ impl Conn {
             events.push((sent[done - 1] + answer, events.len(), Event::Ack(done)));
         }
         match pace.mishap {
-            Mishap::Retransmitted if count > 0 => {
-                let again = sent[count / 2] + RETRANSMIT_AFTER + pace.round_trip;
-                events.push((again, events.len(), Event::Data(count / 2)));
+            Mishap::Retransmitted(number) if count > 0 => {
+                let index = number % count;
+                let again = sent[index] + RETRANSMIT_AFTER + pace.round_trip;
+                events.push((again, events.len(), Event::Data(index)));
             }
-            Mishap::Reordered if count > 1 => sent.swap(0, 1),
+            Mishap::Reordered(number) if count > 1 => {
+                let index = number % (count - 1);
+                sent.swap(index, index + 1);
+            }
             _ => {}
         }
         for (index, time) in sent.iter().enumerate() {
@@ -203,8 +207,8 @@ impl Conn {
             end = time;
             match event {
                 Event::Data(index) => {
-                    let from = index * size;
-                    let to = (from + size).min(data.len());
+                    let from = index * full;
+                    let to = (from + full).min(data.len());
                     let push = if to == data.len() { PSH } else { 0 };
                     self.put(
                         script,
@@ -219,7 +223,7 @@ impl Conn {
                     );
                 }
                 Event::Ack(done) => {
-                    let have = (done * size).min(data.len());
+                    let have = (done * full).min(data.len());
                     self.put(
                         script,
                         time,

@@ -52,10 +52,10 @@ impl Office {
             0..=419 => (53, dns),
             420..=449 => (53, dns_over_tcp),
             450..=489 => (123, ntp),
-            490..=519 => (22, shell),
-            520..=589 => (80, web),
-            590..=639 => (443, quic),
-            640..=649 => (40_000, call),
+            490..=514 => (22, shell),
+            515..=589 => (80, web),
+            590..=642 => (443, quic),
+            643..=649 => (40_000, call),
             650..=669 => (993, tls),
             _ => (443, tls),
         };
@@ -235,7 +235,7 @@ fn web(flow: &mut Flow<'_>) {
             flow.name
         );
         flow.say(&mut conn, CLIENT, request.as_bytes());
-        let size = flow.size(9, 17);
+        let size = flow.size(10, 18);
         let mut body = Vec::with_capacity(size + 256);
         let kind = if flow.rng.chance(1, 2) {
             text::lines(&mut body, flow.rng, size);

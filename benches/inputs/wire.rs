@@ -13,9 +13,8 @@ pub(crate) type Micros = u64;
 /// The first frame: Wednesday 2026-03-04 08:00:00 UTC.
 pub(crate) const START: Micros = 1_772_611_200_000_000;
 
-/// Bytes of the file header and of a record header of a classic capture.
+/// Bytes of the file header of a classic capture.
 pub(crate) const FILE_HEADER: usize = 24;
-pub(crate) const RECORD_HEADER: usize = 16;
 
 const ETHERNET: usize = 14;
 const IPV4: usize = 20;
