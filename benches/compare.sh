@@ -89,7 +89,7 @@ status=0
 run_peer() {
     local command
     case $1 in
-        tcpdump) command=(tcpdump -r "$4" -w /dev/null 'tcp port 25') ;;
+        tcpdump) command=(tcpdump -n -r "$4" -w /dev/null 'tcp port 25') ;;
         tshark) command=(tshark -n -r "$4" -Y smtp -T fields -e frame.number
             -e ip.src -e smtp.req.command -e smtp.response.code) ;;
         tcpflow) command=(tcpflow -C -r "$4") ;;

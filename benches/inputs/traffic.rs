@@ -327,14 +327,21 @@ fn ntp(flow: &mut Flow<'_>) {
     }
 }
 
-/// QUIC (RFC 9000), already past its handshake: short headers only.
+/// QUIC (RFC 9000), already past its handshake: short headers only, each
+/// with the connection id that the receiver chose.
 fn quic(flow: &mut Flow<'_>) {
+    let ids = [flow.rng.bits(), flow.rng.bits()].map(|bits| {
+        // A first byte that no dissector takes for another protocol.
+        (bits | 1 << 63).to_be_bytes()
+    });
     for _ in 0..flow.rng.between(20, 200) {
         let mut data = vec![0x40 | flow.rng.below(4) as u8];
-        flow.rng.extend(&mut data, 1231);
+        data.extend_from_slice(&ids[CLIENT]);
+        flow.rng.extend(&mut data, 1223);
         flow.datagram(400, SERVER, &data);
         if flow.rng.chance(1, 4) {
             data.truncate(34);
+            data[1..9].copy_from_slice(&ids[SERVER]);
             flow.datagram(NEAR, CLIENT, &data);
         }
     }
