@@ -2,8 +2,10 @@
 //!
 //! Read first: RFC 5321 (SMTP), RFC 2920 (pipelining), RFC 3030 (BDAT), RFC 3463 (enhanced codes), RFC 3464 (DSN).
 
-mod command;
-mod reply;
+pub mod command;
+pub mod lines;
+pub mod reply;
 
 pub use command::{Command, MailParams, Sins};
-pub use reply::{EnhancedStatus, Reply, ReplyLine};
+pub use lines::{Line, LineEnd, LineSplitter};
+pub use reply::{EnhancedStatus, Reply, ReplyAssembler, ReplyLine};
