@@ -80,7 +80,6 @@ impl LineSplitter {
     ///
     /// The line borrows from `input` if it lies whole in it, else from the splitter. A line that is too long is handed
     /// out once, when its end is seen.
-    #[expect(clippy::should_implement_trait, reason = "lines are lent, which an Iterator cannot do")]
     pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Line<'s>> {
         self.clear_handed_out();
         if self.skipping {
