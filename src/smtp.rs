@@ -2,10 +2,12 @@
 //!
 //! Read first: RFC 5321 (SMTP), RFC 2920 (pipelining), RFC 3030 (BDAT), RFC 3463 (enhanced codes), RFC 3464 (DSN).
 
+pub mod auth;
 pub mod command;
 pub mod lines;
 pub mod reply;
 
+pub use auth::AuthExchange;
 pub use command::{Command, MailParams, Sins};
 pub use lines::{Line, LineEnd, LineSplitter};
 pub use reply::{EnhancedStatus, Reply, ReplyAssembler, ReplyLine};
