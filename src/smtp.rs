@@ -5,9 +5,13 @@
 pub mod auth;
 pub mod command;
 pub mod lines;
+pub mod path;
 pub mod reply;
+pub mod tls;
 
 pub use auth::AuthExchange;
 pub use command::{Command, MailParams, Sins};
 pub use lines::{Line, LineEnd, LineSplitter};
+pub use path::{Form, FormSet, MailPath, SenderForm, Unwrapped};
 pub use reply::{EnhancedStatus, Reply, ReplyAssembler, ReplyLine};
+pub use tls::TlsFollower;
