@@ -3,13 +3,16 @@
 //! [`Judge`] takes the ordered stream of session events, works out what several detectors need (direction, role, what a
 //! reply means, whether a mail is news), shows it to each detector, and keeps the ledger. Nothing here looks at a frame.
 
+pub mod accounts;
 pub mod behind_nat;
 pub mod blocklisted;
 pub mod connect_failures;
 mod context;
+mod crowd;
 pub mod direct_to_mx;
 mod finding;
 mod judge;
+mod lately;
 pub mod ndr_flood;
 mod novelty;
 mod observation;
@@ -77,18 +80,21 @@ pub struct DetectSettings {
     pub connect_failures: connect_failures::Settings,
     /// D4.
     pub ndr_flood: ndr_flood::Settings,
+    /// D7.
+    pub accounts: accounts::Settings,
     /// D9.
     pub blocklisted: blocklisted::Settings,
 }
 
 /// Every detector of the program.
 fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Detector>> {
-    let hosts = limits.hosts_max;
+    let (hosts, clients) = (limits.hosts_max, limits.clients_max);
     vec![
         Box::new(outcome_burst::OutcomeBurst::new(settings.outcome_burst.clone(), hosts)),
         Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone(), hosts)),
         Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
         Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone(), hosts)),
+        Box::new(accounts::Accounts::new(settings.accounts.clone(), clients)),
         Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
         Box::new(behind_nat::BehindNat::new(hosts)),
     ]

@@ -18,6 +18,7 @@ use crate::ledger::HostRow;
 use crate::net::HostKey;
 use crate::tcp::ConnId;
 use crate::time::Ts;
+use crate::wire::Wire;
 
 /// The name of an incident: the same for the same traffic, live or replayed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +72,8 @@ pub struct Incident {
     pub host: HostKey,
     /// The sum of the lines; `None` where the class is logic, not a sum.
     pub score_db: Option<f64>,
+    /// Accounts that it is about, by the names used to log in, the worst first.
+    pub accounts: Vec<Wire>,
     /// Since when.
     pub first: Ts,
     /// Until when.
@@ -213,7 +216,11 @@ fn assemble(class: Class, row: &HostRow, behind_router: u32, mut findings: Vec<F
     let score = round(evidence.iter().map(|line| line.db).sum());
     let (tier, severity, confidence_max) = match ruling {
         Some(ruling) => (ruling.tier, ruling.severity, ruling.confidence),
-        None => (Tier::of_score(score, families.len())?, severity_of(class, score), Confidence::High),
+        None => {
+            let severity = findings.iter().filter_map(|finding| finding.severity_min).max();
+            let severity = severity_of(class, score).max(severity.unwrap_or(Severity::Info));
+            (Tier::of_score(score, families.len())?, severity, Confidence::High)
+        }
     };
     if ruling.is_none() {
         for line in &mut evidence {
@@ -225,6 +232,13 @@ fn assemble(class: Class, row: &HostRow, behind_router: u32, mut findings: Vec<F
     let mut peers: Vec<Peer> = findings.iter().flat_map(|finding| finding.peers.iter().cloned()).collect();
     peers.sort_by(|a, b| (a.role, a.ip).cmp(&(b.role, b.ip)));
     peers.dedup_by_key(|peer| (peer.role, peer.ip));
+    // In the order of the findings: a detector names the worst first.
+    let mut accounts: Vec<Wire> = Vec::new();
+    for account in findings.iter().filter_map(|finding| finding.account.as_ref()) {
+        if !accounts.contains(account) {
+            accounts.push(account.clone());
+        }
+    }
     let senders = findings.iter().find_map(|finding| finding.numbers.get("senders_at_least")).unwrap_or(1.0);
     let mut incident = Incident {
         id: IncidentId::new(class, row.host, first),
@@ -235,6 +249,7 @@ fn assemble(class: Class, row: &HostRow, behind_router: u32, mut findings: Vec<F
         confidence: confidence(row, senders).min(confidence_max),
         host: row.host,
         score_db: ruling.is_none().then_some(score),
+        accounts,
         first,
         last,
         summary: String::new(),

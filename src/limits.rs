@@ -105,10 +105,14 @@ pub struct DetectLimits {
     /// Mails remembered as 'no news' in each half of the four-hour window. A million takes 4 MB and covers a site that
     /// sends seventy mails a second; when it is full, the filters turn early and that is counted.
     pub triplets_max: usize,
+    /// Outside clients that are judged at once, a server: those that fail at logging in or ask for recipients that do
+    /// not exist. A botnet that guesses passwords has some ten thousand addresses; at about 1 KB each this is 128 MB in
+    /// a table, and the lightest and quietest go first.
+    pub clients_max: usize,
 }
 
 impl Default for DetectLimits {
     fn default() -> Self {
-        Self { hosts_max: 65_536, triplets_max: 1 << 20 }
+        Self { hosts_max: 65_536, triplets_max: 1 << 20, clients_max: 131_072 }
     }
 }
