@@ -4,6 +4,7 @@
 //! reply means, whether a mail is news), shows it to each detector, and keeps the ledger. Nothing here looks at a frame.
 
 pub mod accounts;
+pub mod backscatter;
 pub mod behind_nat;
 pub mod blocklisted;
 pub mod connect_failures;
@@ -11,6 +12,7 @@ mod context;
 mod crowd;
 pub mod direct_to_mx;
 mod finding;
+pub mod harvest;
 mod judge;
 mod lately;
 pub mod ndr_flood;
@@ -80,8 +82,12 @@ pub struct DetectSettings {
     pub connect_failures: connect_failures::Settings,
     /// D4.
     pub ndr_flood: ndr_flood::Settings,
+    /// D5.
+    pub backscatter: backscatter::Settings,
     /// D7.
     pub accounts: accounts::Settings,
+    /// D8.
+    pub harvest: harvest::Settings,
     /// D9.
     pub blocklisted: blocklisted::Settings,
 }
@@ -94,7 +100,9 @@ fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Det
         Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone(), hosts)),
         Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
         Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone(), hosts)),
+        Box::new(backscatter::Backscatter::new(settings.backscatter.clone(), hosts)),
         Box::new(accounts::Accounts::new(settings.accounts.clone(), clients)),
+        Box::new(harvest::Harvest::new(settings.harvest.clone(), hosts, clients)),
         Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
         Box::new(behind_nat::BehindNat::new(hosts)),
     ]

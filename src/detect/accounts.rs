@@ -8,7 +8,6 @@
 mod abuse;
 mod guessing;
 
-
 use super::context::Context;
 use super::finding::Finding;
 use super::novelty;

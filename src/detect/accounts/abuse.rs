@@ -404,11 +404,7 @@ impl Abuse {
     }
 
     pub(super) fn stats(&self) -> DetectorStats {
-        DetectorStats {
-            hosts: self.accounts.len(),
-            evicted: self.accounts.evicted() + self.forgotten,
-            early_turns: 0,
-        }
+        DetectorStats { hosts: self.accounts.len(), evicted: self.accounts.evicted() + self.forgotten, early_turns: 0 }
     }
 }
 

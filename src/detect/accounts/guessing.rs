@@ -194,12 +194,7 @@ impl Guessing {
     }
 
     /// Learns from the end of an AUTH exchange; tells whether it was a right guess.
-    pub(super) fn handle(
-        &mut self,
-        settings: &Settings,
-        seen: &Observation<'_>,
-        auth: &AuthAttempt,
-    ) -> Option<Guess> {
+    pub(super) fn handle(&mut self, settings: &Settings, seen: &Observation<'_>, auth: &AuthAttempt) -> Option<Guess> {
         let name = auth.user.clone().unwrap_or_default();
         match auth.result {
             AuthResult::Succeeded => self.succeeded(settings, seen, &name),
