@@ -10,6 +10,7 @@ mod context;
 pub mod direct_to_mx;
 mod finding;
 mod judge;
+pub mod ndr_flood;
 mod novelty;
 mod observation;
 pub mod outcome_burst;
@@ -74,6 +75,8 @@ pub struct DetectSettings {
     pub direct_to_mx: direct_to_mx::Settings,
     /// D3.
     pub connect_failures: connect_failures::Settings,
+    /// D4.
+    pub ndr_flood: ndr_flood::Settings,
     /// D9.
     pub blocklisted: blocklisted::Settings,
 }
@@ -85,6 +88,7 @@ fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Det
         Box::new(outcome_burst::OutcomeBurst::new(settings.outcome_burst.clone(), hosts)),
         Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone(), hosts)),
         Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
+        Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone(), hosts)),
         Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
         Box::new(behind_nat::BehindNat::new(hosts)),
     ]

@@ -69,11 +69,30 @@ pub struct SmtpLimits {
     pub reply_text_max: usize,
     /// Lines of one reply whose text is kept. EHLO replies of real servers have up to 25; a server may send lines for ever.
     pub reply_lines_max: u32,
+    /// Bytes of a mail's header that are searched for the fields that are kept. Postfix takes 102,400 at most, mails
+    /// that went through many filters and lists reach some 30,000.
+    pub mail_headers_max: usize,
+    /// Bytes of one header field that are kept; RFC 5322 section 2.1.1 allows 998 a line, and a Content-Type or From
+    /// field may be folded.
+    pub mail_header_max: usize,
+    /// Bytes of a body that are searched for a `message/delivery-status` part: a text for people comes before it.
+    pub dsn_search_max: usize,
+    /// Bytes of such a part that are kept until its fields were read: some 40 recipients.
+    pub dsn_max: usize,
 }
 
 impl Default for SmtpLimits {
     fn default() -> Self {
-        Self { command_line_max: 12_288, reply_line_max: 4_096, reply_text_max: 1_024, reply_lines_max: 64 }
+        Self {
+            command_line_max: 12_288,
+            reply_line_max: 4_096,
+            reply_text_max: 1_024,
+            reply_lines_max: 64,
+            mail_headers_max: 64 << 10,
+            mail_header_max: 2_048,
+            dsn_search_max: 256 << 10,
+            dsn_max: 16 << 10,
+        }
     }
 }
 

@@ -4,7 +4,9 @@
 
 pub mod auth;
 pub mod command;
+pub mod dsn;
 pub mod lines;
+pub mod mail;
 pub mod path;
 pub mod reply;
 pub mod tls;
@@ -12,6 +14,7 @@ pub mod tls;
 pub use auth::AuthExchange;
 pub use command::{Command, MailParams, Sins};
 pub use lines::{Line, LineEnd, LineSplitter};
+pub use mail::MailScanner;
 pub use path::{Form, FormSet, MailPath, SenderForm, Unwrapped};
 pub use reply::{EnhancedStatus, Reply, ReplyAssembler, ReplyLine};
 pub use tls::TlsFollower;

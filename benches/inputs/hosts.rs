@@ -26,12 +26,7 @@ impl Client {
     /// The client numbered `index`, below four million.
     pub(crate) fn new(index: usize, ttl: u8) -> Self {
         let net = index / CLIENTS_A_NET;
-        let ip = [
-            10,
-            (16 + net / 256) as u8,
-            (net % 256) as u8,
-            (10 + index % CLIENTS_A_NET) as u8,
-        ];
+        let ip = [10, (16 + net / 256) as u8, (net % 256) as u8, (10 + index % CLIENTS_A_NET) as u8];
         let tail = (index as u32).to_be_bytes();
         Self {
             index,
@@ -74,12 +69,7 @@ impl Server {
     /// The server's end of a connection to `port`; its hop count depends on
     /// its address alone.
     pub(crate) fn endpoint(self, port: u16) -> Endpoint {
-        Endpoint {
-            mac: ROUTER,
-            ip: self.ip,
-            port,
-            ttl: 64 - 8 - self.ip[3] % 12,
-        }
+        Endpoint { mac: ROUTER, ip: self.ip, port, ttl: 64 - 8 - self.ip[3] % 12 }
     }
 
     /// The domain it receives mail for.
@@ -97,9 +87,7 @@ impl Server {
 /// `count` servers, no two on one address.
 pub(crate) fn servers(count: usize, seed: u32) -> Vec<Server> {
     let ips = PublicAddresses::new(seed).take(count);
-    ips.enumerate()
-        .map(|(index, ip)| Server { index, ip })
-        .collect()
+    ips.enumerate().map(|(index, ip)| Server { index, ip }).collect()
 }
 
 /// Distinct public IPv4 addresses in an order that looks random: a bijection
@@ -113,10 +101,7 @@ pub(crate) struct PublicAddresses {
 
 impl PublicAddresses {
     pub(crate) const fn new(seed: u32) -> Self {
-        Self {
-            next: Some(0),
-            seed,
-        }
+        Self { next: Some(0), seed }
     }
 }
 

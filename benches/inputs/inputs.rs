@@ -81,10 +81,7 @@ pub(crate) struct Scale {
 
 impl Default for Scale {
     fn default() -> Self {
-        Self {
-            numerator: 1,
-            denominator: 1,
-        }
+        Self { numerator: 1, denominator: 1 }
     }
 }
 
@@ -107,10 +104,7 @@ impl FromStr for Scale {
         let (numerator, denominator) = text.split_once('/').unwrap_or((text, "1"));
         match (numerator.parse(), denominator.parse()) {
             // A thousand times more would leave 10.0.0.0/8 and 32-bit times.
-            (Ok(numerator @ 1..=1000), Ok(denominator @ 1..=1_000_000)) => Ok(Self {
-                numerator,
-                denominator,
-            }),
+            (Ok(numerator @ 1..=1000), Ok(denominator @ 1..=1_000_000)) => Ok(Self { numerator, denominator }),
             _ => Err(format!("no scale {text:?}: N or N/D, such as 1/100 or 8")),
         }
     }
@@ -131,18 +125,8 @@ impl fmt::Display for Scale {
 /// # Errors
 ///
 /// Those of `out`.
-pub(crate) fn write(
-    out: &mut impl Write,
-    input: Input,
-    scale: Scale,
-    seed: u64,
-) -> io::Result<Truth> {
-    let mut truth = Truth {
-        input: format!("{input:?}"),
-        scale: scale.to_string(),
-        seed,
-        ..Truth::default()
-    };
+pub(crate) fn write(out: &mut impl Write, input: Input, scale: Scale, seed: u64) -> io::Result<Truth> {
+    let mut truth = Truth { input: format!("{input:?}"), scale: scale.to_string(), seed, ..Truth::default() };
     match input {
         Input::A => mail(out, scale, &mut truth)?,
         Input::B => mirror(out, scale, &mut truth)?,
@@ -186,22 +170,12 @@ impl Pairs {
         let client = if turn < self.clients.len() { turn } else { any };
         let any = self.rng.below(self.servers.len() as u64) as usize;
         let server = if turn < self.servers.len() { turn } else { any };
-        Some((
-            &mut self.clients[client],
-            self.servers[server],
-            &mut self.rng,
-        ))
+        Some((&mut self.clients[client], self.servers[server], &mut self.rng))
     }
 }
 
 fn mail(out: &mut impl Write, scale: Scale, truth: &mut Truth) -> io::Result<()> {
-    let mut pairs = Pairs::new(
-        scale.of(A_CLIENTS),
-        TTL_LINUX,
-        scale.of(A_SERVERS),
-        scale.of(A_SESSIONS),
-        truth,
-    );
+    let mut pairs = Pairs::new(scale.of(A_CLIENTS), TTL_LINUX, scale.of(A_SERVERS), scale.of(A_SESSIONS), truth);
     let open = scale.at_most(A_OPEN) as usize;
     schedule::play(out, truth, open, A_RAMP, |script, at, truth| {
         if let Some((client, server, rng)) = pairs.next() {
@@ -212,13 +186,7 @@ fn mail(out: &mut impl Write, scale: Scale, truth: &mut Truth) -> io::Result<()>
 
 fn mirror(out: &mut impl Write, scale: Scale, truth: &mut Truth) -> io::Result<()> {
     let sessions = scale.of(B_SESSIONS);
-    let mut pairs = Pairs::new(
-        scale.of(B_CLIENTS),
-        TTL_LINUX,
-        scale.of(B_SERVERS),
-        sessions,
-        truth,
-    );
+    let mut pairs = Pairs::new(scale.of(B_CLIENTS), TTL_LINUX, scale.of(B_SERVERS), sessions, truth);
     let mut office = Office::new(
         hosts::clients(scale.of(B_OFFICE_CLIENTS) as usize, TTL_LINUX),
         hosts::servers(scale.of(B_OFFICE_SERVERS) as usize, !(truth.seed as u32)),
@@ -242,13 +210,7 @@ fn mirror(out: &mut impl Write, scale: Scale, truth: &mut Truth) -> io::Result<(
 }
 
 fn worm(out: &mut impl Write, scale: Scale, truth: &mut Truth) -> io::Result<()> {
-    let mut pairs = Pairs::new(
-        scale.of(D_CLIENTS),
-        TTL_WINDOWS,
-        scale.of(D_SERVERS),
-        scale.of(D_SESSIONS),
-        truth,
-    );
+    let mut pairs = Pairs::new(scale.of(D_CLIENTS), TTL_WINDOWS, scale.of(D_SERVERS), scale.of(D_SESSIONS), truth);
     let open = scale.at_most(D_OPEN) as usize;
     schedule::play(out, truth, open, D_RAMP, |script, at, truth| {
         if let Some((client, server, rng)) = pairs.next() {
@@ -268,12 +230,7 @@ fn flood(out: &mut impl Write, scale: Scale, truth: &mut Truth) -> io::Result<()
     for (index, ip) in (0..count).zip(PublicAddresses::new(truth.seed as u32)) {
         let server = Server { index: 0, ip };
         let noise = [rng.bits(), rng.bits()];
-        let mut conn = Conn::new(
-            client.next_endpoint(),
-            server.endpoint(25),
-            Stack::Windows,
-            noise,
-        );
+        let mut conn = Conn::new(client.next_endpoint(), server.endpoint(25), Stack::Windows, noise);
         at = START + index * C_INTERVAL + rng.below(C_INTERVAL);
         if index == 0 {
             truth.first_ts = at;

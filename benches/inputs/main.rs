@@ -77,6 +77,5 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The value after a flag.
 fn value(arg: Option<OsString>) -> Result<String, Box<dyn Error>> {
-    arg.and_then(|arg| arg.into_string().ok())
-        .ok_or_else(|| USAGE.into())
+    arg.and_then(|arg| arg.into_string().ok()).ok_or_else(|| USAGE.into())
 }

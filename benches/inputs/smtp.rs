@@ -41,15 +41,7 @@ struct Voice {
 const VOICES: [Voice; 3] = [
     Voice {
         banner: "ESMTP",
-        ehlo: &[
-            "PIPELINING",
-            "SIZE 52428800",
-            "VRFY",
-            "ETRN",
-            "ENHANCEDSTATUSCODES",
-            "8BITMIME",
-            "DSN",
-        ],
+        ehlo: &["PIPELINING", "SIZE 52428800", "VRFY", "ETRN", "ENHANCEDSTATUSCODES", "8BITMIME", "DSN"],
         mail: "250 2.1.0 Ok",
         rcpt: "250 2.1.5 Ok",
         data: "354 End data with <CR><LF>.<CR><LF>",
@@ -67,15 +59,7 @@ const VOICES: [Voice; 3] = [
     },
     Voice {
         banner: "Microsoft ESMTP MAIL Service ready",
-        ehlo: &[
-            "SIZE 37748736",
-            "PIPELINING",
-            "DSN",
-            "ENHANCEDSTATUSCODES",
-            "8BITMIME",
-            "BINARYMIME",
-            "CHUNKING",
-        ],
+        ehlo: &["SIZE 37748736", "PIPELINING", "DSN", "ENHANCEDSTATUSCODES", "8BITMIME", "BINARYMIME", "CHUNKING"],
         mail: "250 2.1.0 Sender OK",
         rcpt: "250 2.1.5 Recipient OK",
         data: "354 Start mail input; end with <CRLF>.<CRLF>",
@@ -98,15 +82,13 @@ impl Dialogue<'_> {
     /// The server's line, after it has thought.
     fn reply(&mut self, rng: &mut Rng, line: &str) {
         self.now += self.round_trip + rng.between(self.think_max / 10, self.think_max);
-        self.conn
-            .send(self.script, self.now, SERVER, PSH | ACK, line.as_bytes());
+        self.conn.send(self.script, self.now, SERVER, PSH | ACK, line.as_bytes());
     }
 
     /// The client's line, as soon as it has read the last reply.
     fn command(&mut self, rng: &mut Rng, line: &str) {
         self.now += rng.between(NEAR, 10 * NEAR);
-        self.conn
-            .send(self.script, self.now, CLIENT, PSH | ACK, line.as_bytes());
+        self.conn.send(self.script, self.now, CLIENT, PSH | ACK, line.as_bytes());
     }
 
     /// A bare acknowledgement from `side`.
@@ -130,12 +112,7 @@ pub(crate) fn deliver(
     let noise = [rng.bits(), rng.bits()];
     let mut talk = Dialogue {
         script,
-        conn: Conn::new(
-            client.next_endpoint(),
-            server.endpoint(SMTP),
-            Stack::Linux,
-            noise,
-        ),
+        conn: Conn::new(client.next_endpoint(), server.endpoint(SMTP), Stack::Linux, noise),
         now: at,
         round_trip: rng.between(4_000, 160_000),
         think_max: rng.between(400_000, 2_400_000),
@@ -158,19 +135,13 @@ pub(crate) fn deliver(
         truth.null_senders += 1;
         String::new()
     } else {
-        format!(
-            "{}@{}",
-            text::mailbox(rng),
-            text::domain(1_000_000 + client.index % 50)
-        )
+        format!("{}@{}", text::mailbox(rng), text::domain(1_000_000 + client.index % 50))
     };
     talk.command(rng, &format!("MAIL FROM:<{from}>\r\n"));
     talk.reply(rng, &format!("{}\r\n", voice.mail));
 
     let domain = server.domain();
-    let to: Vec<String> = (0..rng.pick(&RECIPIENTS))
-        .map(|_| format!("{}@{domain}", text::mailbox(rng)))
-        .collect();
+    let to: Vec<String> = (0..rng.pick(&RECIPIENTS)).map(|_| format!("{}@{domain}", text::mailbox(rng))).collect();
     for recipient in &to {
         talk.command(rng, &format!("RCPT TO:<{recipient}>\r\n"));
         talk.reply(rng, &format!("{}\r\n", voice.rcpt));
@@ -179,12 +150,7 @@ pub(crate) fn deliver(
     talk.reply(rng, &format!("{}\r\n", voice.data));
 
     let mut data = Vec::with_capacity(MESSAGE_MAX as usize + 2048);
-    let envelope = Envelope {
-        from: &from,
-        to: &to,
-        host: &name,
-        at: talk.now,
-    };
+    let envelope = Envelope { from: &from, to: &to, host: &name, at: talk.now };
     let size = rng.between(MESSAGE_MIN, MESSAGE_MAX) as usize;
     text::message(&mut data, rng, &envelope, size);
     let segments = data.len().div_ceil(Stack::Linux.segment_max());
@@ -194,22 +160,15 @@ pub(crate) fn deliver(
         1 if segments > 1 => Mishap::Reordered(segment),
         _ => Mishap::None,
     };
-    let pace = Pace {
-        round_trip: talk.round_trip,
-        ack_every: rng.pick(&[2, 4, 6, 6, 8, 8]),
-        mishap,
-    };
+    let pace = Pace { round_trip: talk.round_trip, ack_every: rng.pick(&[2, 4, 6, 6, 8, 8]), mishap };
     talk.now += NEAR;
-    talk.now = talk
-        .conn
-        .transfer(talk.script, talk.now, CLIENT, &data, pace);
+    talk.now = talk.conn.transfer(talk.script, talk.now, CLIENT, &data, pace);
     let id = rng.bits();
     let [before, after] = voice.queued;
     talk.reply(rng, &format!("{before}{id:016X}{after}\r\n"));
     talk.command(rng, "QUIT\r\n");
     talk.reply(rng, &format!("{}\r\n", voice.quit));
-    talk.conn
-        .close(talk.script, talk.now + NEAR, talk.round_trip);
+    talk.conn.close(talk.script, talk.now + NEAR, talk.round_trip);
 
     truth.sessions += 1;
     truth.transactions += 1;
@@ -235,37 +194,21 @@ pub(crate) fn refuse(
     let noise = [rng.bits(), rng.bits()];
     let mut talk = Dialogue {
         script,
-        conn: Conn::new(
-            client.next_endpoint(),
-            server.endpoint(SMTP),
-            Stack::Windows,
-            noise,
-        ),
+        conn: Conn::new(client.next_endpoint(), server.endpoint(SMTP), Stack::Windows, noise),
         now: at,
         round_trip: rng.between(4_000, 160_000),
         think_max: rng.between(100_000, 600_000),
     };
     talk.conn.send(talk.script, talk.now, CLIENT, SYN, &[]);
     talk.now += talk.round_trip;
-    talk.conn
-        .send(talk.script, talk.now, SERVER, SYN | ACK, &[]);
+    talk.conn.send(talk.script, talk.now, SERVER, SYN | ACK, &[]);
     talk.acknowledge(NEAR, CLIENT);
 
     let (host, domain) = (server.name(), server.domain());
     talk.reply(rng, &format!("220 {host} ESMTP; {}\r\n", text::date(at)));
-    talk.command(
-        rng,
-        &format!(
-            "HELO pc-{:06x}.office.example\r\n",
-            client.index * 7919 % 0xff_ffff
-        ),
-    );
+    talk.command(rng, &format!("HELO pc-{:06x}.office.example\r\n", client.index * 7919 % 0xff_ffff));
     talk.reply(rng, &format!("250 {host} Hello\r\n"));
-    let from = format!(
-        "{}@{}",
-        text::mailbox(rng),
-        text::domain(rng.below(1_000_000) as usize)
-    );
+    let from = format!("{}@{}", text::mailbox(rng), text::domain(rng.below(1_000_000) as usize));
     talk.command(rng, &format!("MAIL FROM:<{from}>\r\n"));
     talk.reply(rng, "250 2.1.0 Ok\r\n");
     let to = format!("{}@{domain}", text::mailbox(rng));

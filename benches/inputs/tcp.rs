@@ -121,31 +121,10 @@ impl Conn {
     }
 
     /// One segment from `side` that acknowledges all the other side has sent.
-    pub(crate) fn send(
-        &mut self,
-        script: &mut Script,
-        at: Micros,
-        side: usize,
-        flags: u8,
-        data: &[u8],
-    ) {
-        let ack = if flags & ACK == 0 {
-            0
-        } else {
-            self.seq[1 - side]
-        };
+    pub(crate) fn send(&mut self, script: &mut Script, at: Micros, side: usize, flags: u8, data: &[u8]) {
+        let ack = if flags & ACK == 0 { 0 } else { self.seq[1 - side] };
         let seq = self.seq[side];
-        self.put(
-            script,
-            at,
-            Segment {
-                side,
-                flags,
-                seq,
-                ack,
-                data,
-            },
-        );
+        self.put(script, at, Segment { side, flags, seq, ack, data });
         let phantom = u32::from(flags & (SYN | FIN) != 0);
         self.seq[side] = seq.wrapping_add(data.len() as u32).wrapping_add(phantom);
     }
@@ -153,29 +132,16 @@ impl Conn {
     /// `data` from `side` in segments of full size, the other side
     /// acknowledging; returns the time at which the last byte has arrived and
     /// all due acknowledgements are seen.
-    pub(crate) fn transfer(
-        &mut self,
-        script: &mut Script,
-        at: Micros,
-        side: usize,
-        data: &[u8],
-        pace: Pace,
-    ) -> Micros {
+    pub(crate) fn transfer(&mut self, script: &mut Script, at: Micros, side: usize, data: &[u8], pace: Pace) -> Micros {
         let full = self.stack.segment_max();
         let count = data.len().div_ceil(full);
         // A near sender's segment is acknowledged a round trip later; a near
         // receiver answers at once.
-        let answer = if side == CLIENT {
-            pace.round_trip
-        } else {
-            NEAR
-        };
+        let answer = if side == CLIENT { pace.round_trip } else { NEAR };
 
         let mut sent: Vec<Micros> = Vec::with_capacity(count);
         for index in 0..count {
-            let free = index
-                .checked_sub(INITIAL_WINDOW)
-                .map_or(at, |earlier| sent[earlier] + pace.round_trip);
+            let free = index.checked_sub(INITIAL_WINDOW).map_or(at, |earlier| sent[earlier] + pace.round_trip);
             let line = sent.last().map_or(at, |last| last + SERIALISATION);
             sent.push(free.max(line));
         }
@@ -264,13 +230,7 @@ impl Conn {
         header[12] = ((header.len() / 4) as u8) << 4;
 
         self.ip_id[side] = self.ip_id[side].wrapping_add(1);
-        let ip = Ipv4 {
-            from,
-            to,
-            id: self.ip_id[side],
-            proto: PROTO_TCP,
-            checksum_at: 16,
-        };
+        let ip = Ipv4 { from, to, id: self.ip_id[side], proto: PROTO_TCP, checksum_at: 16 };
         script.push(at, &ip, &header, segment.data);
     }
 
@@ -280,11 +240,7 @@ impl Conn {
         match self.stack {
             Stack::Linux => {
                 self.stamp[side] = self.clock[side].wrapping_add((at / 1000) as u32);
-                let echo = if flags & ACK == 0 {
-                    0
-                } else {
-                    self.stamp[1 - side]
-                };
+                let echo = if flags & ACK == 0 { 0 } else { self.stamp[1 - side] };
                 if syn {
                     header.extend_from_slice(&MSS_1460);
                     header.extend_from_slice(&[4, 2]);

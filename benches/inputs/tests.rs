@@ -12,12 +12,7 @@ const RECORD_HEADER: usize = 16;
 /// The segments of one side: sequence number and payload.
 type Stream<'a> = Vec<(u32, &'a [u8])>;
 
-const ALL: [(Input, &str); 4] = [
-    (Input::A, "1/500"),
-    (Input::B, "1/100"),
-    (Input::C, "1/1000"),
-    (Input::D, "1/1000"),
-];
+const ALL: [(Input, &str); 4] = [(Input::A, "1/500"), (Input::B, "1/100"), (Input::C, "1/1000"), (Input::D, "1/1000")];
 
 fn make(input: Input, scale: &str) -> (Vec<u8>, Truth) {
     let mut out = Vec::new();
@@ -75,22 +70,14 @@ fn read(file: &[u8]) -> Vec<Read<'_>> {
         let pseudo = [&ip[12..20], &[0, proto], &length, transport];
         assert_eq!(checksum(&pseudo), 0, "transport checksum");
         let tcp = proto == 6;
-        let header = if tcp {
-            usize::from(transport[12] >> 4) * 4
-        } else {
-            8
-        };
+        let header = if tcp { usize::from(transport[12] >> 4) * 4 } else { 8 };
         frames.push(Read {
             at,
             from: (ip[12..16].try_into().unwrap(), be16(transport, 0)),
             to: (ip[16..20].try_into().unwrap(), be16(transport, 2)),
             proto,
             flags: if tcp { transport[13] } else { 0 },
-            seq: if tcp {
-                le32(transport, 4).swap_bytes()
-            } else {
-                0
-            },
+            seq: if tcp { le32(transport, 4).swap_bytes() } else { 0 },
             data: &transport[header..],
         });
     }
@@ -119,20 +106,13 @@ fn times_never_run_backwards_and_the_sums_are_true() {
     for (input, scale) in ALL {
         let (file, truth) = make(input, scale);
         let frames = read(&file);
-        assert!(
-            frames.windows(2).all(|pair| pair[0].at <= pair[1].at),
-            "{input:?}"
-        );
+        assert!(frames.windows(2).all(|pair| pair[0].at <= pair[1].at), "{input:?}");
         assert_eq!(truth.frames, frames.len() as u64, "{input:?}");
         assert_eq!(truth.bytes, file.len() as u64, "{input:?}");
         assert_eq!(truth.first_ts, frames[0].at, "{input:?}");
         assert_eq!(truth.last_ts, frames[frames.len() - 1].at, "{input:?}");
         let smtp = |f: &&Read<'_>| f.proto == 6 && (f.from.1 == 25 || f.to.1 == 25);
-        assert_eq!(
-            truth.smtp_frames,
-            frames.iter().filter(smtp).count() as u64,
-            "{input:?}"
-        );
+        assert_eq!(truth.smtp_frames, frames.iter().filter(smtp).count() as u64, "{input:?}");
     }
 }
 
@@ -148,10 +128,7 @@ fn dialogues(frames: &[Read<'_>]) -> Vec<[String; 2]> {
         };
         let stream = &mut streams.entry(key).or_default()[side];
         let isn = stream.first().map_or(frame.seq, |first| first.0);
-        assert!(
-            stream.is_empty() == (frame.flags & 2 != 0),
-            "one SYN, and it is first"
-        );
+        assert!(stream.is_empty() == (frame.flags & 2 != 0), "one SYN, and it is first");
         if stream.is_empty() || !frame.data.is_empty() {
             stream.push((frame.seq, frame.data));
         }
@@ -189,30 +166,16 @@ fn a_whole_session_reads_as_a_delivery() {
         recipients += rcpt as u64;
         nulls += u64::from(commands.contains("MAIL FROM:<>\r\n"));
         bytes += message.len() as u64;
-        assert!(
-            (1 << 10..22 << 10).contains(&message.len()),
-            "{}",
-            message.len()
-        );
+        assert!((1 << 10..22 << 10).contains(&message.len()), "{}", message.len());
         // One final dot, no other, no bare line end, no line that is too long.
         assert_eq!(message.matches("\r\n.\r\n").count(), 1);
         assert!(message.ends_with("\r\n.\r\n"));
-        assert_eq!(
-            message.matches('\n').count(),
-            message.matches("\r\n").count()
-        );
+        assert_eq!(message.matches('\n').count(), message.matches("\r\n").count());
         assert!(message.split("\r\n").all(|line| line.len() < 998));
-        assert!(
-            message
-                .split("\r\n")
-                .all(|line| !line.starts_with('.') || line == "." || line.starts_with(".."))
-        );
+        assert!(message.split("\r\n").all(|line| !line.starts_with('.') || line == "." || line.starts_with("..")));
 
-        let codes: Vec<&str> = server
-            .split_terminator("\r\n")
-            .filter(|line| line.as_bytes()[3] == b' ')
-            .map(|line| &line[..3])
-            .collect();
+        let codes: Vec<&str> =
+            server.split_terminator("\r\n").filter(|line| line.as_bytes()[3] == b' ').map(|line| &line[..3]).collect();
         let mut expected = vec!["220", "250", "250"];
         expected.extend(vec!["250"; rcpt]);
         expected.extend(["354", "250", "221"]);
@@ -251,19 +214,13 @@ fn mishaps_are_as_many_as_the_truth_says() {
 fn a_refused_session_has_eleven_frames() {
     let (file, truth) = make(Input::D, "1/1000");
     assert_eq!((truth.sessions, truth.frames), (500, 5500));
-    assert_eq!(
-        (truth.recipients_rejected, truth.recipients_accepted),
-        (500, 0)
-    );
+    assert_eq!((truth.recipients_rejected, truth.recipients_accepted), (500, 0));
     let frames = read(&file);
     let resets = frames.iter().filter(|f| f.flags == 0x14).count();
     assert_eq!(resets, 500);
     for [client, server] in dialogues(&frames) {
         assert_eq!(client.matches("\r\n").count(), 3, "HELO, MAIL, RCPT");
-        let codes: Vec<&str> = server
-            .split_terminator("\r\n")
-            .map(|line| &line[..3])
-            .collect();
+        let codes: Vec<&str> = server.split_terminator("\r\n").map(|line| &line[..3]).collect();
         assert_eq!(codes, ["220", "250", "250", "550"]);
     }
 }
@@ -275,11 +232,7 @@ fn a_flood_never_tries_an_address_twice() {
     let tried: HashSet<_> = frames.iter().map(|f| f.to).collect();
     assert_eq!(tried.len() as u64, truth.distinct_destinations);
     assert_eq!(tried.len(), 100_000);
-    assert!(
-        frames
-            .iter()
-            .all(|f| f.flags == 2 && f.to.1 == 25 && f.from.0 == frames[0].from.0)
-    );
+    assert!(frames.iter().all(|f| f.flags == 2 && f.to.1 == 25 && f.from.0 == frames[0].from.0));
     assert_eq!(file.len(), FILE_HEADER + 82 * 100_000);
 }
 
@@ -290,20 +243,8 @@ fn a_mirror_port_carries_three_percent_mail() {
     assert!((28..=32).contains(&per_mille), "{per_mille}");
     let frames = read(&file);
     assert_eq!(dialogues(&frames).len() as u64, truth.sessions);
-    let services: HashSet<_> = frames
-        .iter()
-        .map(|f| (f.proto, f.from.1.min(f.to.1)))
-        .collect();
-    for service in [
-        (6, 25),
-        (6, 443),
-        (6, 80),
-        (6, 22),
-        (6, 53),
-        (17, 53),
-        (17, 443),
-        (17, 123),
-    ] {
+    let services: HashSet<_> = frames.iter().map(|f| (f.proto, f.from.1.min(f.to.1))).collect();
+    for service in [(6, 25), (6, 443), (6, 80), (6, 22), (6, 53), (17, 53), (17, 443), (17, 123)] {
         assert!(services.contains(&service), "{service:?}");
     }
 }

@@ -9,26 +9,23 @@ use crate::wire::{Micros, START};
 
 /// The words that names, subjects and letters are made of.
 const WORDS: [&str; 195] = [
-    "about", "above", "account", "across", "agenda", "along", "amber", "anchor", "annual",
-    "answer", "april", "archive", "arrive", "attached", "autumn", "balance", "barrel", "basket",
-    "before", "below", "between", "bird", "blanket", "blue", "board", "book", "border", "bread",
-    "bridge", "bright", "budget", "build", "button", "call", "candle", "carbon", "carry", "castle",
-    "chair", "change", "check", "city", "clear", "clock", "cloud", "coast", "coffee", "copper",
-    "corner", "cotton", "county", "course", "cover", "cross", "daily", "date", "deck", "delivery",
-    "desk", "detail", "door", "draft", "drive", "early", "east", "edge", "elm", "engine",
-    "evening", "every", "falcon", "farm", "feather", "field", "figure", "final", "find", "first",
-    "flag", "floor", "forest", "forward", "found", "friday", "from", "garden", "gate", "general",
-    "glass", "gold", "grain", "granite", "green", "group", "half", "hall", "hand", "harbour",
-    "have", "hill", "hold", "hour", "house", "inside", "invoice", "iron", "island", "item",
-    "january", "june", "keep", "kettle", "lake", "lamp", "large", "later", "leaf", "letter",
-    "light", "limit", "line", "list", "maple", "march", "market", "meadow", "meeting", "mill",
-    "minute", "monday", "month", "moon", "morning", "mountain", "north", "note", "number", "oak",
-    "offer", "office", "open", "orange", "orchard", "order", "other", "page", "paper", "part",
-    "people", "pepper", "pine", "place", "plan", "please", "point", "price", "project", "quarter",
-    "question", "quiet", "rain", "ready", "record", "report", "river", "road", "room", "sail",
-    "salt", "sample", "second", "send", "silver", "small", "south", "spring", "stone", "street",
-    "summer", "table", "thank", "the", "their", "there", "ticket", "timber", "today", "tower",
-    "under", "update", "valley", "water", "week", "winter", "year",
+    "about", "above", "account", "across", "agenda", "along", "amber", "anchor", "annual", "answer", "april",
+    "archive", "arrive", "attached", "autumn", "balance", "barrel", "basket", "before", "below", "between", "bird",
+    "blanket", "blue", "board", "book", "border", "bread", "bridge", "bright", "budget", "build", "button", "call",
+    "candle", "carbon", "carry", "castle", "chair", "change", "check", "city", "clear", "clock", "cloud", "coast",
+    "coffee", "copper", "corner", "cotton", "county", "course", "cover", "cross", "daily", "date", "deck", "delivery",
+    "desk", "detail", "door", "draft", "drive", "early", "east", "edge", "elm", "engine", "evening", "every", "falcon",
+    "farm", "feather", "field", "figure", "final", "find", "first", "flag", "floor", "forest", "forward", "found",
+    "friday", "from", "garden", "gate", "general", "glass", "gold", "grain", "granite", "green", "group", "half",
+    "hall", "hand", "harbour", "have", "hill", "hold", "hour", "house", "inside", "invoice", "iron", "island", "item",
+    "january", "june", "keep", "kettle", "lake", "lamp", "large", "later", "leaf", "letter", "light", "limit", "line",
+    "list", "maple", "march", "market", "meadow", "meeting", "mill", "minute", "monday", "month", "moon", "morning",
+    "mountain", "north", "note", "number", "oak", "offer", "office", "open", "orange", "orchard", "order", "other",
+    "page", "paper", "part", "people", "pepper", "pine", "place", "plan", "please", "point", "price", "project",
+    "quarter", "question", "quiet", "rain", "ready", "record", "report", "river", "road", "room", "sail", "salt",
+    "sample", "second", "send", "silver", "small", "south", "spring", "stone", "street", "summer", "table", "thank",
+    "the", "their", "there", "ticket", "timber", "today", "tower", "under", "update", "valley", "water", "week",
+    "winter", "year",
 ];
 
 /// Columns at which a written line is broken.
@@ -123,11 +120,7 @@ pub(crate) fn message(out: &mut Vec<u8>, rng: &mut Rng, envelope: &Envelope<'_>,
     };
     out.extend_from_slice(head.as_bytes());
 
-    let tail = if from.is_empty() {
-        format!("--{id:016X}/{host}--\r\n.\r\n")
-    } else {
-        ".\r\n".to_owned()
-    };
+    let tail = if from.is_empty() { format!("--{id:016X}/{host}--\r\n.\r\n") } else { ".\r\n".to_owned() };
     lines(out, rng, end.saturating_sub(tail.len()));
     out.extend_from_slice(tail.as_bytes());
 }

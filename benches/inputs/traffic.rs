@@ -35,11 +35,7 @@ struct Flow<'a> {
 
 impl Office {
     pub(crate) fn new(clients: Vec<Client>, servers: Vec<Server>, rng: Rng) -> Self {
-        Self {
-            clients,
-            servers,
-            rng,
-        }
+        Self { clients, servers, rng }
     }
 
     /// Renders one flow that starts at `at`.
@@ -82,27 +78,15 @@ impl Flow<'_> {
 
     /// Sends `data` in full segments, the answer to what came before.
     fn say(&mut self, conn: &mut Conn, side: usize, data: &[u8]) {
-        let wait = if side == SERVER {
-            self.round_trip
-        } else {
-            NEAR
-        };
+        let wait = if side == SERVER { self.round_trip } else { NEAR };
         self.now += wait + self.rng.below(20_000);
-        let pace = Pace {
-            round_trip: self.round_trip,
-            ack_every: 2,
-            mishap: Mishap::None,
-        };
+        let pace = Pace { round_trip: self.round_trip, ack_every: 2, mishap: Mishap::None };
         self.now = conn.transfer(self.script, self.now, side, data, pace);
     }
 
     fn datagram(&mut self, after: Micros, side: usize, data: &[u8]) {
         self.now += after;
-        let (from, to) = if side == CLIENT {
-            (self.client, self.server)
-        } else {
-            (self.server, self.client)
-        };
+        let (from, to) = if side == CLIENT { (self.client, self.server) } else { (self.server, self.client) };
         let id = self.rng.bits() as u16;
         self.script.push_udp(self.now, from, to, id, data);
     }

@@ -89,12 +89,7 @@ impl Script {
         let transport = header.len() + data.len();
         let frame = ETHERNET + IPV4 + transport;
         let out = &mut self.bytes;
-        for word in [
-            (at / 1_000_000) as u32,
-            (at % 1_000_000) as u32,
-            frame as u32,
-            frame as u32,
-        ] {
+        for word in [(at / 1_000_000) as u32, (at % 1_000_000) as u32, frame as u32, frame as u32] {
             out.extend_from_slice(&word.to_le_bytes());
         }
         out.extend_from_slice(&ip.to.mac);
@@ -126,25 +121,12 @@ impl Script {
     }
 
     /// Appends a UDP datagram.
-    pub(crate) fn push_udp(
-        &mut self,
-        at: Micros,
-        from: Endpoint,
-        to: Endpoint,
-        id: u16,
-        data: &[u8],
-    ) {
+    pub(crate) fn push_udp(&mut self, at: Micros, from: Endpoint, to: Endpoint, id: u16, data: &[u8]) {
         let mut header = [0; UDP_HEADER];
         header[0..2].copy_from_slice(&from.port.to_be_bytes());
         header[2..4].copy_from_slice(&to.port.to_be_bytes());
         header[4..6].copy_from_slice(&((UDP_HEADER + data.len()) as u16).to_be_bytes());
-        let ip = Ipv4 {
-            from,
-            to,
-            id,
-            proto: PROTO_UDP,
-            checksum_at: 6,
-        };
+        let ip = Ipv4 { from, to, id, proto: PROTO_UDP, checksum_at: 6 };
         self.push(at, &ip, &header, data);
     }
 }

@@ -17,7 +17,7 @@ use super::sequential::Cusum;
 use super::table::{HostTable, Weigh};
 use super::{Detector, DetectorStats};
 use crate::frame::At;
-use crate::ledger::{DistinctHosts, Role};
+use crate::ledger::{Distinct, Role};
 use crate::net::HostKey;
 use crate::tcp::{ConnId, ConnState};
 use crate::time::{Span, Ts};
@@ -69,7 +69,7 @@ struct Track {
     rejected: u64,
     closed: u64,
     neutral: u64,
-    targets: DistinctHosts,
+    targets: Distinct,
     first_failed: Option<Ts>,
     last: Ts,
     samples: Samples,
