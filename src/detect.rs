@@ -11,6 +11,7 @@ pub mod connect_failures;
 mod context;
 mod crowd;
 pub mod direct_to_mx;
+mod domains;
 mod finding;
 pub mod harvest;
 mod judge;
@@ -19,6 +20,7 @@ pub mod ndr_flood;
 mod novelty;
 mod observation;
 pub mod outcome_burst;
+pub mod relay;
 pub mod replies;
 mod reputation;
 mod roles;
@@ -26,8 +28,11 @@ mod samples;
 mod score;
 mod sequential;
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub use context::Context;
+pub use domains::{LocalDomains, Standing};
 pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, Ruling};
 pub use judge::{Judge, JudgeStats};
 pub use novelty::Recent;
@@ -84,6 +89,8 @@ pub struct DetectSettings {
     pub ndr_flood: ndr_flood::Settings,
     /// D5.
     pub backscatter: backscatter::Settings,
+    /// D6.
+    pub relay: relay::Settings,
     /// D7.
     pub accounts: accounts::Settings,
     /// D8.
@@ -101,6 +108,7 @@ fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Det
         Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
         Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone(), hosts)),
         Box::new(backscatter::Backscatter::new(settings.backscatter.clone(), hosts)),
+        Box::new(relay::Relay::new(settings.relay.clone(), hosts)),
         Box::new(accounts::Accounts::new(settings.accounts.clone(), clients)),
         Box::new(harvest::Harvest::new(settings.harvest.clone(), hosts, clients)),
         Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),

@@ -101,12 +101,6 @@ fn account_key(server: HostKey, name: &Wire) -> AccountKey {
     (server, novelty::key(&[&name.as_bytes().to_ascii_lowercase()]))
 }
 
-/// Whether mail for the domain stays with us.
-fn is_ours(ctx: &Context<'_>, server: HostKey, domain: &[u8]) -> bool {
-    let _ = server;
-    ctx.site.is_local_domain(domain)
-}
-
 /// A right guess.
 #[derive(Clone, Copy, Debug)]
 struct Guess {

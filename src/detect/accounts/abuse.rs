@@ -283,7 +283,7 @@ impl Abuse {
         let Some(&(key, who)) = self.sessions.peek(&seen.id) else { return };
         let Some(account) = self.accounts.get_mut(key) else { return };
         let (server, now, tx) = (key.0, seen.at.ts, mail.tx);
-        let is_ours = |domain: &[u8]| super::is_ours(ctx, server, domain);
+        let is_ours = |domain: &[u8]| ctx.owns(server, domain);
         account.last = now;
         account.mails += 1;
         let sender = MailPath::new(tx.mailfrom.as_bytes());
