@@ -12,7 +12,9 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::detect::{Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayVerdict, Severity, Tier};
+use crate::detect::{
+    Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayOutcome, RelayVerdict, Severity, Tier,
+};
 use crate::frame::FrameNo;
 use crate::ledger::HostRow;
 use crate::net::HostKey;
@@ -147,6 +149,7 @@ impl Judgement {
         for finding in judge.findings() {
             stories.entry((finding.host, finding.class)).or_default().push(finding);
         }
+        adopt(&mut stories);
         let routers = routers(rows.values());
         let mut incidents: Vec<Incident> = stories
             .into_iter()
@@ -163,6 +166,41 @@ impl Judgement {
                 .then((b.last, a.host, a.class).cmp(&(a.last, b.host, b.class)))
         });
         Self { hosts: rank(rows, &routers, &incidents), incidents }
+    }
+}
+
+/// A server that relays has a cause. Where the cause is seen, an abused account or a proven relay, that the server's own
+/// mail is refused is evidence of that incident and no second one.
+fn adopt(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>) {
+    let causes: Vec<(HostKey, Class)> = stories
+        .iter()
+        .filter(|((_, class), findings)| match class {
+            Class::AccountAbuse => {
+                findings.iter().filter_map(|finding| finding.verdict).any(|ruling| ruling.tier >= Tier::Likely)
+            }
+            Class::Relay => {
+                findings.iter().flat_map(|finding| &finding.relays).any(|relay| relay.verdict == RelayOutcome::Proven)
+            }
+            _ => false,
+        })
+        .map(|(key, _)| *key)
+        .collect();
+    for key in causes {
+        let own = (key.0, Class::MassMailer);
+        // Several senders behind the address: the masses may come from another of them.
+        let alone = |findings: &Vec<Finding>| findings.iter().all(|f| f.numbers.get("senders_at_least").is_none());
+        if stories.get(&own).is_some_and(alone)
+            && let Some(mut findings) = stories.remove(&own)
+            && let Some(cause) = stories.get_mut(&key)
+        {
+            // What the server sent before is not part of it.
+            let since = cause.iter().map(|finding| finding.first).min();
+            for finding in &mut findings {
+                finding.first = since.map_or(finding.first, |since| finding.first.max(since));
+                finding.last = finding.last.max(finding.first);
+            }
+            cause.append(&mut findings);
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 
 mod abuse;
 mod guessing;
+#[cfg(test)]
+mod tests;
 
 use super::context::Context;
 use super::finding::Finding;

@@ -5,6 +5,9 @@
 //! domain under that sender within five days; what is not expected, and comes from many networks, is backscatter.
 //! Call-outs, which go away after RCPT was taken, are no bounces. `docs/detectors/backscatter.md` has the sources.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use foldhash::fast::RandomState;

@@ -8,6 +8,8 @@
 
 mod probe;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -25,8 +25,8 @@ use crate::frame::{At, FrameNo};
 use crate::limits::DetectLimits;
 use crate::net::{Endpoint, HostKey, LinkFacts};
 use crate::session::{
-    AuthAttempt, AuthResult, Dsn, MailFacts, Outcome, Recipient, Session, SessionEvent, SessionEventKind, SessionHead,
-    SmtpFacts, Tls, TlsState, Transaction, Transfer,
+    AuthAttempt, AuthResult, CommandLog, Dsn, MailFacts, Outcome, Recipient, Session, SessionEvent, SessionEventKind,
+    SessionHead, SmtpFacts, Tls, TlsState, Transaction, Transfer,
 };
 use crate::site::Site;
 use crate::smtp::Reply;
@@ -74,8 +74,12 @@ impl Scene {
     }
 
     pub(crate) fn with(site: Site, settings: &DetectSettings) -> Self {
+        Self::within(site, settings, &DetectLimits::default())
+    }
+
+    pub(crate) fn within(site: Site, settings: &DetectSettings, limits: &DetectLimits) -> Self {
         let rules = Arc::new(ReplyRules::builtin());
-        let judge = Judge::new(site, rules, settings, &DetectLimits::default());
+        let judge = Judge::new(site, rules, settings, limits);
         Self { judge, now: BEGIN, frame: 0, port: 1024 }
     }
 
@@ -172,6 +176,14 @@ impl Call<'_> {
         self.facts.auth.push(auth.clone());
         let head = self.head();
         self.scene.show(at, SessionEventKind::Auth(head, auth));
+        self
+    }
+
+    /// A command of which only the verb and the code are kept.
+    pub(crate) fn command(mut self, verb: &'static str, code: u16) -> Self {
+        self.scene.tick();
+        self.facts.commands.push(CommandLog { verb, code: Some(code) });
+        self.facts.commands_total += 1;
         self
     }
 
