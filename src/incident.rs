@@ -252,13 +252,12 @@ fn assemble(class: Class, row: &HostRow, behind_router: u32, mut findings: Vec<F
         });
     }
     let score = round(evidence.iter().map(|line| line.db).sum());
-    let (tier, severity, confidence_max) = match ruling {
-        Some(ruling) => (ruling.tier, ruling.severity, ruling.confidence),
-        None => {
-            let severity = findings.iter().filter_map(|finding| finding.severity_min).max();
-            let severity = severity_of(class, score).max(severity.unwrap_or(Severity::Info));
-            (Tier::of_score(score, families.len())?, severity, Confidence::High)
-        }
+    let (tier, severity, confidence_max) = if let Some(ruling) = ruling {
+        (ruling.tier, ruling.severity, ruling.confidence)
+    } else {
+        let severity_min = findings.iter().filter_map(|finding| finding.severity_min).max();
+        let severity = severity_of(class, score).max(severity_min.unwrap_or(Severity::Info));
+        (Tier::of_score(score, families.len())?, severity, Confidence::High)
     };
     if ruling.is_none() {
         for line in &mut evidence {

@@ -9,6 +9,7 @@
 mod tests;
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
@@ -292,13 +293,14 @@ impl Backscatter {
             run.unknown
         );
         if let (true, Some((name, _))) = (kind == "joe_job", recipients.first()) {
-            says.push_str(&format!("; most of them to \"{name}\""));
+            let _ = write!(says, "; most of them to \"{name}\"");
         }
         if let Some((host, _)) = own.first() {
-            says.push_str(&format!(
+            let _ = write!(
+                says,
                 "; self-caused: {caused} of them answer mail that your own host {host} sent under these addresses - look \
                  at that host first"
-            ));
+            );
         }
         if young {
             says.push_str("; less than five days were seen, so that some may answer older mail of yours");

@@ -12,6 +12,7 @@ mod server;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
@@ -269,16 +270,16 @@ fn finding_of_group(
     let worst = all().max_by(|a, b| a.db(settings, now).total_cmp(&b.db(settings, now)));
     let mut says = format!("{} different recipients were asked for, {invalid} of which do not exist", invalid + valid);
     if verified > 0 {
-        says.push_str(&format!("; {verified} VRFY or EXPN commands were answered"));
+        let _ = write!(says, "; {verified} VRFY or EXPN commands were answered");
     }
     if ordered {
         says.push_str("; in alphabetical order");
     }
     if valid > 0 {
-        says.push_str(&format!("; {valid} valid ones were found, {mailed} of them mailed later"));
+        let _ = write!(says, "; {valid} valid ones were found, {mailed} of them mailed later");
     }
     if !names.is_empty() {
-        says.push_str(&format!("; for example {}", names.join(", ")));
+        let _ = write!(says, "; for example {}", names.join(", "));
     }
     let mut peers: Vec<Peer> = group
         .iter()

@@ -59,8 +59,8 @@ mod tests {
     #[test]
     fn it_never_holds_more_than_its_bound() {
         let mut names = Lately::<4>::default();
-        for n in 0..1000 {
-            names.note(n, Span::hours(1), Ts::EPOCH + Span::secs(n as i64));
+        for n in 0..1000_u32 {
+            names.note(n.into(), Span::hours(1), Ts::EPOCH + Span::secs(n.into()));
         }
         assert_eq!(names.count(Span::hours(1), Ts::EPOCH + Span::secs(999)), 4);
         assert!(names.contains(999, Span::hours(1), Ts::EPOCH + Span::secs(999)));

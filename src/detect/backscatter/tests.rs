@@ -61,7 +61,8 @@ fn four_hundred_bounces_from_a_hundred_and_fifty_networks() {
     assert!(incident.summary.contains("400 since"), "{}", incident.summary);
     let numbers = &incident.evidence[0].numbers;
     assert_eq!((numbers.get("unmatched_share"), numbers.get("unknown_users")), (Some(1.0), Some(400.0)));
-    assert_eq!(numbers.get("networks"), Some(150.0));
+    let networks = numbers.get("networks").unwrap();
+    assert!((networks - 150.0).abs() <= 3.0, "{networks}: an estimate from 128 on");
     assert!(!incident.remediation.is_empty());
 }
 

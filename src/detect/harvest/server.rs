@@ -16,9 +16,9 @@ use crate::net::HostKey;
 use crate::time::{Span, Ts};
 
 /// Days looked back.
-const DAYS: usize = 7;
+const DAYS: i64 = 7;
 /// Hours remembered.
-const HOURS: usize = DAYS * 24;
+const HOURS: i64 = DAYS * 24;
 /// Days that must be known to call something usual.
 const DAYS_MIN: usize = 3;
 /// Share of unknown recipients without which, nothing being known of other days, nothing is said.
@@ -103,10 +103,10 @@ impl Directory {
         if hour <= self.hour {
             return;
         }
-        self.past.resize(HOURS, None);
+        self.past.resize(HOURS as usize, None);
         if self.first_hour.is_some() {
             // Hours in which nobody asked for an unknown recipient are known too: as zero.
-            let quiet_from = (self.hour + 1).max(hour - HOURS as i64);
+            let quiet_from = (self.hour + 1).max(hour - HOURS);
             let ended = u32::try_from(self.unknown.count()).unwrap_or(u32::MAX);
             self.past[index(self.hour)] = Some(ended);
             for quiet in quiet_from..hour {
@@ -120,8 +120,7 @@ impl Directory {
 
     /// The median of this hour of the day, over the days that are known.
     fn usual(&self) -> Option<u32> {
-        let mut known: Vec<u32> =
-            (1..=DAYS as i64).filter_map(|day| *self.past.get(index(self.hour - 24 * day))?).collect();
+        let mut known: Vec<u32> = (1..=DAYS).filter_map(|day| *self.past.get(index(self.hour - 24 * day))?).collect();
         known.sort_unstable();
         (known.len() >= DAYS_MIN).then(|| known[known.len() / 2])
     }
@@ -163,5 +162,5 @@ impl Directory {
 
 /// The place of an hour in the ring.
 fn index(hour: i64) -> usize {
-    hour.rem_euclid(HOURS as i64) as usize
+    hour.rem_euclid(HOURS) as usize
 }
