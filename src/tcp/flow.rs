@@ -210,7 +210,7 @@ impl Flow {
             self.note(Weird::OutOfWindow, side, at, emit);
             return;
         }
-        let reached = offset.max(0) as u64 + u64::from(len);
+        let reached = (offset + i64::from(len)).max(0) as u64;
         let stray = own.edge > 0 && reached > own.edge + EDGE_SLACK;
         let mut acked = 0;
         if flags.has(TcpFlags::ACK) {
