@@ -27,33 +27,34 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::limits::DecodeLimits;
+use crate::net::Mac;
 use crate::time::{Span, Ts};
 
-use super::segment::{IpFacts, Segment, SegmentHeader};
+use super::segment::{Segment, SegmentHeader};
 
-/// Payload that is compared whole. SMTP's commands and most replies are shorter (RFC 5321 section 4.5.3.1 allows 512,
-/// people do not); 128 keeps the digest in the fast range of the hash, which ends at 240 bytes.
+/// Payload that is compared whole: all but the longest commands and replies. Of a longer one, which is mail data, as many
+/// bytes from both ends: the hash of whole segments would cost more than the rest of the decoder.
 const COMPARED_MAX: usize = 128;
-/// Options of a TCP header (RFC 9293 section 3.1: at most 15 words, five of which are the fixed part).
-const OPTIONS_MAX: usize = 40;
-/// Flags, window, payload length and the length of the options.
-const FIXED_LEN: usize = 8;
 
 /// The segments seen last.
 pub(super) struct DuplicateCache {
-    seen: Box<[Seen]>,
+    seen: Box<[Line]>,
     mask: u64,
     seed: u64,
     window: Span,
     window_same_path: Span,
 }
 
-/// One segment: a line of the processor's cache.
+/// A segment on a line of the processor's cache, so that a look-up waits for memory once.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
+struct Line(Seen);
+
+/// One segment.
+#[derive(Clone, Copy)]
 struct Seen {
     ts: Ts,
     /// Of all that a copy has in common with its original and that has no field of its own.
@@ -67,7 +68,7 @@ struct Seen {
     path: u16,
 }
 
-const _: () = assert!(size_of::<Seen>() == 64, "a table entry is one cache line");
+const _: () = assert!(size_of::<Line>() == 64, "a table entry is one cache line");
 
 impl DuplicateCache {
     pub(super) fn new(limits: &DecodeLimits) -> Self {
@@ -77,7 +78,7 @@ impl DuplicateCache {
         let nothing =
             Seen { ts, digest: 0, hosts: [[0; 16]; 2], ports: [0; 2], seq: 0, ack: 0, ip_id: 0, path: 0 };
         Self {
-            seen: vec![nothing; entries].into(),
+            seen: vec![Line(nothing); entries].into(),
             mask: entries as u64 - 1,
             seed: RandomState::new().hash_one(0),
             window: limits.duplicate_window,
@@ -92,7 +93,7 @@ impl DuplicateCache {
     pub(super) fn is_copy(&mut self, segment: &Segment<'_>) -> bool {
         let new = Seen::of(segment, self.seed);
         // The mask keeps the index inside the table.
-        let old = &mut self.seen[(new.index() & self.mask) as usize];
+        let Line(old) = &mut self.seen[(new.index() & self.mask) as usize];
         if old.is_equal(&new) {
             // Clocks of two taps may disagree: a copy can bear the earlier stamp.
             let apart = new.ts.since(old.ts).as_nanos().unsigned_abs();
@@ -133,62 +134,47 @@ impl Seen {
 
     /// Where in the table: the same in every run.
     fn index(&self) -> u64 {
-        let mut key = [0; 46];
-        let [src, dst] = &self.hosts;
-        key[..16].copy_from_slice(src);
-        key[16..32].copy_from_slice(dst);
-        key[32..34].copy_from_slice(&self.ports[0].to_be_bytes());
-        key[34..36].copy_from_slice(&self.ports[1].to_be_bytes());
-        key[36..40].copy_from_slice(&self.seq.to_be_bytes());
-        key[40..44].copy_from_slice(&self.ack.to_be_bytes());
-        key[44..].copy_from_slice(&self.ip_id.to_be_bytes());
-        xxh3_64(&key)
+        let [src, dst] = self.hosts.map(u128::from_be_bytes);
+        let [src_port, dst_port] = self.ports.map(u64::from);
+        let fields = (self.seq as u64) << 32 | self.ack as u64;
+        let ports = src_port << 48 | dst_port << 32 | self.ip_id as u64;
+        mix(mix(fold(src), fold(dst).rotate_left(32)) ^ fields, ports)
     }
 }
 
 /// Flags, window, payload length, options, and the payload as far as it is compared.
 fn digest(segment: &Segment<'_>, seed: u64) -> u64 {
-    let mut buffer = [0; FIXED_LEN + OPTIONS_MAX + COMPARED_MAX];
     let head = &segment.head;
-    let options = segment.options.get(..OPTIONS_MAX).unwrap_or(segment.options);
-    buffer[0] = head.flags.0;
-    buffer[1] = options.len() as u8;
-    buffer[2..4].copy_from_slice(&head.window.to_be_bytes());
-    buffer[4..8].copy_from_slice(&head.payload_len.to_be_bytes());
-    let mut end = FIXED_LEN;
-    let mut put = |bytes: &[u8]| {
-        // Never longer than the buffer: at most the options and twice half of the rest.
-        buffer[end..end + bytes.len()].copy_from_slice(bytes);
-        end += bytes.len();
-    };
-    put(options);
+    let fixed = (head.flags.0 as u64) << 48 | (head.window as u64) << 32 | head.payload_len as u64;
+    let options = xxh3_64_with_seed(segment.options, mix(seed, fixed));
     if segment.payload.len() <= COMPARED_MAX {
-        put(segment.payload);
-    } else {
-        let half = COMPARED_MAX / 2;
-        put(&segment.payload[..half]);
-        put(&segment.payload[segment.payload.len() - half..]);
+        return xxh3_64_with_seed(segment.payload, options);
     }
-    xxh3_64_with_seed(&buffer[..end], seed)
+    let (first, rest) = segment.payload.split_at(COMPARED_MAX / 2);
+    let last = rest.split_at(rest.len() - COMPARED_MAX / 2).1;
+    xxh3_64_with_seed(last, xxh3_64_with_seed(first, options))
 }
 
 /// The way a segment came by, as a number: what routers, switches and tunnels change.
 fn path_of(head: &SegmentHeader) -> u16 {
-    let IpFacts { ttl, .. } = head.ip;
-    let mut way = [0; 1 + 12 + 4 + 4];
-    way[0] = ttl;
-    if let Some((src, dst)) = head.link.macs {
-        way[1..7].copy_from_slice(&src.0);
-        way[7..13].copy_from_slice(&dst.0);
-    }
-    for (place, vlan) in way[13..17].chunks_exact_mut(2).zip(head.link.vlans) {
-        // 4,096 is no identifier: no tag differs from tag zero.
-        place.copy_from_slice(&vlan.unwrap_or(4096).to_be_bytes());
-    }
-    for (place, encap) in way[17..].iter_mut().zip(head.link.encaps) {
-        *place = encap.map_or(0, |encap| encap as u8);
-    }
-    xxh3_64(&way) as u16
+    let mac = |Mac([a, b, c, d, e, f]): Mac| u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+    let macs = head.link.macs.map_or(0, |(src, dst)| mix(mac(src), mac(dst)));
+    // 4,096 is no identifier: no tag differs from tag zero.
+    let [outer, inner] = head.link.vlans.map(|vlan| vlan.unwrap_or(4096) as u64);
+    let [a, b, c, d] = head.link.encaps.map(|encap| encap.map_or(0, |encap| encap as u8));
+    let tunnels = u32::from_be_bytes([a, b, c, d]) as u64;
+    (mix(macs ^ tunnels << 32, outer << 16 | inner) ^ head.ip.ttl as u64) as u16
+}
+
+/// The two halves of a wide number as one.
+const fn fold(wide: u128) -> u64 {
+    (wide >> 64) as u64 ^ wide as u64
+}
+
+/// A number that depends on all bits of two others, as the multiplication of hash functions does it. The odd constants
+/// (the fractions of the square roots of 2 and 3) keep zeros from swallowing the other factor.
+const fn mix(a: u64, b: u64) -> u64 {
+    fold((a ^ 0x6a09_e667_f3bc_c909) as u128 * (b ^ 0xbb67_ae85_84ca_a73b) as u128)
 }
 
 #[cfg(test)]
