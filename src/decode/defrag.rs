@@ -121,6 +121,8 @@ impl DefragPool {
     /// A fragment came.
     pub(super) fn push(&mut self, now: Ts, fragment: &Fragment<'_>, stats: &mut FragmentStats) -> Pushed {
         self.expire(now, stats);
+        // A fragment becomes one piece for each gap it fills: one more than there are pieces, at most.
+        let mut gaps = 1;
         if let Some(known) = self.partials.get(&fragment.key) {
             if known.refused {
                 if !fragment.more {
@@ -131,13 +133,15 @@ impl DefragPool {
             if !known.fits(fragment, self.pieces_max) {
                 return Pushed::Limit;
             }
+            gaps += known.pieces.len();
         } else if !Partial::new(now, fragment.head).fits(fragment, self.pieces_max) {
             return Pushed::Limit;
         }
-        if fragment.bytes.len() + PIECE_OVERHEAD > self.bytes_max {
+        let cost = fragment.bytes.len() + gaps * PIECE_OVERHEAD;
+        if cost > self.bytes_max {
             return Pushed::Limit;
         }
-        while self.held + fragment.bytes.len() + PIECE_OVERHEAD > self.bytes_max {
+        while self.held + cost > self.bytes_max {
             self.evict(stats);
         }
         if !self.partials.contains_key(&fragment.key) {
