@@ -80,8 +80,9 @@ impl FrameSource for ClassicSource {
         let error = match self.capture.next_packet() {
             Ok(packet) => {
                 let header = packet.header;
-                // Asked for nanoseconds, libpcap puts them where the microseconds would be.
-                let ts = Ts::from_parts(header.ts.tv_sec, header.ts.tv_usec);
+                // Seconds have 32 bits without a sign in the file (draft-ietf-opsawg-pcap), but libpcap 1.10 reads them
+                // with one. Asked for nanoseconds, it puts them where the microseconds would be.
+                let ts = Ts::from_parts(i64::from(header.ts.tv_sec as u32), header.ts.tv_usec);
                 if self.feeder.is_none() {
                     self.meter.add(FRAME_HEADER_LEN + packet.data.len());
                 }

@@ -8,7 +8,7 @@
 
 use std::io::{self, BufRead};
 
-use pcap_parser::pcapng::{parse_interfacedescriptionblock_be, parse_interfacedescriptionblock_le};
+use pcap_parser::pcapng::{OptionCode, parse_interfacedescriptionblock_be, parse_interfacedescriptionblock_le};
 
 use crate::frame::{Frame, LinkType};
 use crate::time::Ts;
@@ -177,7 +177,11 @@ impl<R: BufRead> PcapngSource<R> {
         let Ok((_, description)) = parse(&self.block) else {
             return Err(self.damaged("the description of an interface cannot be read"));
         };
-        let Some(clock) = Clock::new(description.if_tsresol, description.if_tsoffset) else {
+        // `pcap-parser` 0.17 reads the offset as little endian in any section.
+        let offset = description.options.iter().find(|option| option.code == OptionCode::IfTsoffset);
+        let offset = offset.and_then(|option| option.value().first_chunk().copied()).unwrap_or_default();
+        let offset = if self.big_endian { i64::from_be_bytes(offset) } else { i64::from_le_bytes(offset) };
+        let Some(clock) = Clock::new(description.if_tsresol, offset) else {
             return Err(self.damaged("an interface has an unknown time resolution"));
         };
         let link = LinkType(description.linktype.0 as u16);

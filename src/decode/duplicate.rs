@@ -17,9 +17,10 @@
 //!   retransmission timer.
 //!
 //! What this may get wrong does little harm: a segment taken for a copy by mistake has the sequence numbers and, as far
-//! as compared, the bytes of one that was handed on; lost are a pure duplicate acknowledgement, or a probe that a
-//! scanner repeats with a fixed identification. A copy that is missed looks like a retransmission, as it would without
-//! this room. Mirrors with a different snap length, and routers that rewrite the MSS option of SYNs, make such copies.
+//! as compared, the bytes of one that was handed on; lost are a pure duplicate acknowledgement or a repeated reset of a
+//! system that sends identification zero, or a probe that a scanner repeats with a fixed one. A copy that is missed looks
+//! like a retransmission, as it would without this room. Mirrors with a different snap length, and routers that rewrite
+//! the MSS option of SYNs, make such copies.
 //!
 //! The memory is one table of fixed size where a newer segment takes the place of an older one. Its index is a fixed
 //! hash, so that every run forgets the same segments; the digest of what an attacker chooses freely has a random seed,
