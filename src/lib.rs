@@ -2,6 +2,7 @@
 //!
 //! The way of the data is one direction through small rooms, each a module; `docs/architecture.md` is the map.
 
+pub mod capture;
 pub mod decode;
 pub mod detect;
 pub mod frame;
