@@ -55,8 +55,27 @@ impl Default for TcpLimits {
 }
 
 /// Limits of `smtp/`; all are for one connection.
-#[derive(Clone, Debug, Default)]
-pub struct SmtpLimits {}
+#[derive(Clone, Debug)]
+pub struct SmtpLimits {
+    /// Bytes of a client's line that are kept, line end not counted. RFC 5321 section 4.5.3.1.4 says 512, ESMTP
+    /// parameters add some hundreds, and RFC 4954 section 4 lets a line of an AUTH exchange have 12,288: Kerberos
+    /// tickets are that long.
+    pub command_line_max: usize,
+    /// Bytes of a server's line that are kept. RFC 5321 section 4.5.3.1.5 says 512; replies that quote a whole policy
+    /// or a delivery report run to some thousands.
+    pub reply_line_max: usize,
+    /// Bytes of a reply's text that are kept, all lines together. The longest known texts that name a block list, an
+    /// address and a page to read have about 500.
+    pub reply_text_max: usize,
+    /// Lines of one reply whose text is kept. EHLO replies of real servers have up to 25; a server may send lines for ever.
+    pub reply_lines_max: u32,
+}
+
+impl Default for SmtpLimits {
+    fn default() -> Self {
+        Self { command_line_max: 12_288, reply_line_max: 4_096, reply_text_max: 1_024, reply_lines_max: 64 }
+    }
+}
 
 /// Limits of `detect/`.
 #[derive(Clone, Debug, Default)]
