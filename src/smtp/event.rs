@@ -154,12 +154,12 @@ impl Sent {
     /// Whether this must be the last command of a pipelined group: its reply changes what the client may say next.
     ///
     /// RFC 2920 section 3.1 (EHLO, DATA, VRFY, EXPN, TURN, QUIT, NOOP), RFC 3207 section 4 (STARTTLS), RFC 4954
-    /// section 4 (AUTH is a dialogue of its own), RFC 1985 section 4 (ETRN is not in the list of RFC 2920, and the
-    /// client must wait), RFC 5321 section 4.1.1.1 (HELO asks for a session without extensions).
+    /// section 4 (AUTH is a dialogue of its own), RFC 5321 section 4.1.1.1 (HELO asks for a session without extensions);
+    /// XEXCH50 waits for 354 like DATA.
     pub fn ends_group(&self) -> bool {
         match self {
             Self::Hello { .. } | Self::Data | Self::StartTls | Self::Auth | Self::AuthLine | Self::Quit => true,
-            Self::Other(verb) => matches!(*verb, "VRFY" | "EXPN" | "TURN" | "NOOP" | "XEXCH50" | "XCLIENT"),
+            Self::Other(verb) => matches!(*verb, "VRFY" | "EXPN" | "TURN" | "NOOP" | "XEXCH50"),
             _ => false,
         }
     }
