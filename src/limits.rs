@@ -75,6 +75,9 @@ pub struct SmtpLimits {
     /// Commands that wait for their reply. Mailing lists pipeline several hundred RCPTs; a client that never listens
     /// must not grow a queue.
     pub unanswered_max: usize,
+    /// Bytes of paths and names in that queue; beyond it they are cut. With the commands themselves a queue stays below
+    /// 256 KiB.
+    pub unanswered_bytes_max: usize,
     /// Bytes of a client that are held back until the reply to DATA tells what they are, and bytes after a doubtful end
     /// of mail data that can be read again as commands. Smuggled mails are some hundred bytes; 16 KiB hold several.
     pub reread_max: usize,
@@ -83,6 +86,9 @@ pub struct SmtpLimits {
     pub recipients_max: usize,
     /// Transactions of one connection that are kept; the others are told one by one as they end, and counted.
     pub transactions_max: usize,
+    /// Recipients of all the transactions that are kept of one connection: a transaction that would bring more is told
+    /// as it ends, and counted. With the longest texts of replies a session stays below 2 MiB, an ordinary one at some KiB.
+    pub session_recipients_max: usize,
     /// Commands of one connection that are logged; the others are counted. The shape of a dialogue shows long before.
     pub commands_max: usize,
     /// AUTH exchanges of one connection that are kept; each is told as it ends. Servers hang up after three to twenty.
@@ -91,6 +97,16 @@ pub struct SmtpLimits {
     pub helos_max: usize,
     /// Keyword lines of an EHLO reply that are kept. Real servers have up to 25.
     pub keywords_max: usize,
+    /// Bytes of a mail's header that are searched for the fields that are kept. Postfix takes 102,400 at most, mails
+    /// that went through many filters and lists reach some 30,000.
+    pub mail_headers_max: usize,
+    /// Bytes of one header field that are kept; RFC 5322 section 2.1.1 allows 998 a line, and a Content-Type or From
+    /// field may be folded.
+    pub mail_header_max: usize,
+    /// Bytes of a body that are searched for a `message/delivery-status` part: a text for people comes before it.
+    pub dsn_search_max: usize,
+    /// Bytes of such a part that are kept until its fields were read: some 40 recipients.
+    pub dsn_max: usize,
 }
 
 impl Default for SmtpLimits {
@@ -102,13 +118,19 @@ impl Default for SmtpLimits {
             reply_lines_max: 64,
             path_max: 512,
             unanswered_max: 1_024,
+            unanswered_bytes_max: 64 << 10,
             reread_max: 16 << 10,
             recipients_max: 100,
             transactions_max: 100,
+            session_recipients_max: 1_000,
             commands_max: 256,
             auth_max: 100,
             helos_max: 8,
             keywords_max: 32,
+            mail_headers_max: 64 << 10,
+            mail_header_max: 2_048,
+            dsn_search_max: 256 << 10,
+            dsn_max: 16 << 10,
         }
     }
 }

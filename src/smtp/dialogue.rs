@@ -78,6 +78,12 @@ pub struct Dialogue {
     server_tls: bool,
     /// What looked like TLS of the client was answered in the clear.
     tls_refuted: bool,
+    /// In [`Phase::Unsure`]: what the client had acknowledged when its bytes became unsure.
+    unsure_since: Option<u64>,
+    /// The server's next line may be the rest of one.
+    server_resync: bool,
+    /// SMTPUTF8 was asked for (RFC 6531).
+    smtputf8: bool,
     weird: [WeirdSet; 2],
     finished: bool,
 }
@@ -92,6 +98,8 @@ struct Half {
     acked: u64,
     /// Bytes are missing.
     lost: bool,
+    /// Where the last missing bytes end.
+    gap_end: u64,
     /// Something of it was seen.
     seen: bool,
     /// It sends no more.
@@ -100,7 +108,15 @@ struct Half {
 
 impl Half {
     fn new(line_max: usize) -> Self {
-        Self { lines: LineSplitter::new(line_max), pos: 0, acked: 0, lost: false, seen: false, closed: false }
+        Self {
+            lines: LineSplitter::new(line_max),
+            pos: 0,
+            acked: 0,
+            lost: false,
+            gap_end: 0,
+            seen: false,
+            closed: false,
+        }
     }
 }
 
@@ -136,6 +152,9 @@ impl Dialogue {
             tls: None,
             server_tls: false,
             tls_refuted: false,
+            unsure_since: None,
+            server_resync: false,
+            smtputf8: false,
             weird: [WeirdSet::default(); 2],
             finished: false,
         }
@@ -145,14 +164,14 @@ impl Dialogue {
     pub fn handle(&mut self, event: &StreamEvent<'_>, limits: &SmtpLimits, sink: &mut Sink<'_>) {
         match *event {
             StreamEvent::Data { side: Side::Orig, at, offset, acked, bytes } => {
-                if offset > self.client.pos && !self.client.seen {
+                if offset > self.client.pos {
                     self.client_gap(at, offset - self.client.pos, limits, sink);
                 }
                 self.client_data(at, acked, bytes, limits, sink);
             }
             StreamEvent::Data { side: Side::Resp, at, offset, acked, bytes } => {
-                if offset > self.server.pos && !self.server.seen {
-                    self.server_gap(at, offset - self.server.pos, limits, sink);
+                if offset > self.server.pos {
+                    self.server_gap(offset - self.server.pos, limits, sink);
                 }
                 self.server_data(at, acked, bytes, limits, sink);
             }
@@ -160,7 +179,7 @@ impl Dialogue {
                 self.client_gap(at, len, limits, sink);
                 self.handle_early(limits, sink);
             }
-            StreamEvent::Gap { side: Side::Resp, at, len } => self.server_gap(at, len, limits, sink),
+            StreamEvent::Gap { side: Side::Resp, len, .. } => self.server_gap(len, limits, sink),
             StreamEvent::Fin { side, .. } => self.close(side, limits, sink),
             StreamEvent::Reset { .. } => {
                 self.close(Side::Orig, limits, sink);

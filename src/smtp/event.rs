@@ -123,9 +123,9 @@ pub enum Sent {
 /// What mail data came to.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct MailEnd {
-    /// Bytes as sent, without dot-stuffing and the final dot line.
+    /// Bytes as sent, without dot-stuffing and the final dot line; missing ones are counted too.
     pub size: u64,
-    /// All of it was seen, and it is certain where it ended.
+    /// The end was seen. (Where bytes before it are missing there is no body hash.)
     pub complete: bool,
     /// What the data tell.
     pub facts: MailFacts,

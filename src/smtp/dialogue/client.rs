@@ -55,7 +55,7 @@ impl Dialogue {
                     }
                     bytes.len()
                 }
-                _ if self.client.lines.pending().is_empty() && self.begins_tls(first, acked) => {
+                _ if self.client.lines.pending().is_empty() && self.begins_tls(first) => {
                     self.start_tls(at, sink);
                     0
                 }
@@ -67,7 +67,7 @@ impl Dialogue {
 
     /// Whether a line's first byte is a TLS record's: content types 20 to 23 (RFC 8446 section 5.1), none of which any
     /// text begins with; after STARTTLS also the length byte of SSL 2.0's hello.
-    fn begins_tls(&self, first: u8, _acked: u64) -> bool {
+    fn begins_tls(&self, first: u8) -> bool {
         !self.tls_refuted
             && match self.phase {
                 Phase::TlsGranted | Phase::TlsAsked => matches!(first, 20..=23 | 0x80..),
@@ -132,11 +132,11 @@ impl Dialogue {
 
     fn client_line(&mut self, line: &Line<'_>, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
         let command = match self.phase {
-            Phase::AuthLine => return self.auth_line(line, at, acked, sink),
+            Phase::AuthLine => return self.auth_line(line, at, acked, limits, sink),
             Phase::AuthAsked => {
                 let command = parse(line.bytes);
                 if !is_sure(&command, line.bytes) {
-                    return self.auth_line(line, at, acked, sink);
+                    return self.auth_line(line, at, acked, limits, sink);
                 }
                 command
             }
@@ -179,7 +179,8 @@ impl Dialogue {
 
     /// Queues a command.
     fn said(&mut self, command: &Command<'_>, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
-        let wire = |bytes| Wire::capped(bytes, limits.path_max);
+        let room = limits.unanswered_bytes_max.saturating_sub(self.queue.bytes()).min(limits.path_max);
+        let wire = |bytes| Wire::capped(bytes, room);
         let mut exchange = None;
         let (sent, kind) = match *command {
             Command::Helo(name) => (Sent::Hello { esmtp: false, name: wire(name) }, Kind::Other),
@@ -187,8 +188,10 @@ impl Dialogue {
             Command::Mail { path, params, .. } => (Sent::Mail { path: wire(path), size: params.size }, Kind::Other),
             Command::Rcpt { path, .. } => (Sent::Rcpt { path: wire(path) }, Kind::Other),
             Command::Data => (Sent::Data, Kind::Data),
-            Command::Bdat { size: Some(size), last } => (Sent::Bdat { size, last, mail: None }, Kind::Bdat),
-            Command::Bdat { size: None, last } => (Sent::Bdat { size: 0, last, mail: None }, Kind::BadBdat),
+            Command::Bdat { size: Some(size), last } if size <= CHUNK_MAX => {
+                (Sent::Bdat { size, last, mail: None }, Kind::Bdat)
+            }
+            Command::Bdat { last, .. } => (Sent::Bdat { size: 0, last, mail: None }, Kind::BadBdat),
             Command::Rset => (Sent::Rset, Kind::Other),
             Command::StartTls => (Sent::StartTls, Kind::StartTls),
             Command::Auth { mechanism, initial } => {
@@ -213,14 +216,14 @@ impl Dialogue {
         self.unsure_since = (self.phase == Phase::Unsure).then_some(acked);
         if let (Kind::Bdat, Some((size, last))) = (kind, bdat) {
             self.chunk = (size, last);
-            self.mail.get_or_insert_with(|| Box::new(MailData::new()));
+            self.mail.get_or_insert_with(|| Box::new(MailData::new(limits)));
             if size == 0 {
                 self.end_chunk(at, sink);
             }
         }
     }
 
-    fn auth_line(&mut self, line: &Line<'_>, at: At, acked: u64, sink: &mut Sink<'_>) {
+    fn auth_line(&mut self, line: &Line<'_>, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
         let waiting = self.queue.newest(|waiting| waiting.exchange.is_some());
         let exchange = waiting.and_then(|waiting| waiting.exchange.as_mut()).or(self.exchange.as_mut());
         if let Some(exchange) = exchange {
@@ -230,6 +233,7 @@ impl Dialogue {
             self.note(Side::Orig, Weird::BareLf, at, sink);
         }
         self.judge_pipelining(acked, at, sink);
+        self.bound_queue(at, limits, sink);
         self.queue.push(Waiting { sent: Sent::AuthLine, kind: Kind::Auth, at, acked, exchange: None });
         self.step(Side::Orig, Step::SaidAuthLine, at, sink);
     }
@@ -243,14 +247,23 @@ impl Dialogue {
             let done = self.queue.resolve(acked, lockstep);
             self.flush(at, done, sink);
         }
-        while self.queue.len() >= UNSEEN_MAX && self.queue.front().is_some_and(|front| front.acked > self.server.pos) {
+        let (pos, gap_end, doubtful) = (self.server.pos, self.server.gap_end, self.queue.is_doubtful());
+        let unseen = |front: &Waiting| front.acked > pos || doubtful && front.acked < gap_end;
+        while self.queue.len() >= UNSEEN_MAX && self.queue.front().is_some_and(unseen) {
             self.flush(at, 1, sink);
         }
+        self.bound_queue(at, limits, sink);
+        self.queue.push(waiting);
+    }
+
+    /// Gives up following a client that sends more than can be kept without listening.
+    fn bound_queue(&mut self, at: At, limits: &SmtpLimits, sink: &mut Sink<'_>) {
         if self.queue.len() >= limits.unanswered_max {
             self.note(Side::Orig, Weird::SessionLimit, at, sink);
-            self.flush(at, 1, sink);
+            self.flush(at, self.queue.len(), sink);
+            self.queue.push_lost(at, self.client.acked);
+            self.tell_lost(sink);
         }
-        self.queue.push(waiting);
     }
 
     /// Decides whether a command was sent before the reply to the one before it was seen, as far as that can be told
@@ -297,15 +310,14 @@ impl Dialogue {
     /// Takes mail data up to their end, or up to what may be one.
     fn read_data(&mut self, at: At, acked: u64, bytes: &[u8], limits: &SmtpLimits, sink: &mut Sink<'_>) -> usize {
         if self.mail.is_none() {
-            self.mail = Some(Box::new(MailData::new()));
+            self.mail = Some(Box::new(MailData::new(limits)));
             // The data are what follows DATA in the order of pipelining.
             if let (true, Some((end, ends_group))) = (self.queue.is_empty(), self.last_reply) {
                 self.judge(acked, end, ends_group, at, sink);
             }
         }
-        let server_pos = self.server.pos;
         if let Some(other) = self.mail.as_ref().and_then(|mail| mail.other.as_ref())
-            && acked > other.acked.max(server_pos)
+            && self.saw_unseen(acked, other.acked)
         {
             // The server has said something that was not captured: it saw an end.
             self.take_other_end(at, None, limits, sink);
@@ -333,16 +345,9 @@ impl Dialogue {
         if verdict.is_some() && self.queue.is_empty() {
             self.tell_answered(waiting, at, verdict, sink);
         } else {
-            self.enqueue_end(waiting, limits, sink);
+            self.bound_queue(at, limits, sink);
+            self.queue.push(waiting);
         }
-    }
-
-    /// The end of data is no command that could be pipelined: only the bounds are looked after.
-    fn enqueue_end(&mut self, waiting: Waiting, limits: &SmtpLimits, sink: &mut Sink<'_>) {
-        if self.queue.len() >= limits.unanswered_max {
-            self.flush(waiting.at, 1, sink);
-        }
-        self.queue.push(waiting);
     }
 
     /// The server took another place for the end of the data: `reply` is its verdict, if it was captured. What was sent
@@ -368,7 +373,8 @@ impl Dialogue {
             self.last_reply = Some((end, false));
             self.tell_answered(waiting, at, Some(reply), sink);
         } else {
-            self.enqueue_end(waiting, limits, sink);
+            self.bound_queue(at, limits, sink);
+            self.queue.push(waiting);
         }
         self.client.lines.reset();
         if other.tail.overflow {
@@ -419,10 +425,17 @@ impl Dialogue {
         held.push(at, acked, bytes.get(..used).unwrap_or(bytes));
         let full = held.room() == 0;
         self.client.pos += used as u64;
-        if full || acked > self.server.pos {
+        let asked = self.queue.back().map_or(acked, |waiting| waiting.acked);
+        if full || self.saw_unseen(acked, asked) {
             self.settle_held(full, limits, sink);
         }
         used
+    }
+
+    /// Whether the client, when it sent bytes that acknowledge `acked`, had seen something of the server that was not
+    /// captured, and had not seen it when it had acknowledged `before`.
+    fn saw_unseen(&self, acked: u64, before: u64) -> bool {
+        acked > before && (acked > self.server.pos || self.server.gap_end > before)
     }
 
     /// Decides by the first line what was held back: the client would not go on with a command if it had been told to
@@ -468,7 +481,7 @@ impl Dialogue {
         match self.phase {
             Phase::Data => {
                 let end = self.client.pos;
-                let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new()));
+                let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(limits)));
                 mail.handle_gap(len, acked, end, limits);
             }
             Phase::Chunk | Phase::Blob => {
@@ -489,8 +502,12 @@ impl Dialogue {
                     tls.handle_gap(Side::Orig, len);
                 }
             }
-            _ if before == Phase::Start => self.client.lines.reset(),
-            _ => self.lose_commands(at, sink),
+            _ => {
+                self.lose_commands(at, sink);
+                if before == Phase::Start {
+                    self.unsure_since = None;
+                }
+            }
         }
     }
 
@@ -505,6 +522,10 @@ impl Dialogue {
         self.tell_lost(sink);
     }
 }
+
+/// A chunk larger than this is no chunk: 1 TiB is far beyond what any server takes, and overflowing sizes are an attack
+/// as old as the command.
+const CHUNK_MAX: u64 = 1 << 40;
 
 /// Whether a line surely is a command, and neither text of a mail nor base64.
 fn is_sure(command: &Command<'_>, line: &[u8]) -> bool {

@@ -114,10 +114,10 @@ pub(super) struct MailData {
 }
 
 impl MailData {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: &SmtpLimits) -> Self {
         Self {
             dots: DotScanner::new(),
-            scanner: MailScanner::new(),
+            scanner: MailScanner::new(limits),
             size: 0,
             holes: false,
             acked: None,
@@ -129,9 +129,15 @@ impl MailData {
 
     /// Takes data up to the end or the next dot line of another form. `start`: where in the client's stream `bytes`
     /// begins. Says how many bytes were used and whether the end is among them.
-    pub(super) fn handle(&mut self, at: At, acked: u64, start: u64, bytes: &[u8], limits: &SmtpLimits) -> (usize, bool) {
+    pub(super) fn handle(
+        &mut self,
+        at: At,
+        acked: u64,
+        start: u64,
+        bytes: &[u8],
+        limits: &SmtpLimits,
+    ) -> (usize, bool) {
         self.acked.get_or_insert(acked);
-        let before = self.size;
         let Self { dots, scanner, size, .. } = self;
         let (used, stop) = dots.scan(bytes, |content| {
             *size += content.len() as u64;
@@ -151,11 +157,7 @@ impl MailData {
                 self.judge_other();
                 self.other = None;
             }
-            Stop::OtherDot => {
-                // What a dot line of the strict form's kin holds back is content only if the data go on.
-                debug_assert!(self.size >= before);
-                self.note_other(acked, start + used as u64, false, limits);
-            }
+            Stop::OtherDot => self.note_other(acked, start + used as u64, false, limits),
         }
         (used, stop == Stop::End)
     }
@@ -180,18 +182,13 @@ impl MailData {
         self.size = self.size.saturating_add(len);
     }
 
-    /// Bytes so far.
-    pub(super) const fn size(&self) -> u64 {
-        self.size
-    }
-
     /// The data are whole.
     pub(super) fn finish(self, complete: bool) -> MailEnd {
         let mut facts = self.scanner.finish();
         if self.holes || !complete {
             facts.body_hash = None;
         }
-        MailEnd { size: self.size, complete: complete && !self.holes, facts }
+        MailEnd { size: self.size, complete, facts }
     }
 
     /// The data ended at `other`.
@@ -199,8 +196,7 @@ impl MailData {
         let only = other.tail.bytes().is_empty() && !other.tail.overflow;
         self.size = other.size;
         self.holes |= other.gap;
-        let overflow = other.tail.overflow;
-        let mut mail = self.finish(!overflow);
+        let mut mail = self.finish(!other.gap && !other.tail.overflow);
         if !only {
             // The scanner has read what follows the end, too.
             mail.facts.body_hash = None;
@@ -211,7 +207,8 @@ impl MailData {
     /// Decides whether the bytes after the place make it a smuggling attempt.
     pub(super) fn judge_other(&mut self) {
         if let Some(other) = &self.other {
-            self.smuggling |= !other.gap && has_command(other.tail.bytes().get(..SMUGGLING_WINDOW).unwrap_or(other.tail.bytes()));
+            self.smuggling |=
+                !other.gap && has_command(other.tail.bytes().get(..SMUGGLING_WINDOW).unwrap_or(other.tail.bytes()));
         }
     }
 
@@ -247,8 +244,7 @@ const SMUGGLED: [(&[u8], &[u8]); 7] = [
 /// Whether a line of `bytes` begins with a command; a line begins after LF or CR, and at the start.
 fn has_command(bytes: &[u8]) -> bool {
     begins_with_command(bytes)
-        || memchr::memchr2_iter(b'\r', b'\n', bytes)
-            .any(|end| bytes.get(end + 1..).is_some_and(begins_with_command))
+        || memchr::memchr2_iter(b'\r', b'\n', bytes).any(|end| bytes.get(end + 1..).is_some_and(begins_with_command))
 }
 
 /// Whether `bytes` begin with a command.

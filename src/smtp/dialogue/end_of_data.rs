@@ -147,8 +147,8 @@ impl DotScanner {
 
     /// Notes a dot line of another form; it ends by `end`.
     const fn other(&mut self, line: &'static [u8], end: LineEnd) {
-        self.owed = match (self.before.end, line) {
-            (LineEnd::CrLf, [b'.', rest @ ..]) => rest,
+        self.owed = match (self.before, line) {
+            (Before { end: LineEnd::CrLf, nul: false }, [b'.', rest @ ..]) => rest,
             _ => line,
         };
         self.before = Before { end, nul: false };

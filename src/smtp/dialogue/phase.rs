@@ -94,8 +94,10 @@ pub(super) enum Step {
     Answered(Kind, Class),
     /// A reply to which no command is known.
     Stray(Class),
-    /// A reply that took a dot line of another form for the end of the data, or an end that a gap hides.
+    /// A reply that took a dot line of another form for the end of the data.
     TookOtherEnd,
+    /// A reply to an end of the data that a gap hides.
+    TookLostEnd,
     /// Plain SMTP of the server, although the client speaks TLS.
     PlainReply,
 }
@@ -107,7 +109,7 @@ pub(super) const fn next(phase: Phase, side: Side, step: Step) -> (Phase, Option
     use Kind::{Auth, BadBdat, Bdat, Data as DataKind, Other, StartTls, Xexch50};
     use Phase::{AuthAsked, AuthLine, Blob, BlobAsked, Chunk, Command, Data, DataAsked, Start, Tls, TlsAsked, TlsGranted, Unsure};
     use Side::{Orig, Resp};
-    use Step::{Answered, Assumed, Declined, Ended, Gap, PlainBytes, PlainReply, Said, SaidAuthLine, Stray, TlsBytes, TookOtherEnd};
+    use Step::{Answered, Assumed, Declined, Ended, Gap, PlainBytes, PlainReply, Said, SaidAuthLine, Stray, TlsBytes, TookLostEnd, TookOtherEnd};
     match (phase, side, step) {
         // The client's commands
         (_, Orig, Said(DataKind))                    => (DataAsked, None),  // RFC 5321 4.1.1.4
@@ -150,6 +152,7 @@ pub(super) const fn next(phase: Phase, side: Side, step: Step) -> (Phase, Option
 
         // RFC 5321 4.2.5: a final reply after 354 means that the server saw the end of the data
         (Data, Resp, TookOtherEnd)                   => (Command, Some(Weird::NonstandardEndOfData)),
+        (Data, Resp, TookLostEnd)                    => (Unsure, None),
 
         // A reply tells where the client stands
         (Unsure, Resp, Stray(GoOn))                  => (Data, None),

@@ -44,9 +44,16 @@ struct Doubt {
 pub(super) struct Queue {
     entries: VecDeque<Entry>,
     doubt: Option<Doubt>,
+    /// Bytes of the commands' arguments.
+    bytes: usize,
 }
 
 impl Queue {
+    /// Bytes of the commands' arguments.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -56,6 +63,7 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.bytes();
         self.entries.push_back(Entry::Command(waiting));
     }
 
@@ -83,7 +91,9 @@ impl Queue {
         if let Some(doubt) = &mut self.doubt {
             doubt.from = doubt.from.saturating_sub(1);
         }
-        self.entries.pop_front()
+        let entry = self.entries.pop_front();
+        self.bytes -= entry.as_ref().and_then(Entry::command).map_or(0, Waiting::bytes);
+        entry
     }
 
     /// Whether gaps stand next in order, so that nothing waits before them.
@@ -127,9 +137,8 @@ impl Queue {
     /// Some codes answer one command only: 354 only DATA and XEXCH50, 334 and 235 only AUTH (RFC 5321 section 4.2.3,
     /// RFC 4954 sections 4 and 6). 221 answers only QUIT, but servers say it too when they hang up.
     pub(super) fn place(&mut self, code: Option<u16>) -> Option<usize> {
-        let of = |wanted: fn(&Waiting) -> bool| {
-            self.entries.iter().position(|entry| entry.command().is_some_and(wanted))
-        };
+        let of =
+            |wanted: fn(&Waiting) -> bool| self.entries.iter().position(|entry| entry.command().is_some_and(wanted));
         let certain = match code {
             Some(354) => Some(of(|waiting| matches!(waiting.kind, Kind::Data | Kind::Xexch50))),
             Some(334) => Some(of(|waiting| waiting.kind == Kind::Auth)),
@@ -148,6 +157,18 @@ impl Queue {
             Some(Doubt { from: 0, of_replies: true, .. }) => (self.entries.len() == 1).then_some(0),
             Some(Doubt { from: 0, of_replies: false, .. }) => None,
             _ => (!self.entries.is_empty()).then_some(0),
+        }
+    }
+}
+
+impl Waiting {
+    /// Bytes of its argument.
+    fn bytes(&self) -> usize {
+        match &self.sent {
+            Sent::Hello { name: text, .. } | Sent::Mail { path: text, .. } | Sent::Rcpt { path: text } => {
+                text.as_bytes().len()
+            }
+            _ => 0,
         }
     }
 }

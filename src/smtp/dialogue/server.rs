@@ -5,14 +5,7 @@ use crate::smtp::reply::{is_masked_banner, parse_line};
 
 impl Dialogue {
     /// Takes a segment's bytes.
-    pub(super) fn server_data(
-        &mut self,
-        at: At,
-        acked: u64,
-        bytes: &[u8],
-        limits: &SmtpLimits,
-        sink: &mut Sink<'_>,
-    ) {
+    pub(super) fn server_data(&mut self, at: At, acked: u64, bytes: &[u8], limits: &SmtpLimits, sink: &mut Sink<'_>) {
         self.server.seen = true;
         self.server.acked = acked;
         let mut input = bytes;
@@ -21,7 +14,8 @@ impl Dialogue {
             if self.server_tls || self.begins_server_tls(first) {
                 self.server_tls = true;
                 self.server.pos = start + bytes.len() as u64;
-                if let Some(weird) = self.tls.as_mut().and_then(|tls| tls.handle(Side::Resp, input)) {
+                let tls = self.tls.get_or_insert_with(|| Box::new(TlsFollower::new()));
+                if let Some(weird) = tls.handle(Side::Resp, input) {
                     self.note(Side::Resp, weird, at, sink);
                 }
                 return;
@@ -82,7 +76,7 @@ impl Dialogue {
             return;
         }
         let end = self.server.pos;
-        if self.take_greeting(&reply, at, end, sink) {
+        if self.take_greeting(&reply, at, end, acked, sink) {
             return;
         }
         let early = EarlyReply { reply, at, end, acked };
@@ -113,14 +107,14 @@ impl Dialogue {
 
     /// Takes the server's first reply for the greeting, unless it cannot be one (RFC 5321 section 4.3.2: 220, 554; and
     /// 421): no greeting has another positive code, so that reply answers a command.
-    fn take_greeting(&mut self, reply: &Reply, at: At, end: u64, sink: &mut Sink<'_>) -> bool {
+    fn take_greeting(&mut self, reply: &Reply, at: At, end: u64, acked: u64, sink: &mut Sink<'_>) -> bool {
         if std::mem::replace(&mut self.past_greeting, true) {
             return false;
         }
         let early = reply.code != Some(220) && (reply.is_positive() || reply.is_intermediate());
         // In the middle of a dialogue 220 may answer STARTTLS, and anything else may answer anything.
         let middle = self.server.lost && (reply.code != Some(220) || self.client.seen);
-        if early && !self.queue.is_empty() || middle {
+        if early && (acked > 0 || !self.queue.is_empty()) || middle {
             return false;
         }
         self.greeting_end = Some(end);
@@ -252,10 +246,11 @@ impl Dialogue {
     }
 
     /// Bytes of the server are missing.
-    pub(super) fn server_gap(&mut self, at: At, len: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    pub(super) fn server_gap(&mut self, len: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
         self.server.seen = true;
         self.server.lost = true;
         self.server.pos = self.server.pos.saturating_add(len);
+        self.server.gap_end = self.server.pos;
         if self.phase == Phase::Tls || self.server_tls {
             if let Some(tls) = &mut self.tls {
                 tls.handle_gap(Side::Resp, len);
@@ -269,7 +264,6 @@ impl Dialogue {
         if self.held.is_some() {
             self.settle_held(false, limits, sink);
         }
-        let _ = at;
     }
 
     /// Ends a reply whose end the server forgot (a line without its end, or a last line with `-`), where the client goes
@@ -316,6 +310,8 @@ impl Dialogue {
 /// RFC 2920 section 2: the keyword PIPELINING in a line of its own.
 fn offers_pipelining(reply: &Reply) -> bool {
     reply.lines().skip(1).any(|line| {
-        line.split(|byte| matches!(byte, b' ' | b'=')).next().is_some_and(|word| word.eq_ignore_ascii_case(b"PIPELINING"))
+        line.split(|byte| matches!(byte, b' ' | b'='))
+            .next()
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"PIPELINING"))
     })
 }
