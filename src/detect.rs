@@ -3,11 +3,14 @@
 //! [`Judge`] takes the ordered stream of session events, works out what several detectors need (direction, role, what a
 //! reply means, whether a mail is news), shows it to each detector, and keeps the ledger. Nothing here looks at a frame.
 
+pub mod behind_nat;
+pub mod blocklisted;
 pub mod connect_failures;
 mod context;
 pub mod direct_to_mx;
 mod finding;
 mod judge;
+pub mod ndr_flood;
 mod novelty;
 mod observation;
 pub mod outcome_burst;
@@ -22,6 +25,7 @@ mod table;
 pub use context::Context;
 pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, Ruling};
 pub use judge::{Judge, JudgeStats};
+pub use novelty::Recent;
 pub use observation::{Mail, Observation, Refusal, Way, What};
 pub use reputation::Reputation;
 pub use roles::{RoleBook, Voice, is_fqdn, same_name};
@@ -71,6 +75,10 @@ pub struct DetectSettings {
     pub direct_to_mx: direct_to_mx::Settings,
     /// D3.
     pub connect_failures: connect_failures::Settings,
+    /// D4.
+    pub ndr_flood: ndr_flood::Settings,
+    /// D9.
+    pub blocklisted: blocklisted::Settings,
 }
 
 /// Every detector of the program.
@@ -80,5 +88,8 @@ fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Det
         Box::new(outcome_burst::OutcomeBurst::new(settings.outcome_burst.clone(), hosts)),
         Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone(), hosts)),
         Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
+        Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone(), hosts)),
+        Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
+        Box::new(behind_nat::BehindNat::new(hosts)),
     ]
 }

@@ -12,11 +12,9 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::detect::{
-    Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayVerdict, Severity, Tier,
-};
+use crate::detect::{Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayVerdict, Severity, Tier};
 use crate::frame::FrameNo;
-use crate::ledger::{HostRow, Role};
+use crate::ledger::HostRow;
 use crate::net::HostKey;
 use crate::tcp::ConnId;
 use crate::time::Ts;
@@ -181,7 +179,8 @@ fn neighbours(users: &BTreeMap<crate::net::Mac, u32>, row: &HostRow) -> u32 {
 
 fn assemble(class: Class, row: &HostRow, behind_router: u32, mut findings: Vec<Finding>) -> Option<Incident> {
     findings.sort_by(|a, b| (a.family, b.db).partial_cmp(&(b.family, a.db)).unwrap_or(std::cmp::Ordering::Equal));
-    let ruling = findings.iter().filter_map(|finding| finding.verdict).max_by_key(|ruling| (ruling.tier, ruling.severity));
+    let ruling =
+        findings.iter().filter_map(|finding| finding.verdict).max_by_key(|ruling| (ruling.tier, ruling.severity));
     let mut evidence = Vec::with_capacity(findings.len() + 1);
     let mut families = Vec::new();
     if ruling.is_none() {
@@ -337,12 +336,17 @@ mod tests {
 
     #[test]
     fn a_score_is_the_sum_of_its_lines() {
-        let findings = vec![line(Family::Outcome, 36.0), line(Family::Direct, 15.0), line(Family::Helo, 3.0), line(Family::Context, 5.0)];
+        let findings = vec![
+            line(Family::Outcome, 36.0),
+            line(Family::Direct, 15.0),
+            line(Family::Helo, 3.0),
+            line(Family::Context, 5.0),
+        ];
         let incident = assemble(Class::MassMailer, &row(), 0, findings).unwrap();
         assert_eq!((incident.score_db, incident.tier), (Some(39.0), Tier::Confirmed));
         let sum: f64 = incident.evidence.iter().map(|line| line.db).sum();
         assert!((sum - 39.0).abs() < 1e-9);
-        assert_eq!(incident.evidence[0].db, PRIOR_DB);
+        assert_eq!(incident.evidence[0].family, Family::Prior);
     }
 
     #[test]

@@ -16,16 +16,21 @@ use crate::tcp::SynSignature;
 use crate::time::Ts;
 use crate::wire::Wire;
 
-/// Distinct hosts, exact up to two, sorted hashes up to 128, then HyperLogLog with 2^14 registers (standard error 0.8 %).
+/// A count of distinct things, exact up to two, sorted hashes up to 128, then HyperLogLog with 2^14 registers (standard error 0.8 %).
 ///
 /// The hash is fixed, because the count stands in reports.
 #[derive(Clone, Default)]
-pub struct DistinctHosts(CardinalityEstimator<[u8; 16], Xxh3Default, 14, 6>);
+pub struct Distinct(CardinalityEstimator<[u8; 16], Xxh3Default, 14, 6>);
 
-impl DistinctHosts {
+impl Distinct {
     /// Counts a host in.
     pub fn insert(&mut self, host: HostKey) {
         self.0.insert_hash(xxh3_64(&host.octets()));
+    }
+
+    /// Counts anything else in, by its bytes.
+    pub fn insert_bytes(&mut self, bytes: &[u8]) {
+        self.0.insert_hash(xxh3_64(bytes));
     }
 
     /// How many distinct ones there were, about.
@@ -34,7 +39,7 @@ impl DistinctHosts {
     }
 }
 
-impl std::fmt::Debug for DistinctHosts {
+impl std::fmt::Debug for Distinct {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "~{}", self.count())
     }
@@ -101,7 +106,7 @@ pub struct HostRow {
     /// Connections that it took as a server.
     pub served: u64,
     /// Servers tried.
-    pub servers: DistinctHosts,
+    pub servers: Distinct,
     /// Ethernet addresses its frames came from, at most [`MACS_MAX`].
     pub macs: SmallVec<[Mac; 1]>,
     /// VLANs, at most [`VLANS_MAX`].
@@ -134,7 +139,7 @@ impl HostRow {
             role_given: false,
             counts: HostCounts::default(),
             served: 0,
-            servers: DistinctHosts::default(),
+            servers: Distinct::default(),
             macs: SmallVec::new(),
             vlans: SmallVec::new(),
             helos: SmallVec::new(),
@@ -222,7 +227,7 @@ mod tests {
 
     #[test]
     fn distinct_hosts_are_counted_within_two_percent() {
-        let mut servers = DistinctHosts::default();
+        let mut servers = Distinct::default();
         for n in 0..1_000_000_u32 {
             servers.insert(HostKey::v4(n.to_be_bytes()));
             servers.insert(HostKey::v4(n.to_be_bytes()));

@@ -17,7 +17,7 @@ use super::sequential::Cusum;
 use super::table::{HostTable, Weigh};
 use super::{Detector, DetectorStats};
 use crate::frame::At;
-use crate::ledger::{DistinctHosts, Role};
+use crate::ledger::{Distinct, Role};
 use crate::net::HostKey;
 use crate::tcp::{ConnId, ConnState};
 use crate::time::{Span, Ts};
@@ -69,7 +69,7 @@ struct Track {
     rejected: u64,
     closed: u64,
     neutral: u64,
-    targets: DistinctHosts,
+    targets: Distinct,
     first_failed: Option<Ts>,
     last: Ts,
     samples: Samples,
@@ -109,12 +109,7 @@ impl ConnectFailures {
     /// With settings, for at most `hosts_max` hosts.
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
         let contacted = Recent::new(settings.contact_window, 1 << 20);
-        Self {
-            settings,
-            hosts: HostTable::new(hosts_max),
-            contacted,
-            window: (Ts::EPOCH, BTreeMap::new()),
-        }
+        Self { settings, hosts: HostTable::new(hosts_max), contacted, window: (Ts::EPOCH, BTreeMap::new()) }
     }
 
     fn contact(&mut self, seen: &Observation<'_>, id: ConnId, failure: Option<Failure>, ctx: &Context<'_>) {
@@ -186,12 +181,9 @@ impl Detector for ConnectFailures {
             What::Unanswered(attempt) => self.contact(seen, attempt.id, Some(Failure::Silent), ctx),
             // A server that answers, even to refuse, was reached.
             What::Greeted(_) => self.contact(seen, seen.id, None, ctx),
-            What::Closed(session) => {
-                if session.failed() {
-                    let failure =
-                        if session.conn.state == ConnState::Rej { Failure::Rejected } else { Failure::Closed };
-                    self.contact(seen, seen.id, Some(failure), ctx);
-                }
+            What::Closed(session) if session.failed() => {
+                let failure = if session.conn.state == ConnState::Rej { Failure::Rejected } else { Failure::Closed };
+                self.contact(seen, seen.id, Some(failure), ctx);
             }
             _ => {}
         }

@@ -15,7 +15,7 @@ use super::sequential::Peak;
 use super::table::{HostTable, Weigh};
 use super::{Detector, DetectorStats};
 use crate::frame::At;
-use crate::ledger::{DistinctHosts, Role};
+use crate::ledger::{Distinct, Role};
 use crate::net::HostKey;
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
@@ -49,7 +49,7 @@ struct Hour {
     tried: BTreeSet<HostKey>,
     mailed: BTreeSet<HostKey>,
     /// More networks than are told apart.
-    overflow: DistinctHosts,
+    overflow: Distinct,
 }
 
 impl Hour {
@@ -75,8 +75,8 @@ struct Track {
     /// The most networks in any hour, and how it weighs.
     most: f64,
     peak: Peak,
-    networks: DistinctHosts,
-    servers: DistinctHosts,
+    networks: Distinct,
+    servers: Distinct,
     connections: u64,
     mails: u64,
     submissions: u64,

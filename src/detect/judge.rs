@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::behind_nat::Strangers;
 use super::context::Context;
 use super::finding::Finding;
 use super::novelty::Recent;
@@ -18,7 +19,7 @@ use crate::net::HostKey;
 use crate::session::{Outcome, Session, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::site::Site;
 use crate::smtp::Reply;
-use crate::tcp::{Attempt, ConnId};
+use crate::tcp::ConnId;
 use crate::time::Span;
 
 /// How long a mail is 'no news' after it was first tried: postfix and Exchange try again for hours, the first times
@@ -49,7 +50,7 @@ pub struct Judge {
     ledger: HostLedger,
     standings: HostTable<Standing>,
     now: At,
-    foreign: u64,
+    strangers: Strangers,
     events: u64,
 }
 
@@ -81,7 +82,7 @@ impl Judge {
             ledger: HostLedger::default(),
             standings: HostTable::new(limits.hosts_max),
             now: At::default(),
-            foreign: 0,
+            strangers: Strangers::default(),
             events: 0,
         }
     }
@@ -104,6 +105,11 @@ impl Judge {
     /// The roles.
     pub const fn roles(&self) -> &RoleBook {
         &self.roles
+    }
+
+    /// Traffic between others, and who of them may be ours.
+    pub const fn strangers(&self) -> &Strangers {
+        &self.strangers
     }
 
     /// The last event's time and frame.
@@ -130,12 +136,7 @@ impl Judge {
         let rules = Arc::clone(&self.rules);
         let first_rcpt = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
         let novel = self.triplets.insert(
-            &[
-                &head.id.orig.host.octets(),
-                &head.id.resp.host.site().octets(),
-                tx.mailfrom.as_bytes(),
-                first_rcpt,
-            ],
+            &[&head.id.orig.host.octets(), &head.id.resp.host.site().octets(), tx.mailfrom.as_bytes(), first_rcpt],
             at.ts,
         );
         let (outcome, refusal) = judge_outcome(&rules, tx);
@@ -157,11 +158,13 @@ impl Judge {
 
     fn show_as(&mut self, seen: Observation<'_>) {
         if seen.way == Way::Foreign {
-            self.foreign += u64::from(matches!(seen.what, What::Unanswered(_) | What::Closed(_)));
+            if matches!(seen.what, What::Unanswered(_) | What::Closed(_)) {
+                self.strangers.note(seen.id);
+            }
             return;
         }
         self.roles.handle(&seen);
-        self.reputation.handle(&seen);
+        self.reputation.handle(&seen, &self.rules);
         self.keep(&seen);
         // Not `self.context()`: the detectors are borrowed for writing beside it.
         let ctx = Context {
@@ -245,7 +248,7 @@ impl Judge {
     pub fn stats(&self) -> JudgeStats {
         JudgeStats {
             events: self.events,
-            foreign: self.foreign,
+            foreign: self.strangers.connections(),
             ledger_evicted: self.standings.evicted(),
             roles_evicted: self.roles.evicted(),
             detectors: self.detectors.iter().map(|detector| (detector.name(), detector.stats())).collect(),
@@ -316,33 +319,30 @@ fn judge_outcome<'a>(rules: &'a ReplyRules, tx: &'a Transaction) -> (Option<Outc
         .iter()
         .filter_map(|rcpt| rcpt.reply.as_ref().and_then(|reply| refusal_of(Stage::Rcpt, reply)))
         .collect();
-    let decided = [
-        (Stage::Mail, &tx.mail_reply),
-        (Stage::Data, &tx.data_cmd_reply),
-        (Stage::EndOfData, &tx.data_reply),
-    ]
-    .into_iter()
-    .find_map(|(stage, reply)| reply.as_ref().and_then(|reply| refusal_of(stage, reply)))
-    .filter(|refusal| refusal.stage != Stage::Data || rcpt_refusals.is_empty());
+    let decided =
+        [(Stage::Mail, &tx.mail_reply), (Stage::Data, &tx.data_cmd_reply), (Stage::EndOfData, &tx.data_reply)]
+            .into_iter()
+            .find_map(|(stage, reply)| reply.as_ref().and_then(|reply| refusal_of(stage, reply)))
+            .filter(|refusal| refusal.stage != Stage::Data || rcpt_refusals.is_empty());
 
-    let bad = |refusal: &&Refusal<'a>| refusal.verdict.class.outcome() == OutcomeClass::BadRecipient;
+    let bad = |refusal: &&Refusal<'a>| refusal.verdict.outcome() == OutcomeClass::BadRecipient;
     let bad_count = rcpt_refusals.iter().filter(bad).count();
     let first_bad = rcpt_refusals.iter().find(bad).copied();
     if bad_count > 0 && bad_count * 2 >= tx.rcptto.len() {
         return (Some(OutcomeClass::BadRecipient), first_bad);
     }
     if let Some(refusal) = decided {
-        return (Some(refusal.verdict.class.outcome()), Some(refusal));
+        return (Some(refusal.verdict.outcome()), Some(refusal));
     }
     match tx.outcome {
         Outcome::Accepted => (Some(OutcomeClass::Accepted), rcpt_refusals.first().copied()),
         Outcome::Rejected | Outcome::Deferred => match rcpt_refusals.first().copied() {
-            Some(refusal) => (Some(refusal.verdict.class.outcome()), Some(refusal)),
+            Some(refusal) => (Some(refusal.verdict.outcome()), Some(refusal)),
             None => (Some(OutcomeClass::Other), None),
         },
         // The client gave up after a refusal: the refusal says why. Without one it was a call-out or a change of mind.
         Outcome::Abandoned => match rcpt_refusals.first().copied() {
-            Some(refusal) if tx.rcpt_accepted == 0 => (Some(refusal.verdict.class.outcome()), Some(refusal)),
+            Some(refusal) if tx.rcpt_accepted == 0 => (Some(refusal.verdict.outcome()), Some(refusal)),
             other => (None, other),
         },
         Outcome::Incomplete | Outcome::Hidden => (None, rcpt_refusals.first().copied()),

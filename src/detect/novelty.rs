@@ -79,7 +79,7 @@ impl Recent {
 }
 
 /// One hash of several parts; each part's length goes in, so that no two lists of parts look alike.
-pub fn key(parts: &[&[u8]]) -> u64 {
+pub(crate) fn key(parts: &[&[u8]]) -> u64 {
     let mut hash = 0_u64;
     for part in parts {
         hash = xxh3_64(part) ^ hash.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -86,7 +86,7 @@ const fn index(outcome: OutcomeClass) -> Option<usize> {
         OutcomeClass::BadRecipient => Some(1),
         OutcomeClass::Policy => Some(2),
         OutcomeClass::Other => Some(3),
-        OutcomeClass::Pending => None,
+        OutcomeClass::Pending | OutcomeClass::ConnectFailure => None,
     }
 }
 
@@ -176,7 +176,13 @@ impl OutcomeBurst {
         let key = novelty::key(&[&host.octets(), &site.octets(), mail.tx.mailfrom.as_bytes(), first_rcpt]);
         if outcome == OutcomeClass::Pending {
             if mail.novel {
-                self.wait_for(Pending { due: seen.at.ts + self.settings.pending_for, host, site, voice: seen.voice, key });
+                self.wait_for(Pending {
+                    due: seen.at.ts + self.settings.pending_for,
+                    host,
+                    site,
+                    voice: seen.voice,
+                    key,
+                });
             }
             return;
         }
@@ -321,8 +327,7 @@ impl Detector for OutcomeBurst {
             What::Transaction(mail) => self.handle_mail(seen, mail, ctx),
             What::Closed(session) if session.smtp.tls.state.is_hidden() => {
                 let site = seen.id.resp.host.site();
-                let (settings, track) =
-                    (&self.settings, Self::track(&mut self.hosts, seen.id.orig.host, seen.voice));
+                let (settings, track) = (&self.settings, Self::track(&mut self.hosts, seen.id.orig.host, seen.voice));
                 track.hidden += 1;
                 if session.smtp.tls.orig_app_bytes >= settings.hidden_accepted_bytes {
                     track.observe(settings, OutcomeClass::Accepted, site, seen.at.ts);
@@ -360,7 +365,10 @@ impl Detector for OutcomeBurst {
                         track.counts[3],
                     )
                 } else {
-                    format!("it mailed {} recipients within an hour, nearly all of them for the first time", track.fresh_count)
+                    format!(
+                        "it mailed {} recipients within an hour, nearly all of them for the first time",
+                        track.fresh_count
+                    )
                 };
                 let numbers = Numbers::new()
                     .count("novel", seen)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::observation::{Observation, Refusal, Way, What};
-use super::replies::{OutcomeClass, ReplyClass};
+use super::replies::{OutcomeClass, ReplyClass, ReplyRules, Stage};
 use crate::net::HostKey;
 use crate::time::{Span, Ts};
 
@@ -37,11 +37,19 @@ const PUBLIC_IPS_MAX: usize = 64;
 
 impl Reputation {
     /// Learns from an observation.
-    pub fn handle(&mut self, seen: &Observation<'_>) {
-        let What::Transaction(mail) = seen.what else { return };
+    pub fn handle(&mut self, seen: &Observation<'_>, rules: &ReplyRules) {
         if seen.way != Way::Outbound {
             return;
         }
+        if let What::Greeted(head) = seen.what
+            && let Some(reply) = head.greeting.as_ref().filter(|reply| !reply.is_positive())
+        {
+            let refusal = Refusal { stage: Stage::Greeting, reply, verdict: rules.classify(reply, Stage::Greeting) };
+            if is_listing(&refusal) {
+                self.note_refusal(seen.id.resp.host.site(), refusal.verdict.named_ip, seen.at.ts);
+            }
+        }
+        let What::Transaction(mail) = seen.what else { return };
         if let Some(refusal) = &mail.refusal
             && is_listing(refusal)
         {
@@ -54,8 +62,8 @@ impl Reputation {
         }
     }
 
-    /// Notes that a network refused us because our address is listed; also for refusals in a greeting.
-    pub fn note_refusal(&mut self, site: HostKey, named: Option<IpAddr>, now: Ts) {
+    /// Notes that a network refused us because our address is listed.
+    fn note_refusal(&mut self, site: HostKey, named: Option<IpAddr>, now: Ts) {
         self.first_refused.get_or_insert(now);
         self.last_refused = Some(now);
         if self.refusers.len() < SITES_MAX || self.refusers.contains_key(&site) {
@@ -104,6 +112,6 @@ impl Reputation {
 }
 
 /// Whether a refusal is for the address's reputation, named by a blocklist or a provider's own list.
-pub fn is_listing(refusal: &Refusal<'_>) -> bool {
+pub(super) fn is_listing(refusal: &Refusal<'_>) -> bool {
     refusal.verdict.class == ReplyClass::BlocklistIp
 }

@@ -6,7 +6,7 @@ use crate::tcp::ConnId;
 use crate::wire::Wire;
 
 /// Examples kept a finding.
-pub const SAMPLES_MAX: usize = 5;
+pub(super) const SAMPLES_MAX: usize = 5;
 
 /// Frames, sessions and words of the first few cases.
 #[derive(Clone, Debug, Default)]

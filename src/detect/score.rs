@@ -178,6 +178,8 @@ pub enum Family {
     Context,
     /// D4: share of null senders.
     Ndr,
+    /// D4: reports that answer mail taken before.
+    Trigger,
     /// D6: relaying.
     Relay,
     /// D9: refusals.
@@ -211,6 +213,7 @@ impl Family {
             Self::Harvest => "harvest",
             Self::Context => "context",
             Self::Ndr => "ndr",
+            Self::Trigger => "trigger",
             Self::Relay => "relay",
             Self::Refusal => "refusal",
             Self::Auth => "auth",
@@ -230,6 +233,7 @@ impl Family {
             Self::Direct | Self::Protocol | Self::Harvest => 15.0,
             Self::Helo | Self::Dialect | Self::Dns => 8.0,
             Self::Context => 5.0,
+            Self::Trigger => 10.0,
             // A sequential test that stands alone: its alarm is at 50 dB, a little room above it is enough.
             Self::Ndr | Self::Auth | Self::Storm => 60.0,
             // Logic, not sums: these carry no decibans.

@@ -53,7 +53,10 @@ fn mass_mailer(row: &HostRow, behind_router: u32) -> Vec<String> {
         )),
         None => {}
     }
-    steps.push(format!("Take {} off the network, then clean or reinstall it: mail credentials on it are lost too.", row.host));
+    steps.push(format!(
+        "Take {} off the network, then clean or reinstall it: mail credentials on it are lost too.",
+        row.host
+    ));
     steps.push("Let only your mail server out on port 25; other machines submit on port 587 with a login.".to_owned());
     steps
 }

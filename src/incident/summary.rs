@@ -43,13 +43,19 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64) -> String {
             number("refusing_sites")
         ),
         Class::AuthGuessing => format!("Somebody has been guessing passwords at {who} since {since}."),
-        Class::AccountAbuse => format!("Somebody sends mail through {who} with a guessed or stolen account since {since}."),
+        Class::AccountAbuse => {
+            format!("Somebody sends mail through {who} with a guessed or stolen account since {since}.")
+        }
         Class::DirectoryHarvest => format!("Somebody has been probing {who} for valid addresses since {since}."),
         Class::BackscatterVictim => {
             format!("{who} drowns in bounces of mail that it never sent, since {since}; others forge your addresses.")
         }
-        Class::Interception => format!("Somebody between has taken over port 25 on the way to or from {who} since {since}."),
-        Class::SenderSpoof => format!("Outsiders have been sending mail to {who} under your own addresses since {since}."),
+        Class::Interception => {
+            format!("Somebody between has taken over port 25 on the way to or from {who} since {since}.")
+        }
+        Class::SenderSpoof => {
+            format!("Outsiders have been sending mail to {who} under your own addresses since {since}.")
+        }
         Class::RejectionStorm => format!("Most of what {who} has been asked since {since} was refused."),
         Class::SmtpSmuggling => format!("Mail that hides further commands inside itself was sent to {who} at {since}."),
         Class::PortScan => format!("{who} has been looking for mail servers since {since}, without sending mail."),
@@ -83,7 +89,10 @@ fn relay(incident: &Incident, who: &str) -> String {
 /// The host as a person would name it: address, what it calls itself, hardware address.
 fn who(row: &HostRow) -> String {
     let name = row.helos.first().map(Wire::escaped).filter(|name| !name.is_empty());
-    let parts: Vec<String> =
-        name.map(|name| format!("calls itself \"{name}\"")).into_iter().chain(row.macs.first().map(|mac| format!("MAC {mac}"))).collect();
+    let parts: Vec<String> = name
+        .map(|name| format!("calls itself \"{name}\""))
+        .into_iter()
+        .chain(row.macs.first().map(|mac| format!("MAC {mac}")))
+        .collect();
     if parts.is_empty() { row.host.to_string() } else { format!("{} ({})", row.host, parts.join(", ")) }
 }

@@ -1,0 +1,255 @@
+//! How many senders share one address: what a tap outside the address translation can say, and what it cannot.
+//!
+//! Two things tell machines behind one address apart without guessing: the shape of their SYNs (p0f's signature, the
+//! TTL rounded up to what systems start with) and the names by which they introduce themselves, one of them being the
+//! name that the mail server at this address greets with. Each sign gives a lower bound; the larger one is reported as
+//! 'at least'. Who it is, only a tap inside can tell.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::finding::{Finding, Numbers};
+use super::novelty;
+use super::observation::{Observation, Way, What};
+use super::roles::is_fqdn;
+use super::score::{Class, Family};
+use super::table::{HostTable, Weigh};
+use super::{Detector, DetectorStats};
+use crate::frame::At;
+use crate::net::HostKey;
+use crate::tcp::{ConnId, SynSignature};
+use crate::time::Ts;
+use crate::wire::Wire;
+
+/// Connections that a sign must show on before it counts: once may be a retry with fewer options or a typing error.
+const RECURS: u64 = 3;
+/// Signs remembered a host; a site has a handful of systems.
+const SIGNS_MAX: usize = 32;
+/// Five-tuples listed for the search in the translation's log.
+const TUPLES_MAX: usize = 5;
+
+#[derive(Debug, Default)]
+struct HostState {
+    signatures: BTreeMap<u64, u64>,
+    helos: BTreeMap<Wire, u64>,
+    /// Connections under names beyond the table.
+    more_helos: u64,
+    other_tuples: Vec<ConnId>,
+    first: Option<Ts>,
+    last: Ts,
+    connections: u64,
+}
+
+impl Weigh for HostState {
+    fn weight(&self) -> u64 {
+        self.helos.values().sum()
+    }
+}
+
+/// The split of senders behind one address.
+#[derive(Debug)]
+pub struct BehindNat {
+    hosts: HostTable<HostState>,
+}
+
+impl BehindNat {
+    /// For at most `hosts_max` hosts.
+    pub fn new(hosts_max: usize) -> Self {
+        Self { hosts: HostTable::new(hosts_max) }
+    }
+}
+
+impl HostState {
+    /// At least so many, by the SYNs and by the names.
+    fn at_least(&self, own_name: Option<&Wire>) -> (u64, u64) {
+        let by_syn = self.signatures.values().filter(|seen| **seen >= RECURS).count() as u64;
+        // One stable host name is one sender; all other names together are at least one more, not one each: worms
+        // change theirs at every call.
+        let stable = |name: &Wire| match own_name {
+            Some(own) => super::same_name(own, name),
+            None => is_fqdn(name.as_bytes()),
+        };
+        let (own, others) = self.helos.iter().fold((0, self.more_helos), |(own, others), (name, seen)| {
+            if own == 0 && stable(name) && *seen >= RECURS { (*seen, others) } else { (own, others + seen) }
+        });
+        let by_name = u64::from(own > 0) + u64::from(others >= RECURS);
+        (by_syn.max(1), by_name.max(1))
+    }
+}
+
+impl Detector for BehindNat {
+    fn name(&self) -> &'static str {
+        "behind_nat"
+    }
+
+    fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
+        if seen.way != Way::Outbound {
+            return;
+        }
+        let What::Closed(session) = seen.what else { return };
+        let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
+        state.first.get_or_insert(seen.id.ts);
+        state.last = state.last.max(seen.at.ts);
+        state.connections += 1;
+        if let Some(syn) = &session.conn.syn {
+            count(&mut state.signatures, shape(syn));
+        }
+        if let Some(helo) = &session.smtp.helo
+            && !count(&mut state.helos, helo.clone())
+        {
+            state.more_helos += 1;
+        }
+        if seen.voice == super::Voice::Other && state.other_tuples.len() < TUPLES_MAX {
+            state.other_tuples.push(seen.id);
+        }
+    }
+
+    fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted() {
+            let (by_syn, by_name) = state.at_least(ctx.roles.banner_name(host));
+            let senders = by_syn.max(by_name);
+            // Without a mail server at the address, many names are one bot's habit; SYNs are not.
+            let shared = by_syn > 1 || (by_name > 1 && ctx.roles.takes_mail(host));
+            if !shared {
+                continue;
+            }
+            let tuples: Vec<String> = state
+                .other_tuples
+                .iter()
+                .map(|id| format!("{} {}:{} > {}:{}", id.ts, id.orig.host, id.orig.port, id.resp.host, id.resp.port))
+                .collect();
+            out.push(Finding {
+                says: format!(
+                    "at least {senders} senders behind this address: {by_syn} by the shape of their connections, \
+                     {by_name} by the names they use{}{}",
+                    if tuples.is_empty() { "" } else { "; look these up in the gateway's translation log: " },
+                    tuples.join("; ")
+                ),
+                numbers: Numbers::new()
+                    .count("senders_at_least", senders)
+                    .count("by_syn", by_syn)
+                    .count("by_helo", by_name)
+                    .count("connections", state.connections),
+                sessions: state.other_tuples.clone(),
+                ..Finding::summed(
+                    self.name(),
+                    host,
+                    Class::MassMailer,
+                    Family::Context,
+                    0.0,
+                    state.first.unwrap_or(state.last),
+                    state.last,
+                )
+            });
+        }
+    }
+
+    fn stats(&self) -> DetectorStats {
+        DetectorStats { hosts: self.hosts.len(), evicted: self.hosts.evicted(), early_turns: 0 }
+    }
+}
+
+/// Counts a sign if there is room for it.
+fn count<K: Ord>(signs: &mut BTreeMap<K, u64>, sign: K) -> bool {
+    if signs.len() >= SIGNS_MAX && !signs.contains_key(&sign) {
+        return false;
+    }
+    *signs.entry(sign).or_default() += 1;
+    true
+}
+
+/// What stays the same for one system: everything but clock, identification and the way's length.
+fn shape(syn: &SynSignature) -> u64 {
+    let ittl = match syn.ttl {
+        0..=32 => 32,
+        33..=64 => 64,
+        65..=128 => 128,
+        _ => 255_u8,
+    };
+    novelty::key(&[
+        &[u8::from(syn.v6), ittl, syn.olen, syn.scale.map_or(255, |scale| scale)],
+        &syn.mss.to_be_bytes(),
+        &syn.wsize.to_be_bytes(),
+        &syn.olayout.to_be_bytes(),
+        &syn.quirks.to_be_bytes(),
+    ])
+}
+
+/// Addresses in traffic of which no side is ours: who might be.
+#[derive(Debug, Default)]
+pub struct Strangers {
+    connections: u64,
+    seen: BTreeMap<HostKey, u64>,
+}
+
+/// Addresses counted; when the table is full all counts are lowered by one (Misra and Gries), so that whoever takes
+/// part in more than one of 256 connections stays.
+const STRANGERS_MAX: usize = 256;
+/// Share of the connections that an address must take part in to be taken for ours.
+const OURS_SHARE: f64 = 0.3;
+
+impl Strangers {
+    /// Counts a connection between two others.
+    pub fn note(&mut self, id: ConnId) {
+        self.connections += 1;
+        for host in [id.orig.host, id.resp.host] {
+            if let Some(seen) = self.seen.get_mut(&host) {
+                *seen += 1;
+            } else if self.seen.len() < STRANGERS_MAX {
+                self.seen.insert(host, 1);
+            } else {
+                self.seen.retain(|_, seen| {
+                    *seen -= 1;
+                    *seen > 0
+                });
+            }
+        }
+    }
+
+    /// Connections between others.
+    pub const fn connections(&self) -> u64 {
+        self.connections
+    }
+
+    /// Addresses that take part in a good share of the connections, with that share, the largest first.
+    pub fn candidates(&self) -> Vec<(HostKey, f64)> {
+        let share = |seen: u64| seen as f64 / self.connections.max(1) as f64;
+        let mut all: Vec<(HostKey, f64)> = self
+            .seen
+            .iter()
+            .map(|(host, seen)| (*host, share(*seen)))
+            .filter(|(_, share)| *share >= OURS_SHARE)
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Endpoint;
+
+    fn state(helos: &[(&str, u64)]) -> HostState {
+        HostState { helos: helos.iter().map(|(name, seen)| ((*name).into(), *seen)).collect(), ..HostState::default() }
+    }
+
+    #[test]
+    fn a_worm_that_changes_its_name_is_one_more_sender() {
+        let own = Wire::from("mail.example.com");
+        let seen = state(&[("mail.example.com", 20), ("pc1", 1), ("pc2", 1), ("pc3", 1)]);
+        assert_eq!(seen.at_least(Some(&own)), (1, 2));
+        assert_eq!(state(&[("mail.example.com", 20), ("typo", 1)]).at_least(Some(&own)), (1, 1));
+    }
+
+    #[test]
+    fn the_gateway_stands_out_among_strangers() {
+        let mut strangers = Strangers::default();
+        let end = |n: u32| Endpoint { host: HostKey::v4(n.to_be_bytes()), port: 25 };
+        for n in 1..2000 {
+            strangers.note(ConnId { ts: Ts::EPOCH, orig: end(0xcb00_7105), resp: end(n) });
+        }
+        assert_eq!(strangers.candidates().len(), 1);
+        assert_eq!(strangers.candidates()[0].0.to_string(), "203.0.113.5");
+    }
+}

@@ -1,0 +1,295 @@
+//! D9: the gateway's bad name. Remote servers refuse our mail server because of the public address, which it shares with
+//! every machine behind the gateway, and say which list names it.
+//!
+//! The server is the victim here, so this is a class of its own. What the refusals say of the other hosts is context
+//! only: who was already mailing the world when the first refusal came is worth a second look, no more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use super::context::Context;
+use super::finding::{Finding, Numbers, Peer, Ruling};
+use super::observation::{Observation, Refusal, Way, What};
+use super::replies::{OutcomeClass, ReplyClass, Stage, Verdict};
+use super::samples::words;
+use super::score::{Class, Confidence, Family, Severity, Tier};
+use super::table::{HostTable, Weigh};
+use super::{Detector, DetectorStats};
+use crate::frame::{At, FrameNo};
+use crate::ledger::Role;
+use crate::net::HostKey;
+use crate::smtp::Reply;
+use crate::tcp::ConnId;
+use crate::time::{Span, Ts};
+use crate::wire::Wire;
+
+/// The settings of D9.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Refusing domains within a day for `medium`.
+    pub domains_medium: usize,
+    /// Refusing domains within a day for `high`.
+    pub domains_high: usize,
+    /// Share of the domains mailed that makes it `high` too.
+    pub share_high: f64,
+    /// How long a refusal counts.
+    pub window: Span,
+    /// How long before the first refusal a host must have been active to be suspected as its cause.
+    pub cause_window: Span,
+    /// What that suspicion weighs, in dB: correlation is no proof.
+    pub context_db: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            domains_medium: 2,
+            domains_high: 5,
+            share_high: 0.2,
+            window: Span::hours(24),
+            cause_window: Span::hours(7 * 24),
+            context_db: 5.0,
+        }
+    }
+}
+
+/// Domains remembered a host; a listed server is told so by its busiest correspondents first.
+const DOMAINS_MAX: usize = 256;
+/// Lists and providers remembered a host.
+const NAMES_MAX: usize = 16;
+/// Refusing servers shown.
+const PEERS_MAX: usize = 10;
+
+/// One domain that refused.
+#[derive(Debug)]
+struct Refuser {
+    server: HostKey,
+    first: Ts,
+    last: Ts,
+    count: u64,
+    words: Wire,
+    accepted_again: Option<Ts>,
+}
+
+#[derive(Debug, Default)]
+struct HostState {
+    first_outbound: Option<Ts>,
+    last_outbound: Ts,
+    refusers: BTreeMap<Wire, Refuser>,
+    domains: BTreeSet<u64>,
+    lists: BTreeSet<String>,
+    named: BTreeSet<IpAddr>,
+    throttled: u64,
+    refusals: u64,
+    frames: Vec<FrameNo>,
+    sessions: Vec<ConnId>,
+}
+
+impl Weigh for HostState {
+    fn weight(&self) -> u64 {
+        self.refusals + u64::from(!self.domains.is_empty())
+    }
+}
+
+/// D9.
+#[derive(Debug)]
+pub struct Blocklisted {
+    settings: Settings,
+    hosts: HostTable<HostState>,
+}
+
+impl Blocklisted {
+    /// With settings, for at most `hosts_max` hosts.
+    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+        Self { settings, hosts: HostTable::new(hosts_max) }
+    }
+
+    fn refused(&mut self, seen: &Observation<'_>, domain: Wire, reply: &Reply, verdict: &Verdict<'_>) {
+        let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
+        match verdict.class {
+            ReplyClass::BlocklistIp => {}
+            ReplyClass::RateLimit => {
+                state.throttled += 1;
+                return;
+            }
+            _ => return,
+        }
+        state.refusals += 1;
+        if state.lists.len() < NAMES_MAX
+            && let Some(name) = verdict.list.or(verdict.provider)
+        {
+            state.lists.insert(name.to_owned());
+        }
+        if state.named.len() < NAMES_MAX {
+            state.named.extend(verdict.named_ip);
+        }
+        if state.frames.len() < super::samples::SAMPLES_MAX {
+            state.frames.push(seen.at.frame);
+            state.sessions.push(seen.id);
+        }
+        if state.refusers.len() < DOMAINS_MAX || state.refusers.contains_key(&domain) {
+            let refuser = state.refusers.entry(domain).or_insert_with(|| Refuser {
+                server: seen.id.resp.host,
+                first: seen.at.ts,
+                last: seen.at.ts,
+                count: 0,
+                words: words(reply),
+                accepted_again: None,
+            });
+            refuser.last = seen.at.ts;
+            refuser.count += 1;
+            refuser.accepted_again = None;
+        }
+    }
+
+    fn finding(&self, host: HostKey, state: &HostState, now: At) -> Option<Finding> {
+        let recent: Vec<&Refuser> =
+            state.refusers.values().filter(|refuser| now.ts.since(refuser.last) <= self.settings.window).collect();
+        let first = recent.iter().map(|refuser| refuser.first).min()?;
+        let last = recent.iter().map(|refuser| refuser.last).max()?;
+        let domains = state.domains.len().max(recent.len());
+        let share = recent.len() as f64 / domains as f64;
+        let (severity, tier) = match recent.len() {
+            n if n >= self.settings.domains_high => (Severity::High, Tier::Confirmed),
+            n if n >= self.settings.domains_medium && share >= self.settings.share_high => {
+                (Severity::High, Tier::Confirmed)
+            }
+            n if n >= self.settings.domains_medium => (Severity::Medium, Tier::Likely),
+            _ => (Severity::Low, Tier::Suspect),
+        };
+        let again: Vec<Ts> = recent.iter().filter_map(|refuser| refuser.accepted_again).collect();
+        let lists: Vec<&str> = state.lists.iter().map(String::as_str).collect();
+        let named: Vec<String> = state.named.iter().map(ToString::to_string).collect();
+        let mut says = format!(
+            "{} of {domains} domains refused its mail because of your public address{}{}",
+            recent.len(),
+            if named.is_empty() { String::new() } else { format!(" {}", named.join(", ")) },
+            if lists.is_empty() { String::new() } else { format!("; named: {}", lists.join(", ")) },
+        );
+        if let Some(since) = again.iter().min() {
+            let again = again.len();
+            let _ = write!(says, "; {again} of them have taken mail again since {since} (last refusal {last})");
+        }
+        let mut peers: Vec<Peer> = recent
+            .iter()
+            .map(|refuser| Peer {
+                ip: refuser.server,
+                role: "refuses",
+                count: refuser.count,
+                says: Some(refuser.words.clone()),
+                first_ts: refuser.first,
+                last_ts: refuser.last,
+            })
+            .collect();
+        peers.sort_by(|a, b| (b.count, a.ip).cmp(&(a.count, b.ip)));
+        peers.dedup_by_key(|peer| peer.ip);
+        peers.truncate(PEERS_MAX);
+        Some(Finding {
+            says,
+            numbers: Numbers::new()
+                .count("refusing_sites", recent.len() as u64)
+                .count("domains", domains as u64)
+                .count("refusals", state.refusals)
+                .count("throttled", state.throttled)
+                .count("accepted_again", again.len() as u64),
+            frames: state.frames.clone(),
+            sessions: state.sessions.clone(),
+            verdict: Some(Ruling { tier, severity, confidence: Confidence::High }),
+            peers,
+            ..Finding::summed(self.name(), host, Class::Blocklisted, Family::Refusal, 0.0, first, last)
+        })
+    }
+}
+
+/// The domain of the first recipient, in lower case; the server's network where there is none.
+fn domain_of(rcpt: Option<&Wire>, server: HostKey) -> Wire {
+    let domain = rcpt.and_then(|to| to.as_bytes().iter().rposition(|&b| b == b'@').map(|at| &to.as_bytes()[at + 1..]));
+    match domain {
+        Some(domain) if !domain.is_empty() => Wire::capped(&domain.to_ascii_lowercase(), 255),
+        _ => Wire::from(format!("[{}]", server.site()).as_str()),
+    }
+}
+
+impl Detector for Blocklisted {
+    fn name(&self) -> &'static str {
+        "blocklisted"
+    }
+
+    fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
+        if seen.way != Way::Outbound {
+            return;
+        }
+        let (host, server) = (seen.id.orig.host, seen.id.resp.host);
+        match seen.what {
+            What::Greeted(head) => {
+                let state = self.hosts.touch(host, HostState::default).0;
+                state.first_outbound.get_or_insert(head.id.ts);
+                state.last_outbound = seen.at.ts;
+                if let Some(greeting) = head.greeting.as_ref().filter(|reply| !reply.is_positive()) {
+                    let verdict = ctx.rules.classify(greeting, Stage::Greeting);
+                    self.refused(seen, domain_of(None, server), greeting, &verdict);
+                }
+            }
+            What::Unanswered(attempt) => {
+                let state = self.hosts.touch(host, HostState::default).0;
+                state.first_outbound.get_or_insert(attempt.id.ts);
+                state.last_outbound = seen.at.ts;
+            }
+            What::Transaction(mail) => {
+                let domain = domain_of(mail.tx.rcptto.first().map(|rcpt| &rcpt.to), server);
+                let state = self.hosts.touch(host, HostState::default).0;
+                if state.domains.len() < DOMAINS_MAX * 16 {
+                    state.domains.insert(super::novelty::key(&[domain.as_bytes()]));
+                }
+                if let Some(Refusal { reply, verdict, .. }) = &mail.refusal {
+                    self.refused(seen, domain, reply, verdict);
+                } else if mail.outcome == Some(OutcomeClass::Accepted)
+                    && let Some(refuser) = state.refusers.get_mut(&domain)
+                {
+                    refuser.accepted_again.get_or_insert(seen.at.ts);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
+        let hosts = self.hosts.sorted();
+        let refused: Vec<_> = hosts.iter().filter(|(_, state)| state.refusals > 0).collect();
+        let is_mail_host = |host: HostKey| matches!(ctx.role(host), Role::Server | Role::Sender);
+        // Where a server of ours is refused, it is the victim; where none is known, whoever was refused.
+        let servers = refused.iter().any(|(host, _)| is_mail_host(*host));
+        for (host, state) in refused {
+            if !servers || is_mail_host(*host) {
+                out.extend(self.finding(*host, state, now));
+            }
+        }
+        let Some(listed) = ctx.reputation.first_refused() else { return };
+        for (host, state) in hosts {
+            let Some(first) = state.first_outbound else { continue };
+            if first < listed && listed.since(first) <= self.settings.cause_window && !is_mail_host(host) {
+                out.push(Finding {
+                    says: format!(
+                        "it was already on port 25 at {first}, before the first server refused your address as listed \
+                         ({listed})"
+                    ),
+                    numbers: Numbers::new().with("seconds_before", listed.since(first).as_secs_f64()),
+                    ..Finding::summed(
+                        self.name(),
+                        host,
+                        Class::MassMailer,
+                        Family::Context,
+                        self.settings.context_db,
+                        first,
+                        state.last_outbound,
+                    )
+                });
+            }
+        }
+    }
+
+    fn stats(&self) -> DetectorStats {
+        DetectorStats { hosts: self.hosts.len(), evicted: self.hosts.evicted(), early_turns: 0 }
+    }
+}

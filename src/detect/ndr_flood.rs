@@ -1,0 +1,374 @@
+//! D4: floods of non-delivery reports. A server that takes mail for users who do not exist and bounces it later answers
+//! every spam with a report to a stranger, whose address was forged (the reverse NDR attack).
+//!
+//! The share of null-sender mail among what the server sends is a sequential test; what caused the reports is logic:
+//! their recipients are matched to the senders of mail that the server took shortly before. Read RFC 3464, and Frei,
+//! Silvestri and Ollmann, *Mail Non-Delivery Notice Attacks* (2004), for the amplification. Null senders that are no
+//! reports (call-outs, which never reach DATA; auto-replies, which say so) are left out.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use foldhash::fast::RandomState;
+use hashlink::LruCache;
+
+use super::context::Context;
+use super::finding::{Finding, Numbers, Peer};
+use super::novelty;
+use super::observation::{Mail, Observation, Way, What};
+use super::replies::{ReplyClass, Stage};
+use super::samples::Samples;
+use super::score::{Class, Family};
+use super::sequential::Cusum;
+use super::table::{HostTable, Weigh};
+use super::{Detector, DetectorStats};
+use crate::frame::At;
+use crate::ledger::{Distinct, Role};
+use crate::net::HostKey;
+use crate::session::Outcome;
+use crate::time::{Span, Ts};
+use crate::wire::Wire;
+
+/// The settings of D4.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Share of reports in an honest server's mail.
+    pub p0: f64,
+    /// The same in a flood. Microsoft KB 909005 speaks of 'most queued messages'; half is cautious.
+    pub p1: f64,
+    /// Alarm threshold, in dB; a server makes some 10^5 observations a month.
+    pub alarm_db: f64,
+    /// Reports within `rate_window` that an alarm needs too.
+    pub rate_min: usize,
+    /// See `rate_min`.
+    pub rate_window: Span,
+    /// How long after a mail was taken a report may follow and still be its answer.
+    pub trigger_window: Span,
+    /// Matched share from which on the flood is `reverse`.
+    pub reverse_share: f64,
+    /// Matched share under which it is `other`.
+    pub other_share: f64,
+    /// What matched triggers add, in dB.
+    pub trigger_db: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            p0: 0.05,
+            p1: 0.50,
+            alarm_db: 50.0,
+            rate_min: 20,
+            rate_window: Span::mins(10),
+            trigger_window: Span::hours(48),
+            reverse_share: 0.5,
+            other_share: 0.2,
+            trigger_db: 10.0,
+        }
+    }
+}
+
+/// Mails taken that may still be answered by a report, over all servers; the oldest is forgotten when full.
+const TRIGGERS_MAX: usize = 65_536;
+/// Clients counted a server; the counts are lowered together when full (Misra and Gries), so the busiest stay.
+const CLIENTS_MAX: usize = 256;
+/// Clients shown.
+const CLIENTS_SHOWN: usize = 10;
+/// Accepted recipients that were seen once only, as a share, when nobody checks them.
+const RECIPIENTS_ONCE_SHARE: f64 = 0.8;
+/// Under this share of refusals for unknown users nobody checks recipients.
+const UNKNOWN_SHARE_MAX: f64 = 0.01;
+/// Accepted recipients before that can be said.
+const RECIPIENTS_MIN: u64 = 20;
+
+/// A mail that was taken and may be answered.
+#[derive(Clone, Copy, Debug)]
+struct Trigger {
+    taken: Ts,
+    client: HostKey,
+    answered: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    matched: u64,
+    first: Ts,
+    last: Ts,
+}
+
+#[derive(Debug, Default)]
+struct HostState {
+    share: Cusum,
+    alarmed: Option<Ts>,
+    /// When the sum last left zero.
+    onset: Option<Ts>,
+    mails: u64,
+    reports: u64,
+    matched: u64,
+    triggers: u64,
+    failed: u64,
+    deferred: u64,
+    auto_replies: u64,
+    /// Times of the last reports, at most `rate_min`.
+    recent: VecDeque<Ts>,
+    first: Option<Ts>,
+    last: Ts,
+    networks: Distinct,
+    clients: BTreeMap<HostKey, Client>,
+    rcpt_taken: u64,
+    rcpt_unknown: u64,
+    rcpt_distinct: Distinct,
+    samples: Samples,
+}
+
+impl Weigh for HostState {
+    fn weight(&self) -> u64 {
+        self.mails + self.rcpt_taken
+    }
+}
+
+/// D4.
+#[derive(Debug)]
+pub struct NdrFlood {
+    settings: Settings,
+    hosts: HostTable<HostState>,
+    triggers: LruCache<u64, Trigger, RandomState>,
+    triggers_forgotten: u64,
+}
+
+impl NdrFlood {
+    /// With settings, for at most `hosts_max` hosts.
+    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+        Self {
+            settings,
+            hosts: HostTable::new(hosts_max),
+            triggers: LruCache::with_hasher(usize::MAX, RandomState::default()),
+            triggers_forgotten: 0,
+        }
+    }
+
+    /// Mail that comes in: it may be answered.
+    fn taken(&mut self, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
+        let (server, now) = (seen.id.resp.host, seen.at.ts);
+        let state = self.hosts.touch(server, HostState::default).0;
+        for rcpt in &mail.tx.rcptto {
+            let Some(reply) = &rcpt.reply else { continue };
+            if reply.is_positive() {
+                state.rcpt_taken += 1;
+                state.rcpt_distinct.insert_bytes(rcpt.to.as_bytes());
+            } else if ctx.rules.classify(reply, Stage::Rcpt).class == ReplyClass::UserUnknown {
+                state.rcpt_unknown += 1;
+            }
+        }
+        if mail.tx.outcome == Outcome::Accepted && !mail.tx.null_sender {
+            if self.triggers.len() >= TRIGGERS_MAX {
+                self.triggers.remove_lru();
+                self.triggers_forgotten += 1;
+            }
+            let trigger = Trigger { taken: now, client: seen.id.orig.host, answered: 0 };
+            self.triggers.insert(address_key(server, &mail.tx.mailfrom), trigger);
+        }
+    }
+
+    /// Mail that goes out.
+    fn sent(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) {
+        let (server, now) = (seen.id.orig.host, seen.at.ts);
+        let tx = mail.tx;
+        if !mail.novel || matches!(tx.outcome, Outcome::Incomplete | Outcome::Hidden) {
+            return;
+        }
+        let answers = if tx.null_sender { self.answered(server, mail, now) } else { None };
+        let reached_data = tx.transfer.is_some();
+        // Without DATA it is a report only if it answers something; else it is a call-out (address verification).
+        if !reached_data && answers.is_none() {
+            return;
+        }
+        let automatic = tx.content.as_ref().and_then(|content| content.auto_submitted.as_ref());
+        let auto_reply = tx.null_sender && automatic.is_some_and(|value| value.as_bytes() == b"auto-replied");
+        let report =
+            tx.null_sender && !(auto_reply && tx.content.as_ref().is_some_and(|content| content.dsn.is_none()));
+        let settings = &self.settings;
+        let state = self.hosts.touch(server, HostState::default).0;
+        state.mails += 1;
+        state.auto_replies += u64::from(tx.null_sender && !report);
+        let (p1, p0) = if report { (settings.p1, settings.p0) } else { (1.0 - settings.p1, 1.0 - settings.p0) };
+        if state.share.value() <= 0.0 {
+            state.onset = report.then_some(tx.began.ts);
+        }
+        state.share.add(10.0 * (p1 / p0).log10(), now);
+        if !report {
+            return;
+        }
+        state.reports += 1;
+        state.failed += u64::from(tx.outcome == Outcome::Rejected);
+        state.deferred += u64::from(tx.outcome == Outcome::Deferred);
+        state.networks.insert(seen.id.resp.host.site());
+        state.last = now;
+        state.samples.add(seen.id, tx.ended.frame, tx.data_reply.as_ref());
+        if let Some((client, first_answer)) = answers {
+            state.matched += 1;
+            state.triggers += u64::from(first_answer);
+            note_client(&mut state.clients, client, now);
+        }
+        if state.recent.len() >= settings.rate_min {
+            state.recent.pop_front();
+        }
+        state.recent.push_back(now);
+        let fast = state.recent.len() >= settings.rate_min
+            && state.recent.front().is_some_and(|first| now.since(*first) <= settings.rate_window);
+        if fast && state.share.value() >= settings.alarm_db && state.alarmed.is_none() {
+            state.alarmed = Some(now);
+            state.first = state.onset;
+        }
+    }
+
+    /// Whether a null-sender mail answers one that the server took: its client, and whether it is the first answer.
+    fn answered(&mut self, server: HostKey, mail: &Mail<'_>, now: Ts) -> Option<(HostKey, bool)> {
+        let rcpt = mail.tx.rcptto.first()?;
+        let trigger = self.triggers.peek_mut(&address_key(server, &rcpt.to))?;
+        if now.since(trigger.taken) > self.settings.trigger_window {
+            return None;
+        }
+        trigger.answered += 1;
+        Some((trigger.client, trigger.answered == 1))
+    }
+
+    fn finding(&self, host: HostKey, state: &HostState, now: At, out: &mut Vec<Finding>) {
+        let settings = &self.settings;
+        let matched_share = state.matched as f64 / state.reports.max(1) as f64;
+        let kind = match matched_share {
+            m if m >= settings.reverse_share => "reverse",
+            m if m < settings.other_share => "other",
+            _ => "mixed",
+        };
+        let percent = (100.0 * state.reports as f64 / state.mails.max(1) as f64).round();
+        let others = state.mails - state.reports;
+        let factor = state.mails as f64 / others.max(1) as f64;
+        let amplification = state.matched as f64 / state.triggers.max(1) as f64;
+        let (first, last) = (state.first.unwrap_or(state.last), state.last);
+        out.push(Finding {
+            kind: Some(kind),
+            says: format!(
+                "{} of {} mails that it sent out were non-delivery reports ({percent} %), {} of which were refused and {} \
+                 put off; without them it would send {factor:.1} times less",
+                state.reports, state.mails, state.failed, state.deferred
+            ),
+            numbers: Numbers::new()
+                .count("reports", state.reports)
+                .count("mails", state.mails)
+                .with("ndr_share_percent", percent)
+                .with("traffic_factor", factor)
+                .count("failed", state.failed)
+                .count("deferred", state.deferred)
+                .count("auto_replies", state.auto_replies)
+                .count("networks", state.networks.count())
+                .with("s_peak_db", state.share.peak(now.ts)),
+            frames: state.samples.frames(),
+            sessions: state.samples.sessions(),
+            ..Finding::summed(
+                self.name(),
+                host,
+                Class::NdrFlood,
+                Family::Ndr,
+                state.share.peak(now.ts),
+                first,
+                last,
+            )
+        });
+        let mut clients: Vec<(&HostKey, &Client)> = state.clients.iter().collect();
+        clients.sort_by(|a, b| (b.1.matched, a.0).cmp(&(a.1.matched, b.0)));
+        let unchecked = state.rcpt_taken >= RECIPIENTS_MIN
+            && (state.rcpt_unknown as f64) < UNKNOWN_SHARE_MAX * state.rcpt_taken as f64
+            && state.rcpt_distinct.count() as f64 >= RECIPIENTS_ONCE_SHARE * state.rcpt_taken as f64;
+        out.push(Finding {
+            says: format!(
+                "{} of the reports answer mail that it had just taken ({} mails from {} clients, {amplification:.1} \
+                 reports each){}",
+                state.matched,
+                state.triggers,
+                clients.len(),
+                if unchecked { "; it accepts every recipient, existing or not" } else { "" }
+            ),
+            numbers: Numbers::new()
+                .count("matched", state.matched)
+                .with("matched_share", matched_share)
+                .count("triggers", state.triggers)
+                .with("amplification", amplification)
+                .count("recipients_taken", state.rcpt_taken)
+                .count("recipients_unknown", state.rcpt_unknown)
+                .count("no_recipient_validation", u64::from(unchecked)),
+            peers: clients
+                .into_iter()
+                .take(CLIENTS_SHOWN)
+                .map(|(ip, client)| Peer {
+                    ip: *ip,
+                    role: "triggers",
+                    count: client.matched,
+                    says: None,
+                    first_ts: client.first,
+                    last_ts: client.last,
+                })
+                .collect(),
+            ..Finding::summed(
+                self.name(),
+                host,
+                Class::NdrFlood,
+                Family::Trigger,
+                if kind == "reverse" { settings.trigger_db } else { 0.0 },
+                first,
+                last,
+            )
+        });
+    }
+}
+
+/// One key for a mailbox at a server, compared without case.
+fn address_key(server: HostKey, address: &Wire) -> u64 {
+    novelty::key(&[&server.octets(), &address.as_bytes().to_ascii_lowercase()])
+}
+
+fn note_client(clients: &mut BTreeMap<HostKey, Client>, client: HostKey, now: Ts) {
+    if let Some(known) = clients.get_mut(&client) {
+        known.matched += 1;
+        known.last = now;
+    } else if clients.len() < CLIENTS_MAX {
+        clients.insert(client, Client { matched: 1, first: now, last: now });
+    } else {
+        clients.retain(|_, known| {
+            known.matched -= 1;
+            known.matched > 0
+        });
+    }
+}
+
+impl Detector for NdrFlood {
+    fn name(&self) -> &'static str {
+        "ndr_flood"
+    }
+
+    fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
+        let What::Transaction(mail) = seen.what else { return };
+        match seen.way {
+            Way::Inbound => self.taken(seen, mail, ctx),
+            Way::Outbound if ctx.roles.takes_mail(seen.id.orig.host) || ctx.role(seen.id.orig.host) == Role::Server => {
+                self.sent(seen, mail);
+            }
+            _ => {}
+        }
+    }
+
+    fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted() {
+            if state.alarmed.is_some() {
+                self.finding(host, state, now, out);
+            }
+        }
+    }
+
+    fn stats(&self) -> DetectorStats {
+        DetectorStats {
+            hosts: self.hosts.len(),
+            evicted: self.hosts.evicted() + self.triggers_forgotten,
+            early_turns: 0,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What an SMTP reply means: one class for each refusal, the blocklist and the provider it names, and the address it
+//! says it sees.
+//!
+//! Read first: RFC 5321 sections 4.2 and 4.3 (reply codes), RFC 3463 and the IANA registry of enhanced status codes
+//! (RFC 5248). Codes alone mislead - 5.7.1 is used for everything - so that rules look at the text first. The rules are
+//! data, `replies.toml`, built in and replaceable; `docs/replies.md` tells how they are read. This room does not judge:
+//! whether a refusal speaks against the client is for the detectors. It trusts no text: a server may write what it
+//! likes, the cost is linear in the first [`TEXT_MAX`] bytes, and nothing here panics.
+
+mod address;
+mod class;
+mod example;
+mod file;
+mod rule;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use regex::bytes::{RegexSet, RegexSetBuilder};
+
+use crate::smtp::Reply;
+
+pub use address::seen_ip;
+pub use class::{OutcomeClass, ReplyClass, Stage};
+pub use example::Mismatch;
+pub use file::RulesError;
+pub use rule::{CodePattern, Rule, StatusPattern};
+
+/// Bytes of a reply's text that are looked at. A line has at most 512 (RFC 5321 section 4.5.3.1.5); the longest refusals
+/// that providers write, of five or six lines, stay below 700.
+pub const TEXT_MAX: usize = 1024;
+
+/// Bytes that the compiled expressions may take. The built-in rules need less than a tenth.
+const PROGRAM_MAX: usize = 32 << 20;
+
+/// Bytes that the automaton built while searching may take before it is begun anew; kept for each thread that
+/// classifies.
+const AUTOMATON_MAX: usize = 8 << 20;
+
+/// The rules in their order.
+#[derive(Clone, Debug)]
+pub struct ReplyRules {
+    rules: Vec<Rule>,
+    texts: RegexSet,
+    /// Of each expression in `texts`, the rule it belongs to, ascending.
+    with_text: Vec<usize>,
+    /// The rules without a text, ascending.
+    without_text: Vec<usize>,
+}
+
+/// What a reply means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Verdict<'r> {
+    /// The class.
+    pub class: ReplyClass,
+    /// The id of the rule that said so; `None` for positive replies and where no rule fits.
+    pub rule: Option<&'r str>,
+    /// Whose words these are: the mail system or the mail provider, where the rule knows.
+    pub provider: Option<&'r str>,
+    /// The blocklist that the reply names.
+    pub list: Option<&'r str>,
+    /// The address that the reply names as the one it refuses or sees. A claim of the server, not a fact.
+    pub named_ip: Option<IpAddr>,
+    /// The reply says "not now" (4xx).
+    pub transient: bool,
+}
+
+impl Verdict<'_> {
+    /// The outcome that this reply is, where it decides one.
+    ///
+    /// As [`ReplyClass::outcome`], but a refusal for now which says nothing about the client (a full disk, a route that
+    /// is down) is pending: the client will try again, and only its last word counts.
+    pub fn outcome(&self) -> OutcomeClass {
+        match self.class.outcome() {
+            OutcomeClass::Other if self.transient => OutcomeClass::Pending,
+            outcome => outcome,
+        }
+    }
+}
+
+impl ReplyRules {
+    /// The rules that are built in.
+    ///
+    /// # Panics
+    ///
+    /// Never: a test reads the same text.
+    pub fn builtin() -> Self {
+        Self::from_toml(file::BUILTIN).expect("the built-in rules are correct")
+    }
+
+    /// Reads rules; the format is told in `docs/replies.md`.
+    ///
+    /// # Errors
+    ///
+    /// [`RulesError`] names the rule, the key and the line of the first mistake.
+    pub fn from_toml(text: &str) -> Result<Self, RulesError> {
+        Self::compile(file::read(text)?)
+    }
+
+    fn compile(rules: Vec<Rule>) -> Result<Self, RulesError> {
+        let (with_text, without_text) = (0..rules.len()).partition(|&at| rules[at].text.is_some());
+        let texts = RegexSetBuilder::new(rules.iter().filter_map(|rule| rule.text.as_deref()))
+            .case_insensitive(true)
+            .unicode(false)
+            .size_limit(PROGRAM_MAX)
+            .dfa_size_limit(AUTOMATON_MAX)
+            .build()
+            .map_err(|error| RulesError::whole(error.to_string()))?;
+        Ok(Self { rules, texts, with_text, without_text })
+    }
+
+    /// The rules in their order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What `reply`, given at `stage`, means: the first rule that fits. A positive code (2xx, 3xx) is
+    /// [`ReplyClass::Ok`] at once, whatever its text says.
+    pub fn classify(&self, reply: &Reply, stage: Stage) -> Verdict<'_> {
+        let transient = reply.is_transient();
+        let mut verdict =
+            Verdict { class: ReplyClass::Ok, rule: None, provider: None, list: None, named_ip: None, transient };
+        if reply.is_positive() || reply.is_intermediate() {
+            return verdict;
+        }
+        let mut buffer = [0; TEXT_MAX];
+        let text = one_line(reply.text.as_bytes(), &mut buffer);
+        let found = self.texts.matches(text);
+        let fits = |at: &usize| self.rules[*at].fits(reply, stage);
+        let by_text = found.iter().map(|expression| self.with_text[expression]).find(fits);
+        let before = by_text.unwrap_or(self.rules.len());
+        let by_code = self.without_text.iter().copied().take_while(|&at| at < before).find(fits);
+        verdict.named_ip = address::named_ip(text);
+        verdict.class = ReplyClass::Other;
+        if let Some(rule) = by_code.or(by_text).map(|at| &self.rules[at]) {
+            verdict.class = rule.class;
+            verdict.rule = Some(&rule.id);
+            verdict.provider = rule.provider.as_deref();
+            verdict.list = rule.list.as_deref();
+        }
+        verdict
+    }
+
+    /// The examples that are not classified as their rule says: an `examples` line that another rule takes, or a `not`
+    /// line that its own rule takes. Empty for the built-in rules.
+    pub fn mismatches(&self) -> Vec<Mismatch> {
+        example::mismatches(self)
+    }
+}
+
+/// The text as rules see it: cut to [`TEXT_MAX`], lines joined, runs of white space and control characters one space.
+/// Servers fold their sentences where they like; expressions need not care.
+fn one_line<'b>(text: &[u8], buffer: &'b mut [u8; TEXT_MAX]) -> &'b [u8] {
+    let mut len = 0;
+    let mut space = true;
+    for &byte in text.get(..TEXT_MAX).unwrap_or(text) {
+        let blank = byte <= b' ' || byte == 0x7f;
+        if blank && space {
+            continue;
+        }
+        if let Some(slot) = buffer.get_mut(len) {
+            *slot = if blank { b' ' } else { byte };
+            len += 1;
+        }
+        space = blank;
+    }
+    &buffer[..len]
+}
