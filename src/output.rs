@@ -6,6 +6,7 @@
 
 mod facts;
 mod file;
+mod ids;
 mod layout;
 pub mod report;
 pub mod sessions;
