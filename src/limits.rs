@@ -46,11 +46,64 @@ impl Default for DecodeLimits {
 pub struct TcpLimits {
     /// Logical shards. Fixed, whatever the number of workers, so that reports do not depend on it.
     pub shards: usize,
+    /// Connection attempts without an answer that are remembered. At 128 bytes each this is 64 MiB and some 4 MiB of
+    /// index, reached only under a flood; it holds 15,000 new SYNs a second for the whole of `half_open_timeout`.
+    /// When full, the oldest goes, and is reported as unanswered.
+    pub attempts_max: usize,
+    /// Connections followed at once. A flow costs under 1 KiB without what the dialogue keeps; 131,072 is 26 times
+    /// the 5,000 open dialogues of a busy site. When full, closed ones go first, then those that never carried data,
+    /// then the one that was silent longest.
+    pub flows_max: usize,
+    /// Of these, closed connections that are kept for their last ACKs and retransmissions. Ending one early loses
+    /// only the letters of such frames, so they get an eighth.
+    pub closed_max: usize,
+    /// Bytes of one connection that are buffered out of order, bookkeeping included. A sender without window scaling
+    /// has 64 KiB in flight, one with it seldom more than some hundreds; 512 KiB holds 350 full segments.
+    pub held_flow_max: usize,
+    /// Segments of one connection that are buffered out of order: 1,024 bound the cost of an insertion, too, where an
+    /// attacker sends single bytes.
+    pub held_segments_max: usize,
+    /// Bytes buffered out of order by all connections. 32 MiB is 64 connections at their limit; when full, the hole
+    /// that has been waited for longest is given up.
+    pub held_total_max: usize,
+    /// How long an attempt waits for an answer after its last SYN. SYNs are repeated after 1, 2, 4, 8, 16 and 32 s
+    /// (RFC 6298 section 5 with six tries, the Linux default), so that 35 s keep them together.
+    pub half_open_timeout: Span,
+    /// How long a connection without data lives. RFC 5321 section 4.5.3.2.1: a client waits five minutes for the
+    /// greeting; one more for clocks that differ.
+    pub quiet_timeout: Span,
+    /// How long a silent connection lives. RFC 5321 section 4.5.3.2: the longest wait is ten minutes (for the reply
+    /// after the mail data); one more for clocks that differ.
+    pub idle_timeout: Span,
+    /// How long a closed connection takes in last ACKs and retransmissions: as Zeek's `tcp_close_delay`, so that
+    /// `conn_state` and `history` come out alike.
+    pub closed_linger: Span,
+    /// How long a hole that the receiver has acknowledged, or a reply whose command is missing, is waited for. The
+    /// frames were on the wire already; all that is bridged is the disorder of the capture (queues of a network card,
+    /// two mirrored directions), which is milliseconds.
+    pub reorder_wait: Span,
+    /// The same in segments: so many later ones of the same sender prove the loss (the threshold of RFC 5681
+    /// section 3.2 for duplicate ACKs).
+    pub reorder_segments: u8,
 }
 
 impl Default for TcpLimits {
     fn default() -> Self {
-        Self { shards: 16 }
+        Self {
+            shards: 16,
+            attempts_max: 524_288,
+            flows_max: 131_072,
+            closed_max: 16_384,
+            held_flow_max: 512 << 10,
+            held_segments_max: 1024,
+            held_total_max: 32 << 20,
+            half_open_timeout: Span::secs(35),
+            quiet_timeout: Span::mins(6),
+            idle_timeout: Span::mins(11),
+            closed_linger: Span::secs(5),
+            reorder_wait: Span::secs(1),
+            reorder_segments: 3,
+        }
     }
 }
 
