@@ -108,8 +108,46 @@ impl Default for TcpLimits {
 }
 
 /// Limits of `smtp/`; all are for one connection.
-#[derive(Clone, Debug, Default)]
-pub struct SmtpLimits {}
+#[derive(Clone, Debug)]
+pub struct SmtpLimits {
+    /// Bytes of a client's line that are kept, line end not counted. RFC 5321 section 4.5.3.1.4 says 512, ESMTP
+    /// parameters add some hundreds, and RFC 4954 section 4 lets a line of an AUTH exchange have 12,288: Kerberos
+    /// tickets are that long.
+    pub command_line_max: usize,
+    /// Bytes of a server's line that are kept. RFC 5321 section 4.5.3.1.5 says 512; replies that quote a whole policy
+    /// or a delivery report run to some thousands.
+    pub reply_line_max: usize,
+    /// Bytes of a reply's text that are kept, all lines together. The longest known texts that name a block list, an
+    /// address and a page to read have about 500.
+    pub reply_text_max: usize,
+    /// Lines of one reply whose text is kept. EHLO replies of real servers have up to 25; a server may send lines for ever.
+    pub reply_lines_max: u32,
+    /// Bytes of a mail's header that are searched for the fields that are kept. Postfix takes 102,400 at most, mails
+    /// that went through many filters and lists reach some 30,000.
+    pub mail_headers_max: usize,
+    /// Bytes of one header field that are kept; RFC 5322 section 2.1.1 allows 998 a line, and a Content-Type or From
+    /// field may be folded.
+    pub mail_header_max: usize,
+    /// Bytes of a body that are searched for a `message/delivery-status` part: a text for people comes before it.
+    pub dsn_search_max: usize,
+    /// Bytes of such a part that are kept until its fields were read: some 40 recipients.
+    pub dsn_max: usize,
+}
+
+impl Default for SmtpLimits {
+    fn default() -> Self {
+        Self {
+            command_line_max: 12_288,
+            reply_line_max: 4_096,
+            reply_text_max: 1_024,
+            reply_lines_max: 64,
+            mail_headers_max: 64 << 10,
+            mail_header_max: 2_048,
+            dsn_search_max: 256 << 10,
+            dsn_max: 16 << 10,
+        }
+    }
+}
 
 /// Limits of `detect/`.
 #[derive(Clone, Debug)]

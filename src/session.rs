@@ -23,6 +23,13 @@ pub struct SessionEvent {
     pub kind: SessionEventKind,
 }
 
+impl SessionEvent {
+    /// Whether it is the last of its connection.
+    pub const fn ends_connection(&self) -> bool {
+        matches!(self.kind, SessionEventKind::Unanswered(_) | SessionEventKind::Closed(_))
+    }
+}
+
 /// The kinds of events; all of one connection come in this order, `Unanswered` or `Closed` once and last.
 #[derive(Clone, Debug)]
 pub enum SessionEventKind {

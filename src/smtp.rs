@@ -2,8 +2,19 @@
 //!
 //! Read first: RFC 5321 (SMTP), RFC 2920 (pipelining), RFC 3030 (BDAT), RFC 3463 (enhanced codes), RFC 3464 (DSN).
 
-mod command;
-mod reply;
+pub mod auth;
+pub mod command;
+pub mod dsn;
+pub mod lines;
+pub mod mail;
+pub mod path;
+pub mod reply;
+pub mod tls;
 
+pub use auth::AuthExchange;
 pub use command::{Command, MailParams, Sins};
-pub use reply::{EnhancedStatus, Reply, ReplyLine};
+pub use lines::{Line, LineEnd, LineSplitter};
+pub use mail::MailScanner;
+pub use path::{Form, FormSet, MailPath, SenderForm, Unwrapped};
+pub use reply::{EnhancedStatus, Reply, ReplyAssembler, ReplyLine};
+pub use tls::TlsFollower;

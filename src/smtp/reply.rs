@@ -1,7 +1,18 @@
 //! Replies: single lines as the grammar reads them, and whole replies of one or many lines.
+//!
+//! Read first: RFC 5321 section 4.2 (replies) and 4.2.1 (many lines), RFC 2034 (where enhanced codes stand), RFC 3463
+//! (what they are). Any three digits are a code here, and a line without a code may still carry an enhanced status:
+//! real servers send both. What a text means (a block list, a rate limit) is not this room's business.
 
+use nom::bytes::complete::take_while_m_n;
+use nom::character::complete::char;
+use nom::combinator::opt;
+use nom::sequence::preceded;
+use nom::{IResult, Parser};
 use serde::{Serialize, Serializer};
 
+use crate::limits::SmtpLimits;
+use crate::weird::{Weird, WeirdSet};
 use crate::wire::Wire;
 
 /// An enhanced mail system status code (RFC 3463): `class.subject.detail`.
@@ -71,4 +82,180 @@ impl Reply {
     pub fn is_permanent(&self) -> bool {
         self.code.map_or(self.status.is_some_and(|s| s.class == 5), |code| (500..600).contains(&code))
     }
+
+    /// The texts of the separate lines (the keywords of an EHLO reply, after its first line).
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.text.as_bytes().split(|&byte| byte == b'\n')
+    }
+
+    /// Whether this is a reply at all: it has a code or a status.
+    pub fn is_valid(&self) -> bool {
+        self.code.is_some() || self.status.is_some()
+    }
 }
+
+/// Reads one line of a server, without its line end. Any bytes are a line: one that is no reply has neither code nor
+/// status.
+pub fn parse_line(line: &[u8]) -> ReplyLine<'_> {
+    let line = trim_end(line);
+    let bare = trim_start(line);
+    let (code, more, rest) = match reply_code(bare) {
+        Ok((rest, code)) => match rest.split_first() {
+            Some((b'-', text)) => (Some(code), true, text),
+            Some((b' ' | b'\t', text)) => (Some(code), false, text),
+            _ => (Some(code), false, rest),
+        },
+        Err(_) => (None, false, bare),
+    };
+    let rest = trim_start(rest);
+    match status_prefix(rest) {
+        Ok((text, status)) => ReplyLine { code, more, status: Some(status), text: trim_start(text) },
+        Err(_) => ReplyLine { code, more, status: None, text: rest },
+    }
+}
+
+/// Whether a reply's text is one that a firewall masked: the PIX fixup writes `*` over all of a greeting but some digits
+/// (`220 **2*0***`).
+pub fn is_masked_banner(text: &[u8]) -> bool {
+    // Four is the shortest run seen as a mask; fewer may be a decoration.
+    let stars = memchr::memchr_iter(b'*', text).count();
+    stars >= 4 && stars * 2 >= text.iter().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\n')).count()
+}
+
+type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
+
+/// ```abnf
+/// Reply-code = %x32-35 %x30-35 %x30-39
+/// ```
+///
+/// Tolerated: any three digits, if no fourth one and no `.1` follows (that would be a number or an address).
+fn reply_code(input: &[u8]) -> Parsed<'_, u16> {
+    let (rest, code) = take_while_m_n(3, 3, |byte: u8| byte.is_ascii_digit()).map(number).parse(input)?;
+    match rest {
+        [b'0'..=b'9', ..] | [b'.', b'0'..=b'9', ..] => Err(nom::Err::Error(())),
+        _ => Ok((rest, code)),
+    }
+}
+
+/// ```abnf
+/// status-code = class "." subject "." detail
+/// class       = "2" / "4" / "5"
+/// subject     = 1*3DIGIT
+/// detail      = 1*3DIGIT
+/// ```
+///
+/// RFC 3463 section 2. Any digit is a class here.
+fn status_code(input: &[u8]) -> Parsed<'_, EnhancedStatus> {
+    let digits = |max| take_while_m_n(1, max, |byte: u8| byte.is_ascii_digit()).map(number);
+    let (rest, (class, subject, detail)) =
+        (digits(1), preceded(char('.'), digits(3)), preceded(char('.'), digits(3))).parse(input)?;
+    match rest {
+        // Part of a longer word or number: a host name, an address, a version.
+        [b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z', ..] | [b'.', b'0'..=b'9', ..] => Err(nom::Err::Error(())),
+        _ => Ok((rest, EnhancedStatus { class: class as u8, subject, detail })),
+    }
+}
+
+/// A status at a text's start: `5.7.1`, and as qmail's kin write it `#5.7.1` and `(#5.7.1)`; a colon after it goes too.
+fn status_prefix(input: &[u8]) -> Parsed<'_, EnhancedStatus> {
+    let (rest, (open, _, status)) = (opt(char('(')), opt(char('#')), status_code).parse(input)?;
+    let rest = if open.is_some() { rest.strip_prefix(b")").unwrap_or(rest) } else { rest };
+    Ok((rest.strip_prefix(b":").unwrap_or(rest), status))
+}
+
+/// The value of at most three digits.
+fn number(digits: &[u8]) -> u16 {
+    digits.iter().fold(0, |value, byte| value * 10 + u16::from(byte - b'0'))
+}
+
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// A CR before the line end (CR CR LF) counts as a blank.
+fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t' | b'\r'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Puts the lines of replies together.
+#[derive(Clone, Default, Debug)]
+pub struct ReplyAssembler {
+    open: Option<Unfinished>,
+}
+
+/// A reply of which a last line is still to come.
+#[derive(Clone, Debug)]
+struct Unfinished {
+    code: u16,
+    status: Option<EnhancedStatus>,
+    text: Vec<u8>,
+    lines: u32,
+    weird: WeirdSet,
+}
+
+impl ReplyAssembler {
+    /// Takes the next line of a server. Returns the reply that it completes and what was odd about it.
+    ///
+    /// - A line with `-` after its code leaves the reply open; any other line with a code ends it.
+    /// - Inside an open reply a line without a code is more text.
+    /// - Outside, a line without a code is a reply if it has a status. If not, it is no reply: what is returned has
+    ///   neither ([`Reply::is_valid`]) and the oddity is [`Weird::InvalidReply`].
+    /// - Where codes disagree the last line's code counts: it is the one that clients look at.
+    pub fn handle(&mut self, line: &ReplyLine<'_>, limits: &SmtpLimits) -> Option<(Reply, WeirdSet)> {
+        let mut weird = WeirdSet::default();
+        let Some(open) = &mut self.open else {
+            let Some(code) = line.code.filter(|_| line.more) else {
+                let reply = Reply {
+                    code: line.code,
+                    status: line.status,
+                    text: Wire::capped(line.text, limits.reply_text_max),
+                };
+                if !reply.is_valid() {
+                    weird.insert(Weird::InvalidReply);
+                }
+                return Some((reply, weird));
+            };
+            let text = line.text.get(..limits.reply_text_max).unwrap_or(line.text).to_vec();
+            self.open = Some(Unfinished { code, status: line.status, text, lines: 1, weird });
+            return None;
+        };
+        open.status = open.status.or(line.status);
+        open.lines = open.lines.saturating_add(1);
+        if open.lines <= limits.reply_lines_max && open.text.len() + 1 < limits.reply_text_max {
+            open.text.push(b'\n');
+            let room = limits.reply_text_max - open.text.len();
+            open.text.extend_from_slice(line.text.get(..room).unwrap_or(line.text));
+        }
+        let code = line.code?;
+        if code != open.code {
+            open.code = code;
+            open.weird.insert(Weird::MixedReplyCodes);
+        }
+        if line.more { None } else { self.take() }
+    }
+
+    /// Whether lines of a reply are still to come.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Takes what there is of an open reply, as at the end of a stream.
+    pub fn take(&mut self) -> Option<(Reply, WeirdSet)> {
+        let open = self.open.take()?;
+        Some((Reply { code: Some(open.code), status: open.status, text: Wire::from(open.text) }, open.weird))
+    }
+
+    /// Forgets an open reply, as after a gap.
+    pub fn reset(&mut self) {
+        self.open = None;
+    }
+}
+
+#[cfg(test)]
+mod tests;

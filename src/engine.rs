@@ -1,0 +1,121 @@
+//! The stages on one thread, without files, devices or clocks: frames in, judgement out.
+//!
+//! `Front` (clock, decoder) -> `Shard`s (flows, dialogues) -> `Judge`. `pipeline` runs the same three on several threads
+//! and comes to the same result, because shards never depend on the number of workers and their events are put back
+//! into the order of the frames that caused them.
+
+mod clock;
+mod front;
+mod shard;
+
+pub use clock::{EventClock, Stamp};
+pub use front::{Front, FrontItem};
+pub use shard::Shard;
+
+use crate::decode::PortSet;
+use crate::detect::Judge;
+use crate::frame::{Frame, FrameNo};
+use crate::limits::Limits;
+use crate::net::FlowKey;
+use crate::session::SessionEvent;
+use crate::tcp::TcpStats;
+use crate::time::Ts;
+
+/// Which shard a connection belongs to: by a fixed hash without direction, the same in every run.
+pub fn shard_of(key: &FlowKey, shards: usize) -> usize {
+    (key.stable_hash() % shards as u64) as usize
+}
+
+/// All stages on one thread.
+#[derive(Debug)]
+pub struct Engine {
+    front: Front,
+    shards: Vec<Shard>,
+    judge: Judge,
+    events: Vec<SessionEvent>,
+}
+
+impl Engine {
+    /// An engine for connections to `ports`, that shows its events to `judge`.
+    pub fn new(ports: &PortSet, limits: &Limits, judge: Judge) -> Self {
+        Self {
+            front: Front::new(ports.clone(), limits),
+            shards: shards(ports, limits),
+            judge,
+            events: Vec::new(),
+        }
+    }
+
+    /// Takes the next frame; every event it causes is shown to `sink` after the judge.
+    pub fn handle_frame(&mut self, no: FrameNo, frame: &Frame<'_>, sink: &mut impl FnMut(&SessionEvent)) {
+        let (shards, events) = (&mut self.shards, &mut self.events);
+        self.front.handle_frame(no, frame, &mut |item| pass(shards, item, events));
+        self.drain(sink);
+    }
+
+    /// The link is idle at `now` (live capture only).
+    pub fn handle_idle(&mut self, now: Ts, sink: &mut impl FnMut(&SessionEvent)) {
+        let (shards, events) = (&mut self.shards, &mut self.events);
+        self.front.handle_idle(now, &mut |item| pass(shards, item, events));
+        self.drain(sink);
+    }
+
+    /// The end of the capture: everything open closes.
+    pub fn finish(mut self, sink: &mut impl FnMut(&SessionEvent)) -> Finished {
+        let (shards, events) = (&mut self.shards, &mut self.events);
+        let at = self.front.finish(&mut |item| pass(shards, item, events));
+        for shard in &mut self.shards {
+            shard.finish(at, &mut self.events);
+        }
+        self.drain(sink);
+        let mut tcp = TcpStats::default();
+        for shard in &self.shards {
+            tcp.merge(shard.stats());
+        }
+        Finished { front: self.front, tcp, judge: self.judge }
+    }
+
+    /// The judge as it stands.
+    pub const fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    fn drain(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
+        for event in self.events.drain(..) {
+            self.judge.handle(&event);
+            sink(&event);
+        }
+    }
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub struct Finished {
+    /// What became of the frames.
+    pub front: Front,
+    /// What became of the segments.
+    pub tcp: TcpStats,
+    /// What the judgement came to.
+    pub judge: Judge,
+}
+
+/// All shards of a run.
+pub fn shards(ports: &PortSet, limits: &Limits) -> Vec<Shard> {
+    (0..limits.tcp.shards).map(|_| Shard::new(ports, limits)).collect()
+}
+
+fn pass(shards: &mut [Shard], item: FrontItem<'_>, events: &mut Vec<SessionEvent>) {
+    match item {
+        FrontItem::Segment(segment) => {
+            let shard = shard_of(&segment.head.key, shards.len());
+            if let Some(shard) = shards.get_mut(shard) {
+                shard.handle_segment(segment, events);
+            }
+        }
+        FrontItem::Tick(now) => {
+            for shard in shards {
+                shard.handle_tick(now, events);
+            }
+        }
+    }
+}
