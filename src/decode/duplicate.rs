@@ -76,8 +76,7 @@ impl DuplicateCache {
         let entries = limits.duplicate_entries.max(1).next_power_of_two();
         // Longer ago than any window.
         let ts = Ts::from_nanos(i64::MIN);
-        let nothing =
-            Seen { ts, digest: 0, hosts: [[0; 16]; 2], ports: [0; 2], seq: 0, ack: 0, ip_id: 0, path: 0 };
+        let nothing = Seen { ts, digest: 0, hosts: [[0; 16]; 2], ports: [0; 2], seq: 0, ack: 0, ip_id: 0, path: 0 };
         Self {
             seen: vec![Line(nothing); entries].into(),
             mask: entries as u64 - 1,

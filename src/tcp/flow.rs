@@ -129,12 +129,7 @@ impl Flow {
     pub(super) fn phase(&self) -> Phase {
         let [orig, resp] = &self.halves;
         let alone = |seen: &Half, other: &Half| seen.fin_told && other.frames == 0;
-        if orig.reset
-            || resp.reset
-            || (orig.fin_seen && resp.fin_seen)
-            || alone(orig, resp)
-            || alone(resp, orig)
-        {
+        if orig.reset || resp.reset || (orig.fin_seen && resp.fin_seen) || alone(orig, resp) || alone(resp, orig) {
             Phase::Closed
         } else if self.carried {
             Phase::Active

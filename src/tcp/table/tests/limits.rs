@@ -247,7 +247,12 @@ fn speed() {
     for n in 0..5000u32 {
         script.client.host = host(n % 1000);
         script.client.port = 1024 + (n / 1000) as u16;
-        let mut segs = vec![script.syn(100), script.syn_ack(500, 101), script.c(101, 501, ""), script.s(501, 101, "220 hello\r\n")];
+        let mut segs = vec![
+            script.syn(100),
+            script.syn_ack(500, 101),
+            script.c(101, 501, ""),
+            script.s(501, 101, "220 hello\r\n"),
+        ];
         let (mut c, mut s) = (101, 512);
         for _ in 0..6 {
             segs.push(script.c(c, s, "RCPT TO:<somebody@example.com>\r\n"));
