@@ -40,7 +40,7 @@ pub fn replay_at(files: &[&Path], ports: &[u16], workers: usize, site: Site) -> 
     let limits = Limits::default();
     let ports: PortSet = ports.iter().copied().collect();
     let judge = Judge::new(site, Arc::new(ReplyRules::builtin()), &DetectSettings::default(), &limits.detect);
-    let opened = files.iter().map(|file| open_file(file, &OpenOptions::default()).unwrap()).collect();
+    let opened: Vec<_> = files.iter().map(|file| open_file(file, &OpenOptions::default()).unwrap()).collect();
     let mut source = MergedSource::new(opened);
     let mut events = Vec::new();
     let ran = pipeline::run(
