@@ -137,7 +137,7 @@ impl ServerState {
         let known = self.clients.entry(client).or_insert_with(fresh);
         known.attempts += 1;
         known.last = now;
-        known.log.note(now, attempt.technique, settings.probe_window);
+        known.log.note(now, attempt.technique, attempt.soft, settings.probe_window);
     }
 
     /// An outsider's mail that turned out to be an attempt only when it left.

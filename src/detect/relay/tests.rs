@@ -71,7 +71,11 @@ const KB_TESTS: [(&str, &str, &str, &str); 7] = [
 fn kb_letter(nth: usize) -> Letter {
     let (sender, recipient, answer, _) = KB_TESTS[nth];
     let letter = Letter::from(sender).to(recipient, answer);
-    if answer.starts_with("250") { letter.data(&format!("{nth}@contoso.example"), "test", "250 OK id=1") } else { letter }
+    if answer.starts_with("250") {
+        letter.data(&format!("{nth}@contoso.example"), "test", "250 OK id=1")
+    } else {
+        letter
+    }
 }
 
 /// The report that this Exim sends.
@@ -153,10 +157,7 @@ fn the_forms_of_recipients_and_senders() {
     for (site_no, domains) in [&["adatum.example"][..], &[]].into_iter().enumerate() {
         for (sender, recipient, technique) in rows {
             let mut scene = Scene::new(site(domains));
-            let letters = [
-                Letter::from(sender).to(recipient, DENIED),
-                taken(sender, recipient, "a1@contoso.example"),
-            ];
+            let letters = [Letter::from(sender).to(recipient, DENIED), taken(sender, recipient, "a1@contoso.example")];
             for letter in letters {
                 brings(&mut scene, TESTER, letter);
             }
@@ -386,8 +387,16 @@ fn ordinary_mail_to_domains_that_nobody_told_us_is_no_attempt() {
     let mut scene = unknown();
     for n in 0..40 {
         let client = format!("198.51.{n}.7");
-        brings(&mut scene, &client, taken("a@contoso.example", "jo@other-name.example", &format!("{n}@contoso.example")));
-        brings(&mut scene, &client, Letter::from("b@contoso.example").to("no@other-name.example", "550 5.1.1 unknown user"));
+        brings(
+            &mut scene,
+            &client,
+            taken("a@contoso.example", "jo@other-name.example", &format!("{n}@contoso.example")),
+        );
+        brings(
+            &mut scene,
+            &client,
+            Letter::from("b@contoso.example").to("no@other-name.example", "550 5.1.1 unknown user"),
+        );
         brings(&mut scene, &client, Letter::from("").rcpt("jo@third.example").data("", "bounce", QUEUED));
     }
     is_quiet(&scene);
