@@ -1,0 +1,80 @@
+//! What several integration tests share: running a capture through the library, and finding captures.
+#![allow(unreachable_pub, reason = "a module of several test binaries")]
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use smtphound::capture::{FrameSource, InputSummary, MergedSource, OpenOptions, open_file};
+use smtphound::decode::PortSet;
+use smtphound::detect::replies::ReplyRules;
+use smtphound::detect::{DetectSettings, Judge};
+use smtphound::limits::Limits;
+use smtphound::pipeline::{self, Plan, Ran};
+use smtphound::session::{Session, SessionEvent, SessionEventKind};
+use smtphound::site::Site;
+
+/// All that came out of a capture.
+pub struct Replayed {
+    pub ran: Ran,
+    pub events: Vec<SessionEvent>,
+    pub inputs: Vec<InputSummary>,
+}
+
+impl Replayed {
+    /// The sessions, in the order of their ends.
+    pub fn sessions(&self) -> impl Iterator<Item = &Arc<Session>> {
+        self.events.iter().filter_map(|event| match &event.kind {
+            SessionEventKind::Closed(session) => Some(session),
+            _ => None,
+        })
+    }
+}
+
+/// Replays files with the default site.
+pub fn replay(files: &[&Path], ports: &[u16], workers: usize) -> Replayed {
+    replay_at(files, ports, workers, Site::default())
+}
+
+/// Replays files at a site.
+pub fn replay_at(files: &[&Path], ports: &[u16], workers: usize, site: Site) -> Replayed {
+    let limits = Limits::default();
+    let ports: PortSet = ports.iter().copied().collect();
+    let judge = Judge::new(site, Arc::new(ReplyRules::builtin()), &DetectSettings::default(), &limits.detect);
+    let opened: Vec<_> = files.iter().map(|file| open_file(file, &OpenOptions::default()).unwrap()).collect();
+    let mut source = MergedSource::new(opened);
+    let mut events = Vec::new();
+    let ran = pipeline::run(
+        &mut source,
+        &Plan { ports: &ports, limits: &limits, workers },
+        judge,
+        &mut |event| events.push(event.clone()),
+        &mut |_, _| {},
+    );
+    Replayed { ran, events, inputs: source.summaries() }
+}
+
+/// The captures of the repository.
+pub fn captures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("captures")
+}
+
+/// The corpus of public captures, which lies beside the repository and is not part of it; `None` where it is absent.
+///
+/// # Panics
+///
+/// In CI, where it must be there.
+pub fn corpus() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let corpus = std::env::var_os("SMTPHOUND_CORPUS").map_or(beside, PathBuf::from);
+    if corpus.join("MANIFEST.json").is_file() {
+        return Some(corpus);
+    }
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "in CI the corpus must be there: {}",
+        corpus.display()
+    );
+    eprintln!("skipped: no corpus");
+    None
+}
