@@ -243,7 +243,7 @@ impl Relay {
             if maybe_logged_in && attempt.outcome > RelayOutcome::Rejected {
                 continue;
             }
-            let key = self.keys.verdict(attempt.effective.as_bytes(), attempt.technique);
+            let key = self.keys.verdict(rcpt.to.as_bytes(), attempt.technique);
             if attempt.with_data && attempt.outcome == RelayOutcome::AcceptedUnproven {
                 let ring = if attempt.known { &mut self.attempts } else { &mut self.strangers };
                 ring.push(Taken {

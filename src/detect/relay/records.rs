@@ -1,4 +1,5 @@
-//! The verdicts on a server: one for each effective recipient and technique, and they only move up.
+//! The verdicts on a server: one for each recipient as it was written and each form of sender (which together are the
+//! technique and the effective recipient), and they only move up.
 
 use std::collections::BTreeMap;
 
