@@ -137,7 +137,7 @@ impl ServerState {
         let known = self.clients.entry(client).or_insert_with(fresh);
         known.attempts += 1;
         known.last = now;
-        known.log.note(now, attempt.technique, settings.probe_window);
+        known.log.note(now, attempt.technique, attempt.soft, settings.probe_window);
     }
 
     /// An outsider's mail that turned out to be an attempt only when it left.
@@ -243,7 +243,7 @@ impl Relay {
             if maybe_logged_in && attempt.outcome > RelayOutcome::Rejected {
                 continue;
             }
-            let key = self.keys.verdict(attempt.effective.as_bytes(), attempt.technique);
+            let key = self.keys.verdict(rcpt.to.as_bytes(), attempt.technique);
             if attempt.with_data && attempt.outcome == RelayOutcome::AcceptedUnproven {
                 let ring = if attempt.known { &mut self.attempts } else { &mut self.strangers };
                 ring.push(Taken {
@@ -273,6 +273,7 @@ impl Relay {
                 soft: attempt.soft,
                 with_data: attempt.with_data,
                 probable: false,
+                tried: false,
                 learned: false,
                 forged: attempt.technique.is_forged_local(),
             };
@@ -304,13 +305,11 @@ impl Relay {
 
     /// Mail that a host of ours passes on: is it one that an outsider brought?
     fn passed_on(&mut self, seen: &Observation<'_>, tx: &Transaction) {
-        if tx.transfer.is_none() {
-            return;
-        }
         let marks = self.keys.marks(tx.content.as_deref());
         let sender = (!tx.null_sender).then(|| self.keys.address(tx.mailfrom.as_bytes()));
         for rcpt in &tx.rcptto {
-            if rcpt.reply.as_ref().is_some_and(|reply| reply.is_transient() || reply.is_permanent()) {
+            let refused = rcpt.reply.as_ref().is_some_and(|reply| reply.is_transient() || reply.is_permanent());
+            if !refused && tx.transfer.is_none() {
                 continue;
             }
             let to = self.keys.address(rcpt.to.as_bytes());
@@ -326,6 +325,14 @@ impl Relay {
                         || !taken.is_with(seen.id.orig.host)
                         || delay > self.settings.onward_window
                     {
+                        continue;
+                    }
+                    let like_it = known && seen.way == Way::Outbound && sender == taken.sender;
+                    if refused {
+                        if like_it && let Some(state) = self.servers.get_mut(taken.session.resp.host) {
+                            let (server, key) = (taken.session.resp.host, taken.verdict);
+                            state.records.note_like_it(&mut self.others, server, key, false);
+                        }
                         continue;
                     }
                     match taken.marks.same(marks) {
@@ -344,16 +351,13 @@ impl Relay {
                         }
                         None => {
                             let tolerated = self.settings.size_tolerance * taken.size.max(tx.size) as f64;
-                            let alike = sender == taken.sender
+                            if like_it
                                 && tx.size.abs_diff(taken.size) as f64 <= tolerated
-                                && !taken.marks.can_be_compared(marks);
-                            if alike
-                                && known
-                                && seen.way == Way::Outbound
+                                && !taken.marks.can_be_compared(marks)
                                 && let Some(state) = self.servers.get_mut(taken.session.resp.host)
                             {
                                 let server = taken.session.resp.host;
-                                state.records.note_probable(&mut self.others, server, taken.verdict);
+                                state.records.note_like_it(&mut self.others, server, taken.verdict, true);
                             }
                         }
                     }
@@ -443,6 +447,7 @@ fn proven(taken: &Taken, known: bool, onward: Onward, tx: &Transaction, rcpt: &W
             soft: false,
             with_data: true,
             probable: false,
+            tried: false,
             learned: !known,
             forged: taken.technique.is_forged_local(),
         },

@@ -17,7 +17,7 @@
 #![allow(dead_code, reason = "a tool box: not every test needs every tool")]
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::detect::replies::ReplyRules;
 use crate::detect::{DetectSettings, Finding, Judge};
@@ -38,6 +38,9 @@ use crate::wire::Wire;
 
 /// Every scene begins here, so that frames and stamps in a failed test are easy to read.
 const BEGIN: Ts = Ts::from_parts(1_772_617_320, 0);
+
+/// The built-in rules, compiled once for all tests.
+static RULES: LazyLock<Arc<ReplyRules>> = LazyLock::new(|| Arc::new(ReplyRules::builtin()));
 
 /// A host by its address.
 pub(crate) fn host(ip: &str) -> HostKey {
@@ -78,8 +81,7 @@ impl Scene {
     }
 
     pub(crate) fn within(site: Site, settings: &DetectSettings, limits: &DetectLimits) -> Self {
-        let rules = Arc::new(ReplyRules::builtin());
-        let judge = Judge::new(site, rules, settings, limits);
+        let judge = Judge::new(site, Arc::clone(&RULES), settings, limits);
         Self { judge, now: BEGIN, frame: 0, port: 1024 }
     }
 

@@ -20,11 +20,14 @@ pub(super) struct ProbeLog {
     steps: VecDeque<(Ts, Technique)>,
     /// The most distinct techniques within the window, ever.
     most: usize,
+    /// At least one attempt is no mailbox of our own with an odd name.
+    hard: bool,
 }
 
 impl ProbeLog {
     /// Notes an attempt; `window` is how close together techniques must be to make a test.
-    pub(super) fn note(&mut self, now: Ts, technique: Technique, window: Span) {
+    pub(super) fn note(&mut self, now: Ts, technique: Technique, soft: bool, window: Span) {
+        self.hard |= !soft;
         if self.steps.back().is_some_and(|(last, _)| now.since(*last) > PAUSE_MAX) {
             self.steps.clear();
         }
@@ -48,7 +51,7 @@ impl ProbeLog {
 
     /// The most distinct techniques that were tried within the window.
     pub(super) const fn techniques(&self) -> usize {
-        self.most
+        if self.hard { self.most } else { 0 }
     }
 
     /// Whose order of tests it is.

@@ -1,4 +1,5 @@
-//! The verdicts on a server: one for each effective recipient and technique, and they only move up.
+//! The verdicts on a server: one for each recipient as it was written and each form of sender (which together are the
+//! technique and the effective recipient), and they only move up.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,8 @@ pub(super) struct Record {
     pub(super) with_data: bool,
     /// A mail of the same sender, recipient and size left, without a mark to compare.
     pub(super) probable: bool,
+    /// The server offered a mail of the same sender and recipient to the outside, which refused the recipient.
+    pub(super) tried: bool,
     /// That the recipient is not ours rests on learned domains alone.
     pub(super) learned: bool,
     /// The sender pretended to be ours.
@@ -40,6 +43,7 @@ impl Record {
             soft: self.soft && other.soft,
             with_data: self.with_data || other.with_data,
             probable: self.probable || other.probable,
+            tried: self.tried || other.tried,
             learned: self.learned && other.learned,
             forged: self.forged,
         }
@@ -152,8 +156,8 @@ impl Records {
         self.count(Some(old), new);
     }
 
-    /// Marks a verdict: a mail like it left.
-    pub(super) fn note_probable(&mut self, others: &mut Others, server: HostKey, key: u64) {
+    /// Marks a verdict: a mail like it left (`true`), or was offered to the outside and refused there.
+    pub(super) fn note_like_it(&mut self, others: &mut Others, server: HostKey, key: u64, left: bool) {
         let record = match self.index.get(&key).and_then(|&at| self.shown.get_mut(at)) {
             Some(shown) => &mut shown.record,
             None => match others.records.get_mut(&(server, key)) {
@@ -162,7 +166,11 @@ impl Records {
             },
         };
         let old = *record;
-        record.probable = true;
+        if left {
+            record.probable = true;
+        } else {
+            record.tried = true;
+        }
         let new = *record;
         self.count(Some(old), new);
     }

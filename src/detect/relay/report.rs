@@ -24,6 +24,10 @@ struct Counts {
     rcpt_only: u64,
     probable: u64,
     bounced: u64,
+    /// Those of them that the outside refused, not the server.
+    bounced_outside: u64,
+    /// Of unproven and bounced ones: offered to the outside.
+    tried: u64,
     proven: u64,
     proven_known: u64,
     proven_forged: u64,
@@ -41,6 +45,10 @@ impl Counts {
             rcpt_only: count(RelayOutcome::AcceptedUnproven, &|record| !record.with_data),
             probable: count(RelayOutcome::AcceptedUnproven, &|record| record.probable),
             bounced: count(RelayOutcome::AcceptedThenNdr, &|_| true),
+            bounced_outside: count(RelayOutcome::AcceptedThenNdr, &|record| record.tried),
+            tried: state.records.count_of(|record| {
+                record.tried && matches!(record.outcome, RelayOutcome::AcceptedUnproven | RelayOutcome::AcceptedThenNdr)
+            }),
             proven: count(RelayOutcome::Proven, &|_| true),
             proven_known: count(RelayOutcome::Proven, &|record| !record.learned),
             proven_forged: count(RelayOutcome::Proven, &|record| record.forged),
@@ -71,7 +79,7 @@ pub(super) fn finding(
     let (tier, severity) = match numbers {
         Counts { proven: 1.., .. } if maybe_partners => (Tier::Likely, Severity::High),
         Counts { proven: 1.., .. } => (Tier::Confirmed, Severity::Critical),
-        Counts { unproven_hard: 1.., .. } => (Tier::Suspect, Severity::Medium),
+        Counts { unproven_hard: 1.., .. } | Counts { tried: 1.., .. } => (Tier::Suspect, Severity::Medium),
         Counts { bounced: 1.., .. } => (Tier::Suspect, Severity::Low),
         _ if state.scanned || !testers.is_empty() => (Tier::Suspect, Severity::Info),
         _ => return None,
@@ -113,6 +121,7 @@ pub(super) fn finding(
             .count("rcpt_only", numbers.rcpt_only)
             .count("probable", numbers.probable)
             .count("accepted_then_ndr", numbers.bounced)
+            .count("tried_outside", numbers.tried)
             .count("proven", numbers.proven)
             .count("proven_forged_sender", numbers.proven_forged)
             .count("clients", state.clients.len() as u64 + state.clients_forgotten)
@@ -153,10 +162,16 @@ fn sentences(numbers: &Counts, onward: &[Onward], maybe_partners: bool, state: &
             names.join(", ")
         ));
     }
-    if numbers.bounced > 0 {
+    let bounced_here = numbers.bounced - numbers.bounced_outside;
+    if bounced_here > 0 {
         parts.push(format!(
-            "{} were accepted and returned to the sender: not relayed, the bounce proves it",
-            numbers.bounced
+            "{bounced_here} were accepted and returned to the sender: not relayed, the bounce proves it"
+        ));
+    }
+    if numbers.bounced_outside > 0 {
+        parts.push(format!(
+            "{} were accepted and returned to the sender after the outside had refused the recipient: the server tried",
+            numbers.bounced_outside
         ));
     }
     if numbers.unproven > 0 {

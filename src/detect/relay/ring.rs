@@ -32,10 +32,9 @@ impl Keys {
         self.address(MailPath::new(address).local_part())
     }
 
-    /// An effective recipient and the technique by which it was asked for.
-    pub(super) fn verdict(&self, effective: &[u8], technique: Technique) -> u64 {
-        let forms: Vec<u8> = technique.forms.iter().map(|form| form as u8).collect();
-        self.0.hash_one((effective.to_ascii_lowercase(), forms, technique.sender))
+    /// A recipient as it was sent, which gives the effective one and its forms, and the form of the sender.
+    pub(super) fn verdict(&self, recipient: &[u8], technique: Technique) -> u64 {
+        self.0.hash_one((recipient.to_ascii_lowercase(), technique.sender))
     }
 
     /// What a relay leaves as it is: Message-ID and body. Nothing is no sign: absent ones and empty bodies are `None`.

@@ -325,6 +325,19 @@ fn a_report_counts_within_two_days_and_for_what_it_is_about() {
 }
 
 #[test]
+fn a_mail_that_the_outside_refused_was_tried() {
+    let mut scene = ours();
+    brings(&mut scene, TESTER, taken("office@contoso.example", "u@fabrikam.example", "1@contoso.example"));
+    let offered = Letter::from("office@contoso.example").to("u@fabrikam.example", "550 5.1.1 User unknown");
+    hands_on(&mut scene, SERVER, OUTSIDE_MX, offered);
+    hands_on(&mut scene, SERVER, OUTSIDE_MX, exim_report("u@fabrikam.example"));
+    assert_eq!(verdicts(&scene)[0].1, RelayOutcome::AcceptedThenNdr);
+    assert_eq!(ruling(&scene), (Tier::Suspect, Severity::Medium));
+    let found = finding(&scene);
+    assert!(found.says.contains("the server tried") && !found.says.contains("proves"), "{}", found.says);
+}
+
+#[test]
 fn verdicts_only_move_up() {
     let mut scene = ours();
     let letter = |answer: &str| {
