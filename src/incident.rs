@@ -170,7 +170,8 @@ impl Judgement {
 }
 
 /// A server that relays has a cause. Where the cause is seen, an abused account or a proven relay, that the server's own
-/// mail is refused is evidence of that incident and no second one.
+/// mail is refused is evidence of that incident and no second one; and so are its reports to senders whom the same
+/// clients forged.
 fn adopt(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>) {
     let causes: Vec<(HostKey, Class)> = stories
         .iter()
@@ -189,19 +190,41 @@ fn adopt(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>) {
         let own = (key.0, Class::MassMailer);
         // Several senders behind the address: the masses may come from another of them.
         let alone = |findings: &Vec<Finding>| findings.iter().all(|f| f.numbers.get("senders_at_least").is_none());
-        if stories.get(&own).is_some_and(alone)
-            && let Some(mut findings) = stories.remove(&own)
-            && let Some(cause) = stories.get_mut(&key)
-        {
+        let reports = (key.0, Class::NdrFlood);
+        let clients: Vec<HostKey> = stories.get(&key).into_iter().flatten().flat_map(clients).collect();
+        let same_clients = |findings: &Vec<Finding>| {
+            let mut triggers = findings.iter().flat_map(triggers).peekable();
+            triggers.peek().is_some() && triggers.all(|client| clients.contains(&client))
+        };
+        let mut adopted = Vec::new();
+        if stories.get(&own).is_some_and(alone) {
+            adopted.extend(stories.remove(&own));
+        }
+        if stories.get(&reports).is_some_and(same_clients) {
+            adopted.extend(stories.remove(&reports));
+        }
+        let Some(cause) = stories.get_mut(&key) else { continue };
+        for mut findings in adopted {
             // What the server sent before is not part of it.
             let since = cause.iter().map(|finding| finding.first).min();
             for finding in &mut findings {
                 finding.first = since.map_or(finding.first, |since| finding.first.max(since));
                 finding.last = finding.last.max(finding.first);
+                finding.kind = None;
             }
             cause.append(&mut findings);
         }
     }
+}
+
+/// The clients that a finding names.
+fn clients(finding: &Finding) -> impl Iterator<Item = HostKey> + '_ {
+    finding.peers.iter().filter(|peer| peer.role == "client").map(|peer| peer.ip)
+}
+
+/// The clients whose mail was answered with reports.
+fn triggers(finding: &Finding) -> impl Iterator<Item = HostKey> + '_ {
+    finding.peers.iter().filter(|peer| peer.role == "triggers").map(|peer| peer.ip)
 }
 
 /// How many hosts of ours use each Ethernet address.

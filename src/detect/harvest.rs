@@ -22,6 +22,7 @@ use super::finding::{Finding, Numbers, Peer};
 use super::novelty::{self, Recent};
 use super::observation::{Mail, Observation, Way, What};
 use super::replies::{ReplyClass, Stage};
+use super::roles::Voice;
 use super::score::{Class, Family, Severity};
 use super::table::HostTable;
 use super::{Detector, DetectorStats};
@@ -118,7 +119,7 @@ pub struct Harvest {
     clients: HostTable<Prober, (HostKey, HostKey)>,
     /// By server and client network.
     sites: HostTable<Prober, (HostKey, HostKey)>,
-    /// By host of ours and foreign network.
+    /// By host of ours and foreign server.
     outbound: HostTable<Prober, (HostKey, HostKey)>,
     servers: HostTable<Directory>,
     distinct: Recent,
@@ -145,7 +146,7 @@ impl Harvest {
     fn asked(&mut self, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
         let (server, client, now) = (seen.id.resp.host, seen.id.orig.host, seen.at.ts);
         let mailed = mail.tx.outcome == Outcome::Accepted;
-        if is_mail_system(seen, mail.tx.null_sender, ctx) {
+        if is_mail_system(seen, ctx) {
             return;
         }
         for rcpt in &mail.tx.rcptto {
@@ -193,7 +194,7 @@ impl Harvest {
         let settings = &self.settings;
         let fresh = || Prober::new(now);
         let (table, key) = match seen.way {
-            Way::Outbound => (&mut self.outbound, (client, server.site())),
+            Way::Outbound => (&mut self.outbound, (client, server)),
             _ => (&mut self.clients, (server, client)),
         };
         if new_to_client {
@@ -276,7 +277,7 @@ fn finding_of_group(
         says.push_str("; in alphabetical order");
     }
     if valid > 0 {
-        let _ = write!(says, "; {valid} valid ones were found, {mailed} of them mailed later");
+        let _ = write!(says, "; {valid} were taken, {mailed} of them mailed later");
     }
     if !names.is_empty() {
         let _ = write!(says, "; for example {}", names.join(", "));
@@ -323,13 +324,13 @@ fn finding_of_group(
 }
 
 /// Whether this is a mail system of ours at its work: a gateway that asks the server behind it whether a recipient
-/// exists, or a server whose reports go back to forged addresses (those are D4's).
-fn is_mail_system(seen: &Observation<'_>, null_sender: bool, ctx: &Context<'_>) -> bool {
+/// exists, or a server that sends what others gave to it (its refusals are D1's, those of its reports D4's).
+fn is_mail_system(seen: &Observation<'_>, ctx: &Context<'_>) -> bool {
     let client = seen.id.orig.host;
     let serves = || ctx.roles.takes_mail(client) || ctx.role(client) == Role::Server;
     match seen.way {
         Way::Inside => serves(),
-        Way::Outbound => null_sender && serves(),
+        Way::Outbound => seen.voice == Voice::Own && serves(),
         _ => false,
     }
 }
@@ -361,15 +362,15 @@ impl Detector for Harvest {
         self.findings_at_home(now.ts, ctx, out);
         // The worst directory of each host; the same host at others adds nothing.
         let mut worst: BTreeMap<HostKey, (HostKey, &Prober)> = BTreeMap::new();
-        for ((host, site), prober) in self.outbound.sorted() {
+        for ((host, server), prober) in self.outbound.sorted() {
             if prober.alarmed() && worst.get(&host).is_none_or(|(_, known)| prober.invalid > known.invalid) {
-                worst.insert(host, (site, prober));
+                worst.insert(host, (server, prober));
             }
         }
-        for (host, (site, prober)) in worst {
+        for (host, (server, prober)) in worst {
             out.push(Finding {
                 says: format!(
-                    "it asked the mail servers in {site} for {} different recipients, {} of which do not exist",
+                    "it asked the mail server {server} for {} different recipients, {} of which do not exist",
                     prober.invalid + prober.valid,
                     prober.invalid
                 ),

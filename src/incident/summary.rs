@@ -109,12 +109,12 @@ fn harvest(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> Stri
     if incident.kind == Some("from_inside") {
         format!(
             "{who} {may} been trying names at your mail server since {since} to learn which addresses exist: {invalid} do \
-             not, {valid} do{later}."
+             not exist, {valid} were taken{later}."
         )
     } else {
         format!(
-            "Somebody {may} been trying names at {who} since {since} to learn which addresses exist: {invalid} do not, \
-             {valid} do{later}."
+            "Somebody {may} been trying names at {who} since {since} to learn which addresses exist: {invalid} do not \
+             exist, {valid} were taken{later}."
         )
     }
 }

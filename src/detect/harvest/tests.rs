@@ -54,7 +54,7 @@ fn two_hundred_names_six_valid_no_mail() {
     let [incident] = &found[..] else { panic!("{found:#?}") };
     assert_eq!((incident.host, incident.tier, incident.severity), (host(SERVER), Tier::Likely, Severity::Medium));
     assert_eq!(incident.peers.iter().map(|peer| (peer.ip, peer.count)).collect::<Vec<_>>(), [(host(HARVESTER), 200)]);
-    assert!(incident.summary.contains("194 do not, 6 do"), "{}", incident.summary);
+    assert!(incident.summary.contains("194 do not exist, 6 were taken"), "{}", incident.summary);
     assert_eq!(incident.evidence[1].numbers.get("alphabetical"), Some(0.0));
     assert!(incident.remediation[0].contains(HARVESTER), "{:?}", incident.remediation);
 }
