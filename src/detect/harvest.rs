@@ -11,7 +11,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use foldhash::fast::RandomState;
@@ -33,7 +33,7 @@ use crate::session::{Outcome, Session};
 use crate::smtp::Reply;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
-use probe::{Answer, Prober};
+use probe::{Answer, Prober, Question};
 use server::Directory;
 
 /// The settings of D8.
@@ -159,7 +159,8 @@ impl Harvest {
             let new_to_client = self.distinct.insert(&[&server.octets(), &client.octets(), &name], now);
             let network = client.site().octets();
             let new_to_network = self.distinct.insert(&[&server.octets(), &network, b"network", &name], now);
-            self.probed(seen, answer, Some((&name, reply)), (new_to_client, new_to_network));
+            let question = Question { answer, what: Some((&name, reply)), mailed };
+            self.probed(seen, question, (new_to_client, new_to_network));
         }
     }
 
@@ -186,8 +187,7 @@ impl Harvest {
     fn probed(
         &mut self,
         seen: &Observation<'_>,
-        answer: Answer,
-        what: Option<(&[u8], &Reply)>,
+        question: Question<'_>,
         (new_to_client, new_to_network): (bool, bool),
     ) {
         let (server, client, now) = (seen.id.resp.host, seen.id.orig.host, seen.at.ts);
@@ -198,13 +198,13 @@ impl Harvest {
             _ => (&mut self.clients, (server, client)),
         };
         if new_to_client {
-            table.touch(key, fresh).0.observe(settings, seen, answer, what);
+            table.touch(key, fresh).0.observe(settings, seen, question);
         }
         if seen.way == Way::Inbound && new_to_network {
-            self.sites.touch((server, client.site()), fresh).0.observe(settings, seen, answer, what);
-            if let Some((name, _)) = what {
+            self.sites.touch((server, client.site()), fresh).0.observe(settings, seen, question);
+            if let Some((name, _)) = question.what {
                 let directory = self.servers.touch(server, Directory::default).0;
-                directory.observe(settings, client, name, answer, now);
+                directory.observe(settings, client, name, question.answer, now);
             }
         }
     }
@@ -217,7 +217,7 @@ impl Harvest {
                 ("VRFY" | "EXPN", Some(550 | 551 | 553)) => Answer::Invalid,
                 _ => continue,
             };
-            self.probed(seen, answer, None, (true, true));
+            self.probed(seen, Question { answer, what: None, mailed: false }, (true, true));
         }
     }
 
@@ -226,7 +226,7 @@ impl Harvest {
     fn findings_at_home(&self, now: Ts, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         let settings = &self.settings;
         let mut groups: BTreeMap<(HostKey, bool), Vec<(HostKey, &Prober)>> = BTreeMap::new();
-        let mut told: Vec<(HostKey, HostKey)> = Vec::new();
+        let mut told: BTreeSet<(HostKey, HostKey)> = BTreeSet::new();
         for ((server, client), prober) in self.clients.sorted() {
             if prober.db(settings, now) <= 0.0 {
                 continue;
@@ -234,7 +234,7 @@ impl Harvest {
             if ctx.site.is_internal(client) {
                 groups.entry((client, true)).or_default().push((server, prober));
             } else {
-                told.push((server, client.site()));
+                told.insert((server, client.site()));
                 groups.entry((server, false)).or_default().push((client, prober));
             }
         }
@@ -279,6 +279,10 @@ fn finding_of_group(
     if valid > 0 {
         let _ = write!(says, "; {valid} were taken, {mailed} of them mailed later");
     }
+    let at_once = total(|p| p.mailed);
+    if at_once * 2 > valid {
+        says.push_str("; most of these were mailed at once: it may as well be spam to made-up names");
+    }
     if !names.is_empty() {
         let _ = write!(says, "; for example {}", names.join(", "));
     }
@@ -303,6 +307,7 @@ fn finding_of_group(
             .count("invalid", invalid)
             .count("valid", valid)
             .count("verified", verified)
+            .count("mailed_at_once", at_once)
             .count("mailed_later", mailed)
             .count("alphabetical", u64::from(ordered))
             .count("invalid_in_an_hour", all().map(|p| p.invalid_most).max().unwrap_or(0))

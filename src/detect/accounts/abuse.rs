@@ -4,6 +4,8 @@
 //! server took counts when the mail goes on to the world, matched by sender and recipient. Where that is under TLS, or
 //! the sender was rewritten, nothing is counted.
 
+use std::collections::BTreeMap;
+
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
 
@@ -35,6 +37,8 @@ const ACCOUNTS_MAX: usize = 8192;
 const SESSIONS_MAX: usize = 65_536;
 /// Mails that wait to be seen leaving our server, by sender and recipient; the oldest is forgotten (neutral) when full.
 const ONWARD_MAX: usize = 65_536;
+/// Accounts told of one by one, a server; whoever has more to lock looks at all of them.
+const ACCOUNTS_SHOWN: usize = 20;
 /// How long a network counts as one of the account's own.
 const HOME_FOR: Span = Span::hours(30 * 24);
 /// One destination may add at most this much within an hour, in dB, as in D1.
@@ -62,7 +66,7 @@ struct Account {
     homes: Lately<16>,
     /// The running hour: when it began, its outside recipients, and whether it raised an alarm.
     hour: (Ts, Distinct, bool),
-    /// The most outside recipients of an hour without alarm.
+    /// The most outside recipients of an hour, hours of plain abuse left out.
     usual: u64,
     volume: Option<Volume>,
     outcome: Cusum,
@@ -186,7 +190,8 @@ impl Account {
     fn note_recipient(&mut self, settings: &Settings, to: &[u8], now: Ts) {
         self.rcpts += 1;
         if now.since(self.hour.0) >= Span::hours(1) {
-            if !self.hour.2 {
+            // A large hour that nothing else speaks against is a habit; it was told of once.
+            if !(self.hour.2 && (self.guess.is_some() || self.failing)) {
                 self.usual = self.usual.max(self.hour.1.count());
             }
             self.hour = (now, Distinct::default(), false);
@@ -366,7 +371,13 @@ impl Abuse {
         abused.sort_by(|(a_key, a, a_ruling), (b_key, b, b_ruling)| {
             (b_ruling.tier, b_ruling.severity, b.rcpts, a_key).cmp(&(a_ruling.tier, a_ruling.severity, a.rcpts, b_key))
         });
+        let mut shown: BTreeMap<HostKey, usize> = BTreeMap::new();
         for ((server, _), account, ruling) in abused {
+            let shown = shown.entry(server).or_default();
+            *shown += 1;
+            if *shown > ACCOUNTS_SHOWN {
+                continue;
+            }
             let [accepted, bad, policy, other] = account.outcomes;
             out.push(Finding {
                 kind: account.guess.map(|_| "guessed"),

@@ -25,12 +25,24 @@ pub(super) enum Answer {
     Invalid,
 }
 
+/// One question to a server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    /// What the server told.
+    pub(super) answer: Answer,
+    /// The name with the reply; `None` for VRFY and EXPN.
+    pub(super) what: Option<(&'a [u8], &'a Reply)>,
+    /// A mail for it followed in the same transaction, and was taken.
+    pub(super) mailed: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Prober {
     pub(super) sum: Cusum,
     pub(super) invalid: u64,
     pub(super) valid: u64,
     pub(super) verified: u64,
+    pub(super) mailed: u64,
     pub(super) mailed_later: u64,
     pub(super) invalid_most: u64,
     pub(super) names: Vec<Wire>,
@@ -59,6 +71,7 @@ impl Prober {
             invalid: 0,
             valid: 0,
             verified: 0,
+            mailed: 0,
             mailed_later: 0,
             invalid_most: 0,
             names: Vec::new(),
@@ -74,14 +87,9 @@ impl Prober {
         }
     }
 
-    /// One distinct question. `what` is the name with the reply, or `None` for VRFY and EXPN.
-    pub(super) fn observe(
-        &mut self,
-        settings: &Settings,
-        seen: &Observation<'_>,
-        answer: Answer,
-        what: Option<(&[u8], &Reply)>,
-    ) {
+    /// One distinct question.
+    pub(super) fn observe(&mut self, settings: &Settings, seen: &Observation<'_>, question: Question<'_>) {
+        let Question { answer, what, mailed } = question;
         let now = seen.at.ts;
         self.last = self.last.max(now);
         self.verified += u64::from(what.is_none());
@@ -98,6 +106,7 @@ impl Prober {
         }
         if answer == Answer::Valid {
             self.valid += 1;
+            self.mailed += u64::from(mailed);
             self.sum.add(10.0 * ((1.0 - settings.p1) / (1.0 - settings.p0)).log10(), now);
             self.hour.2 += 1;
             return;

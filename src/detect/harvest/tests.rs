@@ -75,6 +75,7 @@ fn valid_recipients_that_are_mailed_later_make_it_worse() {
     assert_eq!(harvests(&scene)[0].severity, Severity::Medium);
     mail(&mut scene, 6);
     let incident = &harvests(&scene)[0];
+    assert!(!incident.evidence[1].says.contains("at once"), "{:?}", incident.evidence);
     assert_eq!(incident.severity, Severity::High);
     assert!(incident.summary.ends_with("and 6 of these were mailed later."), "{}", incident.summary);
 }
@@ -99,6 +100,22 @@ fn fifty_call_outs_are_no_harvest() {
         asks(&mut scene, HARVESTER, Letter::from("").to(&format!("someone{n}@adatum.example"), answer));
     }
     is_quiet(&scene);
+}
+
+/// A spammer who makes names up and mails whatever is taken.
+#[test]
+fn spam_to_made_up_names_is_told_apart() {
+    let mut scene = scene();
+    for (n, name) in words(40).enumerate() {
+        let letter = Letter::from("spam@contoso.example");
+        let to = format!("{name}@adatum.example");
+        let letter = if n % 4 == 0 { letter.rcpt(&to).data("", "buy", QUEUED) } else { letter.to(&to, UNKNOWN) };
+        asks(&mut scene, HARVESTER, letter);
+    }
+    let incident = &harvests(&scene)[0];
+    assert!(
+        incident.evidence[1].says.contains("10 were taken, 0 of them mailed later; most of these were mailed at once")
+    );
 }
 
 #[test]
