@@ -1,4 +1,5 @@
 mod quiet;
+mod steps;
 
 use super::*;
 use crate::detect::testing::{Letter, Scene, host, reply, site};
@@ -527,4 +528,10 @@ fn any_bytes_are_an_address() {
     }
     assert!(reply("").code.is_none());
     Judgement::of(&scene.judge);
+}
+
+#[test]
+fn what_a_ring_takes() {
+    // 65,536 of these, and two indexes of some 40 bytes an entry: below 20 MB.
+    assert!(size_of::<Taken>() <= 216, "{}", size_of::<Taken>());
 }
