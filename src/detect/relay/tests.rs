@@ -328,6 +328,24 @@ fn a_report_counts_within_two_days_and_for_what_it_is_about() {
 }
 
 #[test]
+fn a_report_speaks_for_the_recipients_it_names() {
+    let bounced = |report: Letter| {
+        let mut scene = ours();
+        let letter = Letter::from("office@contoso.example").rcpt("u%fabrikam.example").rcpt("v%fabrikam.example").data(
+            "1@contoso.example",
+            "x",
+            QUEUED,
+        );
+        brings(&mut scene, TESTER, letter);
+        hands_on(&mut scene, SERVER, OUTSIDE_MX, report);
+        verdicts(&scene).into_iter().map(|(_, outcome)| outcome == RelayOutcome::AcceptedThenNdr).collect::<Vec<_>>()
+    };
+    assert_eq!(bounced(exim_report("v%fabrikam.example@adatum.example")), [false, true]);
+    let speechless = Letter::from("").rcpt("office@contoso.example").data("", "failed", QUEUED);
+    assert_eq!(bounced(speechless), [true, true], "it may be about both");
+}
+
+#[test]
 fn a_mail_that_the_outside_refused_was_tried() {
     let mut scene = ours();
     brings(&mut scene, TESTER, taken("office@contoso.example", "u@fabrikam.example", "1@contoso.example"));
