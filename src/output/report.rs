@@ -124,6 +124,8 @@ struct IncidentRecord<'a> {
     confidence: Confidence,
     host: HostKey,
     score_db: Option<Rounded>,
+    #[serde(skip_serializing_if = "<[Wire]>::is_empty")]
+    accounts: &'a [Wire],
     first_ts: Ts,
     last_ts: Ts,
     summary: &'a str,
@@ -265,6 +267,7 @@ impl<'a> IncidentRecord<'a> {
             confidence: incident.confidence,
             host: incident.host,
             score_db: incident.score_db.map(Rounded),
+            accounts: &incident.accounts,
             first_ts: incident.first,
             last_ts: incident.last,
             summary: &incident.summary,
