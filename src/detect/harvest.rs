@@ -192,7 +192,7 @@ impl Harvest {
     ) {
         let (server, client, now) = (seen.id.resp.host, seen.id.orig.host, seen.at.ts);
         let settings = &self.settings;
-        let fresh = || Prober::new(now);
+        let fresh = || Prober::new(seen.way, now);
         let (table, key) = match seen.way {
             Way::Outbound => (&mut self.outbound, (client, server)),
             _ => (&mut self.clients, (server, client)),
@@ -223,7 +223,7 @@ impl Harvest {
 
     /// Harvests at servers of ours. The accused is the server that is harvested, with its clients as peers; but the
     /// client where it is one of ours.
-    fn findings_at_home(&self, now: Ts, ctx: &Context<'_>, out: &mut Vec<Finding>) {
+    fn findings_at_home(&self, now: Ts, out: &mut Vec<Finding>) {
         let settings = &self.settings;
         let mut groups: BTreeMap<(HostKey, bool), Vec<(HostKey, &Prober)>> = BTreeMap::new();
         let mut told: BTreeSet<(HostKey, HostKey)> = BTreeSet::new();
@@ -231,7 +231,7 @@ impl Harvest {
             if prober.db(settings, now) <= 0.0 {
                 continue;
             }
-            if ctx.site.is_internal(client) {
+            if prober.way == Way::Inside {
                 groups.entry((client, true)).or_default().push((server, prober));
             } else {
                 told.insert((server, client.site()));
@@ -363,8 +363,8 @@ impl Detector for Harvest {
         }
     }
 
-    fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        self.findings_at_home(now.ts, ctx, out);
+    fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {
+        self.findings_at_home(now.ts, out);
         // The worst directory of each host; the same host at others adds nothing.
         let mut worst: BTreeMap<HostKey, (HostKey, &Prober)> = BTreeMap::new();
         for ((host, server), prober) in self.outbound.sorted() {

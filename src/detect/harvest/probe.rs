@@ -1,6 +1,6 @@
 //! One prober: a client, or a client network, at one server.
 
-use super::super::observation::Observation;
+use super::super::observation::{Observation, Way};
 use super::super::samples::Samples;
 use super::super::sequential::Cusum;
 use super::super::table::Weigh;
@@ -38,6 +38,7 @@ pub(super) struct Question<'a> {
 
 #[derive(Debug)]
 pub(super) struct Prober {
+    pub(super) way: Way,
     pub(super) sum: Cusum,
     pub(super) invalid: u64,
     pub(super) valid: u64,
@@ -65,8 +66,9 @@ impl Weigh for Prober {
 }
 
 impl Prober {
-    pub(super) fn new(now: Ts) -> Self {
+    pub(super) fn new(way: Way, now: Ts) -> Self {
         Self {
+            way,
             sum: Cusum::default(),
             invalid: 0,
             valid: 0,
