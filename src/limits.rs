@@ -218,9 +218,10 @@ pub struct DetectLimits {
     /// Mails remembered as 'no news' in each half of the four-hour window. A million takes 4 MB and covers a site that
     /// sends seventy mails a second; when it is full, the filters turn early and that is counted.
     pub triplets_max: usize,
-    /// Outside clients that are judged at once, a server: those that fail at logging in or ask for recipients that do
-    /// not exist. A botnet that guesses passwords has some ten thousand addresses; at about 1 KB each this is 128 MB in
-    /// a table, and the lightest and quietest go first.
+    /// Pairs of a server of ours and an outside client that are judged at once, a table: clients that fail at logging in
+    /// or ask for recipients. A botnet that guesses passwords has some ten thousand addresses. A pair takes 0.7 KB at its
+    /// first failure and 3 KB at most, so that a table stays below 100 MB in real floods and 400 MB in the worst; the
+    /// lightest and quietest go first.
     pub clients_max: usize,
 }
 

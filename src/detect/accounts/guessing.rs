@@ -66,10 +66,10 @@ struct Guesser {
     by_names: bool,
     by_rate: bool,
     /// Names that failed, and that succeeded, within the window.
-    failing: Lately<32>,
-    opened: Lately<32>,
+    failing: Lately<16>,
+    opened: Lately<16>,
     /// News among the failures within the window.
-    fresh: Lately<32>,
+    fresh: Lately<16>,
     /// When the hour of `by_rate` began, and its failures.
     hour: (Ts, u64),
     /// The last connection, name and mechanism, and how often in a row.
