@@ -3,8 +3,6 @@
 //! Office machines hand their mail to a server of their own or to a provider's submission service (RFC 5068); one that
 //! speaks to many foreign networks on port 25 within an hour is a bot, or a program nobody told you about.
 
-use std::collections::BTreeSet;
-
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
 use super::observation::{Observation, Way, What};
@@ -46,17 +44,21 @@ const EXACT_MAX: usize = 32;
 #[derive(Debug, Default)]
 struct Hour {
     began: Ts,
-    tried: BTreeSet<HostKey>,
-    mailed: BTreeSet<HostKey>,
+    /// Up to [`EXACT_MAX`] networks and whether they were mailed.
+    exact: Vec<(HostKey, bool)>,
+    mailed: usize,
     /// More networks than are told apart.
     overflow: Distinct,
 }
 
 impl Hour {
     fn note(&mut self, site: HostKey, mailed: bool) {
-        let set = if mailed { &mut self.mailed } else { &mut self.tried };
-        if set.len() < EXACT_MAX {
-            set.insert(site);
+        if let Some((_, known)) = self.exact.iter_mut().find(|(known, _)| *known == site) {
+            self.mailed += usize::from(mailed && !*known);
+            *known |= mailed;
+        } else if self.exact.len() < EXACT_MAX {
+            self.exact.push((site, mailed));
+            self.mailed += usize::from(mailed);
         } else {
             self.overflow.insert(site);
         }
@@ -64,8 +66,7 @@ impl Hour {
 
     /// Networks, those without a mail counted half.
     fn weight(&self) -> f64 {
-        let only_tried = self.tried.difference(&self.mailed).count();
-        self.mailed.len() as f64 + only_tried as f64 / 2.0 + self.overflow.count() as f64 / 2.0
+        self.mailed as f64 + (self.exact.len() - self.mailed) as f64 / 2.0 + self.overflow.count() as f64 / 2.0
     }
 }
 
