@@ -31,8 +31,7 @@ struct Head<S> {
 impl<S: FrameSource> MergedSource<S> {
     /// Sources in the order in which equal stamps are taken.
     pub fn new(sources: impl IntoIterator<Item = S>) -> Self {
-        let heads: Vec<_> =
-            sources.into_iter().map(|source| Head { source, frame: None, bytes: Vec::new() }).collect();
+        let heads: Vec<_> = sources.into_iter().map(|source| Head { source, frame: None, bytes: Vec::new() }).collect();
         let empty = (0..heads.len()).rev().collect();
         Self { heads, queue: BinaryHeap::new(), empty, frames: 0 }
     }

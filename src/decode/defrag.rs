@@ -302,8 +302,7 @@ fn clip(bytes: &[u8], offset: usize, start: usize, end: usize) -> &[u8] {
 fn agree(piece: &Piece, fragment: &Fragment<'_>) -> bool {
     let start = piece.start.max(fragment.offset);
     let end = piece.end().min(fragment.offset + fragment.wire_len);
-    let (kept, seen) =
-        (clip(&piece.bytes, piece.start, start, end), clip(fragment.bytes, fragment.offset, start, end));
+    let (kept, seen) = (clip(&piece.bytes, piece.start, start, end), clip(fragment.bytes, fragment.offset, start, end));
     kept.iter().zip(seen).all(|(kept, seen)| kept == seen)
 }
 

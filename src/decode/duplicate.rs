@@ -22,8 +22,8 @@
 //! like a retransmission, as it would without this room. Mirrors with a different snap length, and routers that rewrite
 //! the MSS option of SYNs, make such copies.
 //!
-//! The memory is one table of fixed size where a newer segment takes the place of an older one. Its index is a fixed
-//! hash, so that every run forgets the same segments; the digest of what an attacker chooses freely has a random seed,
+//! The memory is a table of fixed size where a newer segment takes the place of an older one, and a small one before it
+//! that says for nearly all segments that nothing equal is there, without waiting for memory. The index is a fixed hash, so that every run forgets the same segments; the digest of what an attacker chooses freely has a random seed,
 //! so that nobody can make two different segments look equal, and results still never depend on it.
 
 use std::hash::{BuildHasher, RandomState};
@@ -43,13 +43,15 @@ const COMPARED_MAX: usize = 128;
 /// The segments seen last.
 pub(super) struct DuplicateCache {
     seen: Box<[Line]>,
+    /// Of each of them, 16 bits of the hash that found its place: small enough to stay near the processor.
+    tags: Box<[u16]>,
     mask: u64,
     seed: u64,
     window: Span,
     window_same_path: Span,
 }
 
-/// A segment on a line of the processor's cache, so that a look-up waits for memory once.
+/// A segment on a line of the processor's cache, so that it is written at once.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Line(Seen);
@@ -76,10 +78,10 @@ impl DuplicateCache {
         let entries = limits.duplicate_entries.max(1).next_power_of_two();
         // Longer ago than any window.
         let ts = Ts::from_nanos(i64::MIN);
-        let nothing =
-            Seen { ts, digest: 0, hosts: [[0; 16]; 2], ports: [0; 2], seq: 0, ack: 0, ip_id: 0, path: 0 };
+        let nothing = Seen { ts, digest: 0, hosts: [[0; 16]; 2], ports: [0; 2], seq: 0, ack: 0, ip_id: 0, path: 0 };
         Self {
             seen: vec![Line(nothing); entries].into(),
+            tags: vec![0; entries].into(),
             mask: entries as u64 - 1,
             seed: RandomState::new().hash_one(0),
             window: limits.duplicate_window,
@@ -93,9 +95,11 @@ impl DuplicateCache {
     /// than a window.
     pub(super) fn is_copy(&mut self, segment: &Segment<'_>) -> bool {
         let new = Seen::of(segment, self.seed);
-        // The mask keeps the index inside the table.
-        let Line(old) = &mut self.seen[(new.index() & self.mask) as usize];
-        if old.is_equal(&new) {
+        let hash = new.hash();
+        // The mask keeps the place inside the tables.
+        let (place, tag) = ((hash & self.mask) as usize, (hash >> 48) as u16);
+        let Line(old) = &mut self.seen[place];
+        if self.tags[place] == tag && old.is_equal(&new) {
             // Clocks of two taps may disagree: a copy can bear the earlier stamp.
             let apart = new.ts.since(old.ts).as_nanos().unsigned_abs();
             let within = |window: Span| apart <= window.as_nanos().unsigned_abs();
@@ -105,6 +109,7 @@ impl DuplicateCache {
             }
         }
         *old = new;
+        self.tags[place] = tag;
         false
     }
 }
@@ -133,8 +138,8 @@ impl Seen {
             && (self.seq, self.ack, self.ip_id) == (other.seq, other.ack, other.ip_id)
     }
 
-    /// Where in the table: the same in every run.
-    fn index(&self) -> u64 {
+    /// Where in the table, and the tag there: the same in every run.
+    fn hash(&self) -> u64 {
         let [src, dst] = self.hosts.map(u128::from_be_bytes);
         let [src_port, dst_port] = self.ports.map(u64::from);
         let fields = (self.seq as u64) << 32 | self.ack as u64;

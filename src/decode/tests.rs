@@ -41,7 +41,7 @@ fn ways() -> Vec<Way> {
         Way { v6: true, ..way("ethernet, IPv6", LinkType::ETHERNET, ethernet(IPV6, &v6)) },
         Way {
             vlans: [Some(23), None],
-            ..way("802.1Q", LinkType::ETHERNET, ethernet(0x8100, &vlan(0xe000 | 23, IPV4, &v4)))
+            ..way("802.1Q", LinkType::ETHERNET, ethernet(0x8100, &vlan(0xe017, IPV4, &v4)))
         },
         Way {
             vlans: [Some(100), Some(23)],
@@ -106,20 +106,22 @@ fn ways() -> Vec<Way> {
         tunnel("GRE, all words", &ipv4(47, &gre(0xb000, IPV4, &[7; 12], &v4)), &[Encap::Gre]),
         tunnel("GRE, bridged", &ipv4(47, &gre(0x2000, 0x6558, &[0; 4], &inner)), &[Encap::Gre]),
         tunnel("ERSPAN I", &ipv4(47, &gre(0, 0x88be, &[], &inner)), &[Encap::Erspan]),
-        tunnel("ERSPAN II", &ipv4(47, &gre(0x1000, 0x88be, &[0, 0, 0, 1, 0x10, 1, 0, 1, 0, 0, 0, 0], &inner)), &[
-            Encap::Erspan,
-        ]),
-        tunnel("ERSPAN III", &ipv4(47, &gre(0x1000, 0x22eb, &join(&[&[0; 4], &[0x20; 10], &[0, 0]]), &inner)), &[
-            Encap::Erspan,
-        ]),
+        tunnel(
+            "ERSPAN II",
+            &ipv4(47, &gre(0x1000, 0x88be, &[0, 0, 0, 1, 0x10, 1, 0, 1, 0, 0, 0, 0], &inner)),
+            &[Encap::Erspan],
+        ),
+        tunnel(
+            "ERSPAN III",
+            &ipv4(47, &gre(0x1000, 0x22eb, &join(&[&[0; 4], &[0x20; 10], &[0, 0]]), &inner)),
+            &[Encap::Erspan],
+        ),
         tunnel(
             "ERSPAN III with platform",
             &ipv4(47, &gre(0x1000, 0x22eb, &join(&[&[0; 4], &[0x20; 10], &[0, 1], &[9; 8]]), &inner)),
             &[Encap::Erspan],
         ),
-        tunnel("ERSPAN III of IP", &ipv4(47, &gre(0x1000, 0x22eb, &join(&[&[0; 14], &[8, 0]]), &v4)), &[
-            Encap::Erspan,
-        ]),
+        tunnel("ERSPAN III of IP", &ipv4(47, &gre(0x1000, 0x22eb, &join(&[&[0; 14], &[8, 0]]), &v4)), &[Encap::Erspan]),
         tunnel("VXLAN", &ipv4(17, &udp(4789, &join(&[&[8, 0, 0, 0, 0, 0, 42, 0], &inner]))), &[Encap::Vxlan]),
         tunnel("VXLAN, Linux", &ipv4(17, &udp(8472, &join(&[&[8, 0, 0, 0, 0, 0, 42, 0], &inner]))), &[Encap::Vxlan]),
         tunnel("TZSP", &ipv4(17, &udp(37008, &join(&[&[1, 0, 0, 1, 0, 10, 2, 7, 7, 1], &inner]))), &[Encap::Tzsp]),

@@ -115,11 +115,11 @@ fn what_does_not_fit_is_refused_and_harms_nothing() {
     assert_eq!(pool.joined(&fragment(1, 0, true, b"aaaaaaaa")), None);
     let long = vec![0; 16];
     for misfit in [
-        fragment(1, 8, true, b"not 8"),                   // not a multiple of eight, though others follow
-        fragment(1, 8, true, b""),                        // nothing, though others follow
-        fragment(1, 65_528, false, &long),                // past the largest datagram
-        fragment(1, 0, false, b"aaaa"),                   // ends before what came already
-        fragment(2, 8, true, b"odd"),                     // the same where nothing is known yet
+        fragment(1, 8, true, b"not 8"),    // not a multiple of eight, though others follow
+        fragment(1, 8, true, b""),         // nothing, though others follow
+        fragment(1, 65_528, false, &long), // past the largest datagram
+        fragment(1, 0, false, b"aaaa"),    // ends before what came already
+        fragment(2, 8, true, b"odd"),      // the same where nothing is known yet
     ] {
         assert!(matches!(pool.push(at(0), &misfit), Pushed::Limit), "at {}", misfit.offset);
     }
