@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proptest::prelude::*;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tempfile::TempDir;
 
@@ -144,9 +145,12 @@ fn read(bytes: &[u8]) -> Vec<String> {
     transcript(&mut source)
 }
 
+fn files_error(bytes: &[u8]) -> CaptureError {
+    Files::new().open(bytes).err().unwrap()
+}
+
 fn refusal(bytes: &[u8]) -> String {
-    let files = Files::new();
-    let error = files.open(bytes).err().unwrap().to_string();
+    let error = files_error(bytes).to_string();
     assert!(error.contains("capture.txt"), "the operator must know which file: {error}");
     error
 }
@@ -199,7 +203,7 @@ fn pcapng_with_interfaces_that_differ_in_everything() {
             ng.section(),
             ng.interface(1, 65_535, &[]),
             ng.interface(101, 96, &[(2, b"any"), (9, &[9])]), // if_name, and nanoseconds
-            ng.interface(113, 0, &[(9, &[0x8a])]),       // 1,024 ticks a second
+            ng.interface(113, 0, &[(9, &[0x8a])]),            // 1,024 ticks a second
             ng.interface(0, 8, &[(9, &[0]), (14, offset)]),   // seconds, and an offset
             ng.block(5, &[0; 12]),                            // interface statistics
             ng.block(0x0bad_f00d, b"of an unknown kind"),
@@ -229,6 +233,36 @@ fn pcapng_with_interfaces_that_differ_in_everything() {
             ],
             "{order:?}"
         );
+    }
+}
+
+#[test]
+fn dropped_frames_are_those_that_the_statistics_count() {
+    for order in [Order::Big, Order::Little] {
+        let ng = Ng(order);
+        let statistics = |interface: u32, options: &[(u16, u32)]| {
+            let mut body = [&order.u32(interface)[..], &[0; 8]].concat();
+            for &(code, value) in options {
+                let halves = if order == Order::Big { [0, value] } else { [value, 0] };
+                body.extend(
+                    [&order.u16(code)[..], &order.u16(8), &halves.map(|half| order.u32(half)).concat()].concat(),
+                );
+            }
+            ng.block(5, &body)
+        };
+        let start = [ng.section(), ng.interface(1, 0, &[]), ng.interface(1, 0, &[])].concat();
+        let dropped = |blocks: &[Vec<u8>]| {
+            let files = Files::new();
+            let mut source = files.open(&[start.clone(), blocks.concat()].concat()).unwrap();
+            assert_eq!(transcript(&mut source), Vec::<String>::new());
+            source.summaries()[0].dropped
+        };
+        assert_eq!(dropped(&[]), None);
+        assert_eq!(dropped(&[statistics(0, &[])]), Some(0));
+        assert_eq!(dropped(&[statistics(0, &[(4, 1000), (5, 3), (7, 20)])]), Some(23));
+        // Counts from the beginning of the capture: the later one holds the earlier one.
+        assert_eq!(dropped(&[statistics(0, &[(7, 5)]), statistics(1, &[(7, 1)]), statistics(0, &[(7, 9)])]), Some(10));
+        assert_eq!(dropped(&[statistics(7, &[(7, 5)])]), None, "of an interface that was not described");
     }
 }
 
@@ -346,6 +380,9 @@ fn what_is_no_capture_is_said_in_one_sentence() {
     for bytes in [&b"Return-Path: <>\r\n"[..], b"\0", &gzip(b"hello"), &zstd(b"hello"), &gzip(&gzip(&micros(&TWO)))] {
         assert!(refusal(bytes).ends_with(not_a_capture));
     }
+    let error = files_error(&gzip(b""));
+    let summary = InputSummary::unopened("x.gz", &error);
+    assert_eq!((summary.file, summary.error), ("x.gz".to_owned(), Some(error.to_string())));
     assert!(refusal(&micros(&TWO)[..10]).contains("is cut off in the middle: truncated dump file"));
 
     let files = Files::new();
@@ -375,6 +412,7 @@ fn summaries_and_progress_tell_what_was_read() {
             last_ts: Some(Ts::from_parts(30, 0)),
             truncated: false,
             error: None,
+            dropped: None,
         };
         assert_eq!(summary, expected);
     }
@@ -403,6 +441,36 @@ fn absurd_stamps_and_lengths_break_nothing() {
         read(&file.concat())[2..],
         ["3 1970-01-01T00:00:01.844674407Z link 1 0/0 00", "4 1970-01-01T00:00:01.999999999Z link 1 0/0 00",]
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn changed_bytes_of_any_format_end_in_an_error_or_in_frames(
+        format in 0_usize..4,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+    ) {
+        let ng = Ng(Order::Big);
+        let described = [ng.section(), ng.interface(1, 64, &[(9, &[9])]), ng.block(5, &[0; 40])].concat();
+        let blocks = [described, ng.enhanced(0, 1, &[1; 9], 9), ng.simple(&[2; 64], 99), ng.obsolete(0, 2, &[3; 7])];
+        let mut bytes = match format {
+            0 => micros(&TWO),
+            1 => blocks.concat(),
+            2 => gzip(&blocks.concat()),
+            _ => zstd(&blocks.concat()),
+        };
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let files = Files::new();
+        if let Ok(mut source) = files.open(&bytes) {
+            let lines = transcript(&mut source);
+            let summary = &source.summaries()[0];
+            prop_assert_eq!(summary.frames + u64::from(summary.error.is_some()), lines.len() as u64);
+        }
+    }
 }
 
 /// One frame to port 25 and one to another.
