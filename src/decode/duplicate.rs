@@ -56,19 +56,19 @@ pub(super) struct DuplicateCache {
 #[repr(align(64))]
 struct Line(Seen);
 
-/// One segment.
+/// One segment, in words that are compared and copied whole.
 #[derive(Clone, Copy)]
 struct Seen {
-    ts: Ts,
-    /// Of all that a copy has in common with its original and that has no field of its own.
+    src: u128,
+    dst: u128,
+    /// Sequence and acknowledgement number.
+    numbers: u64,
+    /// Source port, destination port, IP identification: 16 bits each; and 16 bits for the way the segment came by, which
+    /// a copy need not have in common.
+    ports_id_path: u64,
+    /// Of all else that a copy has in common with its original.
     digest: u64,
-    hosts: [[u8; 16]; 2],
-    ports: [u16; 2],
-    seq: u32,
-    ack: u32,
-    ip_id: u16,
-    /// The way it came by, which a copy need not have in common.
-    path: u16,
+    ts: Ts,
 }
 
 const _: () = assert!(size_of::<Line>() == 64, "a table entry is one cache line");
@@ -78,7 +78,7 @@ impl DuplicateCache {
         let entries = limits.duplicate_entries.max(1).next_power_of_two();
         // Longer ago than any window.
         let ts = Ts::from_nanos(i64::MIN);
-        let nothing = Seen { ts, digest: 0, hosts: [[0; 16]; 2], ports: [0; 2], seq: 0, ack: 0, ip_id: 0, path: 0 };
+        let nothing = Seen { src: 0, dst: 0, numbers: 0, ports_id_path: 0, digest: 0, ts };
         Self {
             seen: vec![Line(nothing); entries].into(),
             tags: vec![0; entries].into(),
@@ -103,7 +103,7 @@ impl DuplicateCache {
             // Clocks of two taps may disagree: a copy can bear the earlier stamp.
             let apart = new.ts.since(old.ts).as_nanos().unsigned_abs();
             let within = |window: Span| apart <= window.as_nanos().unsigned_abs();
-            let told_apart = new.ip_id != 0 || new.path != old.path;
+            let told_apart = new.ip_id() != 0 || new.path() != old.path();
             if within(self.window_same_path) || (told_apart && within(self.window)) {
                 return true;
             }
@@ -118,33 +118,37 @@ impl Seen {
     fn of(segment: &Segment<'_>, seed: u64) -> Self {
         let head = &segment.head;
         let (src, dst) = (head.key.end(head.from), head.key.end(head.from.other()));
+        let ports = (src.port as u64) << 48 | (dst.port as u64) << 32;
         Self {
-            ts: head.at.ts,
+            src: u128::from_be_bytes(src.host.octets()),
+            dst: u128::from_be_bytes(dst.host.octets()),
+            numbers: (head.seq.0 as u64) << 32 | head.ack.0 as u64,
+            ports_id_path: ports | (head.ip.id as u64) << 16 | path_of(head) as u64,
             digest: digest(segment, seed),
-            hosts: [src.host.octets(), dst.host.octets()],
-            ports: [src.port, dst.port],
-            seq: head.seq.0,
-            ack: head.ack.0,
-            ip_id: head.ip.id,
-            path: path_of(head),
+            ts: head.at.ts,
         }
+    }
+
+    const fn ip_id(&self) -> u16 {
+        (self.ports_id_path >> 16) as u16
+    }
+
+    const fn path(&self) -> u16 {
+        self.ports_id_path as u16
     }
 
     /// Whether the two can be copies of one segment.
     fn is_equal(&self, other: &Self) -> bool {
         self.digest == other.digest
-            && self.hosts == other.hosts
-            && self.ports == other.ports
-            && (self.seq, self.ack, self.ip_id) == (other.seq, other.ack, other.ip_id)
+            && self.numbers == other.numbers
+            && self.ports_id_path >> 16 == other.ports_id_path >> 16
+            && (self.src, self.dst) == (other.src, other.dst)
     }
 
     /// Where in the table, and the tag there: the same in every run.
     fn hash(&self) -> u64 {
-        let [src, dst] = self.hosts.map(u128::from_be_bytes);
-        let [src_port, dst_port] = self.ports.map(u64::from);
-        let fields = (self.seq as u64) << 32 | self.ack as u64;
-        let ports = src_port << 48 | dst_port << 32 | self.ip_id as u64;
-        mix(mix(fold(src), fold(dst).rotate_left(32)) ^ fields, ports)
+        let hosts = mix(fold(self.src), fold(self.dst).rotate_left(32));
+        mix(hosts ^ self.numbers, self.ports_id_path >> 16)
     }
 }
 
