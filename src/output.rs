@@ -6,7 +6,6 @@
 
 mod facts;
 mod file;
-mod ids;
 mod layout;
 pub mod report;
 pub mod sessions;

@@ -47,7 +47,6 @@ pub(super) enum Tone {
     Heading,
     Bad,
     Doubtful,
-    Faint,
 }
 
 impl Tone {
@@ -58,7 +57,6 @@ impl Tone {
             Self::Heading => Some("1"),
             Self::Bad => Some("1;31"),
             Self::Doubtful => Some("33"),
-            Self::Faint => Some("2"),
         }
     }
 }

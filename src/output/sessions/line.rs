@@ -4,7 +4,6 @@
 
 use serde::Serialize;
 
-use super::super::ids;
 use super::fast::{Commands, Hash, MacText, Present, Stamp, Words, none_of};
 use crate::frame::{At, FrameNo};
 use crate::net::{Encap, HostKey, LinkFacts};
@@ -138,7 +137,7 @@ struct Syn {
 
 impl From<&SynSignature> for Syn {
     fn from(syn: &SynSignature) -> Self {
-        Self { p0f: ids::p0f(syn).to_owned(), tsval: syn.tsval, ip_id: syn.ip_id }
+        Self { p0f: syn.to_string(), tsval: syn.tsval, ip_id: syn.ip_id }
     }
 }
 
@@ -276,8 +275,8 @@ impl<'a> SessionLine<'a> {
     fn silent(id: &ConnId, state: ConnState, link: &'a LinkFacts, frames: Frames) -> Self {
         Self {
             ts: Stamp(id.ts),
-            uid: ids::uid(id),
-            community_id: Some(ids::community_id(id)),
+            uid: id.uid(),
+            community_id: Some(id.community_id()),
             orig_h: id.orig.host,
             orig_p: Some(id.orig.port),
             resp_h: Some(id.resp.host),
