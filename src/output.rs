@@ -10,6 +10,8 @@ mod layout;
 pub mod report;
 pub mod sessions;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod text;
 
 use std::io::Write;

@@ -105,7 +105,7 @@ fn why(section: &mut Section<'_>, incident: &Incident) -> io::Result<()> {
         let mark = match incident.score_db {
             Some(_) if line.detector.is_none() || line.db != 0.0 => format!("{:>+6.1} dB  ", line.db),
             // Said, but not counted: something stronger of its family was.
-            Some(_) => pad("also", 11, false),
+            Some(_) => pad("also", 9, true) + "  ",
             None => "- ".to_owned(),
         };
         section.hanging(label, &mark, &line.says)?;
@@ -126,15 +126,11 @@ fn verdicts(section: &mut Section<'_>, verdicts: &[RelayVerdict]) -> io::Result<
     let widest = shown.clone().map(|technique| width(technique)).max().unwrap_or(0);
     for (i, (verdict, technique)) in verdicts.iter().zip(shown).enumerate() {
         let mark = format!("{}  {}  ", pad(outcome(verdict.verdict), 17, false), pad(technique, widest, false));
+        let asked = format!("by {}, frame {}", verdict.client, verdict.frame.0);
+        section.hanging(if i == 0 { "Attempts" } else { "" }, &mark, &asked)?;
         let reply = verdict.reply.as_ref().map(|reply| format!(": \"{}\"", reply.escaped())).unwrap_or_default();
-        let text = format!(
-            "<{}> to <{}>, asked by {} (frame {}){reply}",
-            verdict.sender.escaped(),
-            verdict.recipient.escaped(),
-            verdict.client,
-            verdict.frame.0
-        );
-        section.hanging(if i == 0 { "Attempts" } else { "" }, &mark, &text)?;
+        let text = format!("<{}> to <{}>{reply}", verdict.sender.escaped(), verdict.recipient.escaped());
+        section.hanging("", "  ", &text)?;
     }
     if verdicts.len() > VERDICTS_MAX {
         let more = counted((verdicts.len() - VERDICTS_MAX) as u64, "more stands", "more stand");
