@@ -46,7 +46,9 @@ pub fn parse_domain(text: &str) -> Result<String, String> {
         (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
     if domain.len() > 253 || !domain.split('.').all(is_label) {
-        return Err(format!("`{text}` is no domain: write what stands after the @ of your addresses, such as example.com"));
+        return Err(format!(
+            "`{text}` is no domain: write what stands after the @ of your addresses, such as example.com"
+        ));
     }
     Ok(domain)
 }

@@ -169,12 +169,18 @@ mod tests {
         sink.flush().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         drop(sink);
-        assert_eq!((fs::read_to_string(&path).unwrap(), names(dir.path())), ("old".to_owned(), vec!["report.json".to_owned()]));
+        assert_eq!(
+            (fs::read_to_string(&path).unwrap(), names(dir.path())),
+            ("old".to_owned(), vec!["report.json".to_owned()])
+        );
 
         let mut sink = Target::new(path.clone()).open().unwrap();
         sink.write_all(b"whole").unwrap();
         sink.finish().unwrap();
-        assert_eq!((fs::read_to_string(&path).unwrap(), names(dir.path())), ("whole".to_owned(), vec!["report.json".to_owned()]));
+        assert_eq!(
+            (fs::read_to_string(&path).unwrap(), names(dir.path())),
+            ("whole".to_owned(), vec!["report.json".to_owned()])
+        );
     }
 
     #[cfg(unix)]

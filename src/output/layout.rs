@@ -74,7 +74,10 @@ mod tests {
         let mut out = Vec::new();
         value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Lines::default())).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "{\"a\":1,\n \"hosts\":[\n  {\"n\":[1,2]},\n  {\"n\":[]}],\n \"none\":[],\n \"z\":{\"k\":[1,2]}}");
+        assert_eq!(
+            text,
+            "{\"a\":1,\n \"hosts\":[\n  {\"n\":[1,2]},\n  {\"n\":[]}],\n \"none\":[],\n \"z\":{\"k\":[1,2]}}"
+        );
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 }

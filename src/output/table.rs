@@ -71,7 +71,10 @@ fn nobody_of_ours(out: &mut dyn Write, results: &Results<'_>, style: Style) -> i
          it with --port."
             .to_owned()
     } else {
-        let seen = counted(foreign, "SMTP connection has", "SMTP connections have");
+        let seen = match foreign {
+            0 => "all SMTP connections have".to_owned(),
+            _ => counted(foreign, "SMTP connection has", "SMTP connections have"),
+        };
         let nets = home_nets(results.judge.site());
         format!(
             "No machine of yours appears in it: {seen} both ends outside {nets}, and nothing was judged. If some of the \

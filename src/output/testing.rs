@@ -203,12 +203,18 @@ fn worm() -> Incident {
             line(Family::Prior, None, PRIOR_DB, "before any evidence: about one host in a hundred"),
             refused,
             line(Family::Outcome, Some("fresh_recipients"), 0.0, "98 % of its recipients were never mailed before"),
-            line(Family::Direct, Some("direct_to_mx"), 15.0, "mailed 63 foreign networks in an hour and is no mail server"),
+            line(
+                Family::Direct,
+                Some("direct_to_mx"),
+                15.0,
+                "mailed 63 foreign networks in an hour and is no mail server",
+            ),
             line(Family::Helo, Some("helo"), 8.0, "introduces itself with a bare name"),
         ],
         peers: vec![peer(7, 2, "550 5.1.1 User unknown"), peer(9, 12, "554 5.7.1 go \x1b[2J away")],
         remediation: vec![
-            "Find the switch port of MAC 00:16:3e:00:00:17 (Cisco: show mac address-table address 0016.3e00.0017).".to_owned(),
+            "Find the switch port of MAC 00:16:3e:00:00:17 (Cisco: show mac address-table address 0016.3e00.0017)."
+                .to_owned(),
             "Take 192.168.0.23 off the network.".to_owned(),
         ],
         attack: vec!["T1071.003"],
@@ -234,7 +240,13 @@ fn relay_tests() -> Incident {
             .to_owned(),
         evidence: vec![line(Family::Relay, Some("relay"), 0.0, "two of the seven tests of KB 304897 were made")],
         verdicts: vec![
-            verdict(&["T1", "S2", "F1"], "victim@contoso.example", RelayOutcome::Rejected, "550 5.7.1 Unable to relay", 900),
+            verdict(
+                &["T1", "S2", "F1"],
+                "victim@contoso.example",
+                RelayOutcome::Rejected,
+                "550 5.7.1 Unable to relay",
+                900,
+            ),
             verdict(
                 &["T6", "F3", "S6"],
                 "victim%contoso.example@[192.168.0.2]",

@@ -156,7 +156,11 @@ impl Json {
             self.digits(part, 2);
         }
         self.out.push(b'.');
-        if nanos % 1000 == 0 { self.digits(nanos / 1000, 6) } else { self.digits(nanos, 9) }
+        if nanos % 1000 == 0 {
+            self.digits(nanos / 1000, 6)
+        } else {
+            self.digits(nanos, 9)
+        }
         self.raw("Z\"");
     }
 
@@ -298,9 +302,13 @@ mod tests {
         for number in [0, 9, 10, 1_234_567, u64::MAX] {
             assert_eq!(json(|json| json.number(number)), number.to_string());
         }
-        for (nanos, text) in
-            [(0, "0.0"), (1, "0.000000001"), (-1_500_000_000, "-1.5"), (1_462_000_000, "1.462"), (i64::MIN, "-9223372036.854775808")]
-        {
+        for (nanos, text) in [
+            (0, "0.0"),
+            (1, "0.000000001"),
+            (-1_500_000_000, "-1.5"),
+            (1_462_000_000, "1.462"),
+            (i64::MIN, "-9223372036.854775808"),
+        ] {
             assert_eq!(json(|json| json.seconds(Span::from_nanos(nanos))), text);
         }
     }

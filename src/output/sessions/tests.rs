@@ -44,7 +44,15 @@ fn link() -> LinkFacts {
 }
 
 fn syn() -> SynSignature {
-    SynSignature { ttl: 64, mss: 1460, wsize: 64240, scale: Some(7), tsval: Some(77), ip_id: 5, ..SynSignature::default() }
+    SynSignature {
+        ttl: 64,
+        mss: 1460,
+        wsize: 64240,
+        scale: Some(7),
+        tsval: Some(77),
+        ip_id: 5,
+        ..SynSignature::default()
+    }
 }
 
 fn connection() -> Connection {
@@ -182,9 +190,33 @@ fn keys(line: &str) -> Vec<String> {
 
 /// The keys that every line begins with.
 const KEYS: &[&str] = &[
-    "ts", "uid", "community_id", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "conn_state", "history",
-    "duration", "orig_bytes", "resp_bytes", "missed_bytes", "banner", "helo", "esmtp", "tls", "auth", "transactions",
-    "commands", "last_reply", "quit", "weird", "vlan", "mac", "encap", "frames",
+    "ts",
+    "uid",
+    "community_id",
+    "id.orig_h",
+    "id.orig_p",
+    "id.resp_h",
+    "id.resp_p",
+    "conn_state",
+    "history",
+    "duration",
+    "orig_bytes",
+    "resp_bytes",
+    "missed_bytes",
+    "banner",
+    "helo",
+    "esmtp",
+    "tls",
+    "auth",
+    "transactions",
+    "commands",
+    "last_reply",
+    "quit",
+    "weird",
+    "vlan",
+    "mac",
+    "encap",
+    "frames",
 ];
 
 #[test]

@@ -80,7 +80,11 @@ pub(super) fn others(out: &mut dyn Write, results: &Results<'_>, style: Style) -
 }
 
 /// One line of the table.
-fn line(row: &[String; COLUMNS.len()], widths: &[usize; COLUMNS.len()], paint: impl Fn(usize, &str) -> String) -> String {
+fn line(
+    row: &[String; COLUMNS.len()],
+    widths: &[usize; COLUMNS.len()],
+    paint: impl Fn(usize, &str) -> String,
+) -> String {
     let mut text = String::new();
     for (column, (cell, cells)) in row.iter().zip(widths).enumerate() {
         if column > 0 {
@@ -98,11 +102,10 @@ fn line(row: &[String; COLUMNS.len()], widths: &[usize; COLUMNS.len()], paint: i
 fn cells(results: &Results<'_>, host: &RankedHost, one_day: bool) -> [String; COLUMNS.len()] {
     let counts = &host.row.counts;
     let last = Clock::of(host.row.last);
-    let scored = results
-        .judgement
-        .incidents
-        .iter()
-        .any(|incident| incident.host == host.row.host && !incident.class.is_victim() && incident.score_db.is_some());
+    let scored =
+        results.judgement.incidents.iter().any(|incident| {
+            incident.host == host.row.host && !incident.class.is_victim() && incident.score_db.is_some()
+        });
     [
         host.rank.to_string(),
         host.row.host.to_string(),
@@ -111,7 +114,11 @@ fn cells(results: &Results<'_>, host: &RankedHost, one_day: bool) -> [String; CO
         counts.transactions.to_string(),
         share(counts.rcpt_rejected, counts.rcpt_accepted + counts.rcpt_rejected),
         host.row.servers.count().to_string(),
-        if one_day { last.time } else { format!("{} {}", &last.date.get(5..).unwrap_or_default(), &last.time.get(..5).unwrap_or_default()) },
+        if one_day {
+            last.time
+        } else {
+            format!("{} {}", &last.date.get(5..).unwrap_or_default(), &last.time.get(..5).unwrap_or_default())
+        },
     ]
 }
 

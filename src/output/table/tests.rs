@@ -157,14 +157,15 @@ fn where_nobody_is_ours_the_likely_ones_are_named() {
     let mut case = Case::nothing();
     case.facts.frames.total = 10;
     case.facts.frames.smtp = 10;
-    case.candidates = vec![(HostKey::v4([203, 0, 113, 5]), 0.97), ("2001:db8::5".parse::<std::net::IpAddr>().unwrap().into(), 0.25)];
+    case.candidates =
+        vec![(HostKey::v4([203, 0, 113, 5]), 0.97), ("2001:db8::5".parse::<std::net::IpAddr>().unwrap().into(), 0.25)];
     insta::assert_snapshot!(shown(&case, 80), @r#"
     Read 10 frames; 10 of SMTP.
 
     Nothing judged.
-    No machine of yours appears in it: 0 SMTP connections have both ends outside the
-    private networks (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 and their like), and
-    nothing was judged. If some of the addresses are yours, say so.
+    No machine of yours appears in it: all SMTP connections have both ends outside
+    the private networks (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 and their like),
+    and nothing was judged. If some of the addresses are yours, say so.
 
     These take part in most connections and look like yours:
       --home-net 203.0.113.5/32   (97 % of connections)

@@ -15,7 +15,12 @@ pub(super) fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) ->
     let losses = losses(results);
     writeln!(out)?;
     if losses.is_empty() {
-        return paragraph(out, "", "Nothing was lost or hidden: every frame was read, no stream has a gap.", style.columns());
+        return paragraph(
+            out,
+            "",
+            "Nothing was lost or hidden: every frame was read, no stream has a gap.",
+            style.columns(),
+        );
     }
     writeln!(out, "{}", style.paint(Tone::Heading, "What could not be seen:"))?;
     losses.iter().try_for_each(|loss| paragraph(out, " - ", loss, style.columns()))
