@@ -1,29 +1,44 @@
 //! JSON written straight into a buffer, for session lines alone.
 //!
 //! A line is written for every connection, so that it must cost little beside reading the capture: serde's records took
-//! three times as long for the same bytes. Values come as they are known to be: `plain` for text that needs no escaping
+//! three times as long for the same bytes (2.9 against 0.96 microseconds for a refused mail's line of 1.3 KB). Values come as they are known to be: `plain` for text that needs no escaping
 //! (names of this program, addresses), `wire` for what was on the wire.
 
 use std::io::Write;
 use std::net::IpAddr;
 
 use crate::net::{HostKey, Mac};
-use crate::smtp::Reply;
+use crate::smtp::{EnhancedStatus, Reply};
+use crate::tcp::SynSignature;
 use crate::time::{Span, Ts};
 use crate::wire::{self, Wire};
 
 const DAY: i64 = 86_400_000_000_000;
+
+/// The fragment that a constant key is, so that it is copied in one go.
+macro_rules! key {
+    ($json:expr, $name:literal) => {
+        $json.key(concat!(",\"", $name, "\":"))
+    };
+}
+pub(super) use key;
 
 /// A line being written.
 pub(super) struct Json {
     out: Vec<u8>,
     /// The date that was printed last, and its day: most lines are of one day.
     date: (i64, [u8; 10]),
+    /// The SYN that was printed last, and its text: most of a flood, a worm or a queue look the same.
+    syn: (SynSignature, String),
 }
 
 impl Json {
     pub(super) fn new() -> Self {
-        Self { out: Vec::with_capacity(4096), date: (i64::MIN, [0; 10]) }
+        Self {
+            out: Vec::with_capacity(4096),
+            date: (i64::MIN, [0; 10]),
+            syn: (SynSignature::default(), SynSignature::default().to_string()),
+        }
     }
 
     /// Begins anew; keeps at most `kept_max` bytes of room.
@@ -41,37 +56,38 @@ impl Json {
         self.out.extend_from_slice(json.as_bytes());
     }
 
-    /// The comma before a key or an item, but for the first one.
-    fn comma(&mut self) {
-        if !matches!(self.out.last(), None | Some(b'{' | b'[')) {
-            self.out.push(b',');
-        }
-    }
-
-    /// The key of the next value.
-    pub(super) fn key(&mut self, key: &str) -> &mut Self {
-        self.comma();
-        self.out.push(b'"');
-        self.raw(key);
-        self.raw("\":");
+    /// The key of the next value; `fragment` is `,"name":`, made by [`key!`].
+    #[inline]
+    pub(super) fn key(&mut self, fragment: &'static str) -> &mut Self {
+        self.out.extend_from_slice(fragment.as_bytes());
         self
     }
 
     /// A list of what `write` writes for each item.
     pub(super) fn list<T>(&mut self, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
-        self.out.push(b'[');
+        let begin = self.out.len();
         for item in items {
-            self.comma();
+            self.out.push(b',');
             write(self, item);
         }
+        self.open(begin, b'[');
         self.out.push(b']');
     }
 
     /// An object of the keys that `write` writes.
     pub(super) fn object(&mut self, write: impl FnOnce(&mut Self)) {
-        self.out.push(b'{');
+        let begin = self.out.len();
         write(self);
+        self.open(begin, b'{');
         self.out.push(b'}');
+    }
+
+    /// Every entry has a comma before it: the first one's becomes the bracket that opens them all.
+    fn open(&mut self, begin: usize, bracket: u8) {
+        match self.out.get_mut(begin) {
+            Some(comma) => *comma = bracket,
+            None => self.out.push(bracket),
+        }
     }
 
     /// `null`, or what `write` writes.
@@ -225,16 +241,36 @@ impl Json {
         self.out.push(b'"');
     }
 
+    /// A SYN as p0f writes it.
+    pub(super) fn p0f(&mut self, syn: &SynSignature) {
+        // What the text does not tell.
+        let told = SynSignature { tsval: None, ip_id: 0, ..*syn };
+        if self.syn.0 != told {
+            self.syn = (told, syn.to_string());
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(self.syn.1.as_bytes());
+        self.out.push(b'"');
+    }
+
+    fn status(&mut self, status: EnhancedStatus) {
+        self.number(status.class);
+        self.out.push(b'.');
+        self.number(status.subject);
+        self.out.push(b'.');
+        self.number(status.detail);
+    }
+
     /// A reply in its parts.
     pub(super) fn reply(&mut self, reply: &Reply) {
         self.object(|json| {
-            json.key("code").option(reply.code, Self::number);
-            json.key("status").option(reply.status, |json, status| {
+            key!(json, "code").option(reply.code, Self::number);
+            key!(json, "status").option(reply.status, |json, status| {
                 json.out.push(b'"');
-                json.display(status);
+                json.status(status);
                 json.out.push(b'"');
             });
-            json.key("text").wire(&reply.text);
+            key!(json, "text").wire(&reply.text);
         });
     }
 
@@ -247,7 +283,7 @@ impl Json {
         }
         if let Some(status) = reply.status {
             self.blank_after(begin);
-            self.display(status);
+            self.status(status);
         }
         if !reply.text.is_empty() {
             self.blank_after(begin);
@@ -311,6 +347,31 @@ mod tests {
         ] {
             assert_eq!(json(|json| json.seconds(Span::from_nanos(nanos))), text);
         }
+    }
+
+    #[test]
+    fn a_syn_is_told_as_it_prints_itself() {
+        let one = SynSignature { ttl: 60, mss: 1460, tsval: Some(1), ip_id: 7, ..SynSignature::default() };
+        let other = SynSignature { v6: true, scale: Some(7), ..one };
+        let mut json = Json::new();
+        for syn in [SynSignature::default(), one, SynSignature { tsval: None, ip_id: 0, ..one }, other, one] {
+            json.clear(100);
+            json.p0f(&syn);
+            assert_eq!(json.bytes(), format!("\"{syn}\"").as_bytes());
+        }
+    }
+
+    #[test]
+    fn lists_and_objects_may_be_empty_and_nested() {
+        let text = json(|json| {
+            json.object(|json| {
+                key!(json, "a").list([1_u8, 2], Json::number);
+                key!(json, "b").list([0_u8; 0], Json::number);
+                key!(json, "c").object(|_| {});
+                key!(json, "d").list([true, false], |json, b| json.object(|json| key!(json, "e").bool(b)));
+            });
+        });
+        assert_eq!(text, r#"{"a":[1,2],"b":[],"c":{},"d":[{"e":true},{"e":false}]}"#);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! `docs/report-schema.md`: first those that every line has, then, after `frames`, those that are left out where they
 //! have nothing to say and that detectors need to run on lines instead of frames.
 
-use super::json::Json;
+use super::json::{Json, key};
 use crate::frame::At;
 use crate::net::LinkFacts;
 use crate::session::{
@@ -11,7 +11,6 @@ use crate::session::{
 use crate::tcp::{Attempt, ConnId, ConnState, SynSignature};
 use crate::time::Span;
 use crate::weird::WeirdSet;
-use crate::wire::Wire;
 
 /// What TCP tells of any connection, come about or not.
 struct Tcp<'a> {
@@ -30,12 +29,12 @@ impl Tcp<'_> {
     }
 
     fn write(&self, json: &mut Json) {
-        json.key("conn_state").plain(state_name(self.state));
-        json.key("history").plain(self.history);
-        json.key("duration").seconds(self.duration);
-        json.key("orig_bytes").number(self.orig_bytes);
-        json.key("resp_bytes").number(self.resp_bytes);
-        json.key("missed_bytes").number(self.missed_bytes);
+        key!(json, "conn_state").plain(state_name(self.state));
+        key!(json, "history").plain(self.history);
+        key!(json, "duration").seconds(self.duration);
+        key!(json, "orig_bytes").number(self.orig_bytes);
+        key!(json, "resp_bytes").number(self.resp_bytes);
+        key!(json, "missed_bytes").number(self.missed_bytes);
     }
 }
 
@@ -49,18 +48,18 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     fn write(&self, json: &mut Json) {
-        json.key("vlan").list(self.link.vlans.iter().flatten(), |json, vlan| json.number(*vlan));
-        json.key("mac").option(self.link.macs, |json, (orig, resp)| {
+        key!(json, "vlan").list(self.link.vlans.iter().flatten(), |json, vlan| json.number(*vlan));
+        key!(json, "mac").option(self.link.macs, |json, (orig, resp)| {
             json.object(|json| {
-                json.key("orig").mac(orig);
-                json.key("resp").mac(resp);
+                key!(json, "orig").mac(orig);
+                key!(json, "resp").mac(resp);
             });
         });
-        json.key("encap").list(self.link.encaps.iter().flatten(), |json, encap| json.plain(encap.name()));
-        json.key("frames").object(|json| {
-            json.key("first").number(self.first);
-            json.key("last").number(self.last);
-            json.key("count").number(self.count);
+        key!(json, "encap").list(self.link.encaps.iter().flatten(), |json, encap| json.plain(encap.name()));
+        key!(json, "frames").object(|json| {
+            key!(json, "first").number(self.first);
+            key!(json, "last").number(self.last);
+            key!(json, "count").number(self.count);
         });
     }
 }
@@ -84,10 +83,14 @@ pub(super) fn closed(json: &mut Json, session: &Session) {
         dialogue(json, smtp, weird);
         Seen { link: &conn.link, first: conn.first.0, last: conn.last.0, count: conn.frames }.write(json);
         if conn.gaps > 0 {
-            json.key("gaps").number(conn.gaps);
+            key!(json, "gaps").number(conn.gaps);
         }
-        flag(json, "one_sided", conn.one_sided);
-        flag(json, "cut_short", conn.cut_short);
+        if conn.one_sided {
+            key!(json, "one_sided").bool(true);
+        }
+        if conn.cut_short {
+            key!(json, "cut_short").bool(true);
+        }
         if let Some(signature) = &conn.syn {
             syn(json, signature);
         }
@@ -125,176 +128,176 @@ pub(super) struct Summed {
 /// Many attempts of one host in one minute. `first` is the first of them; what may differ between them is null.
 pub(super) fn summed(json: &mut Json, first: &Attempt, sum: &Summed) {
     json.object(|json| {
-        json.key("ts").stamp(first.id.ts);
-        json.key("uid").plain(&first.id.uid());
-        json.key("community_id").raw("null");
-        json.key("id.orig_h").host(first.id.orig.host);
-        json.key("id.orig_p").raw("null");
-        json.key("id.resp_h").raw("null");
-        json.key("id.resp_p").option(sum.port, Json::number);
+        key!(json, "ts").stamp(first.id.ts);
+        key!(json, "uid").plain(&first.id.uid());
+        key!(json, "community_id").raw("null");
+        key!(json, "id.orig_h").host(first.id.orig.host);
+        key!(json, "id.orig_p").raw("null");
+        key!(json, "id.resp_h").raw("null");
+        key!(json, "id.resp_p").option(sum.port, Json::number);
         Tcp::unanswered(sum.last.ts.since(first.id.ts)).write(json);
         dialogue(json, &SmtpFacts::default(), WeirdSet::default());
         Seen { link: &first.link, first: first.first.0, last: sum.last.frame.0, count: sum.syns }.write(json);
-        json.key("attempts").number(sum.attempts);
-        json.key("servers").number(sum.servers);
+        key!(json, "attempts").number(sum.attempts);
+        key!(json, "servers").number(sum.servers);
         syn(json, &first.syn);
     });
 }
 
 fn names(json: &mut Json, id: &ConnId) {
-    json.key("ts").stamp(id.ts);
-    json.key("uid").plain(&id.uid());
-    json.key("community_id").plain(&id.community_id());
-    json.key("id.orig_h").host(id.orig.host);
-    json.key("id.orig_p").number(id.orig.port);
-    json.key("id.resp_h").host(id.resp.host);
-    json.key("id.resp_p").number(id.resp.port);
+    key!(json, "ts").stamp(id.ts);
+    key!(json, "uid").plain(&id.uid());
+    key!(json, "community_id").plain(&id.community_id());
+    key!(json, "id.orig_h").host(id.orig.host);
+    key!(json, "id.orig_p").number(id.orig.port);
+    key!(json, "id.resp_h").host(id.resp.host);
+    key!(json, "id.resp_p").number(id.resp.port);
 }
 
 /// What every line tells of the dialogue.
 fn dialogue(json: &mut Json, smtp: &SmtpFacts, weird: WeirdSet) {
-    json.key("banner").option(smtp.greeting.as_ref(), Json::words);
-    json.key("helo").option(smtp.helo.as_ref(), Json::wire);
-    json.key("esmtp").option(smtp.esmtp, Json::bool);
-    json.key("tls").plain(tls_name(smtp.tls.state));
-    json.key("auth").list(&smtp.auth, auth);
-    json.key("transactions").list(&smtp.transactions, |json, tx| transaction(json, tx));
-    json.key("commands").list(&smtp.commands, |json, command| json.command(command.verb, command.code));
-    json.key("last_reply").option(smtp.last_reply.as_ref(), Json::words);
-    json.key("quit").bool(smtp.quit);
-    json.key("weird").list(weird.iter(), |json, weird| json.plain(weird.name()));
+    key!(json, "banner").option(smtp.greeting.as_ref(), Json::words);
+    key!(json, "helo").option(smtp.helo.as_ref(), Json::wire);
+    key!(json, "esmtp").option(smtp.esmtp, Json::bool);
+    key!(json, "tls").plain(tls_name(smtp.tls.state));
+    key!(json, "auth").list(&smtp.auth, auth);
+    key!(json, "transactions").list(&smtp.transactions, |json, tx| transaction(json, tx));
+    key!(json, "commands").list(&smtp.commands, |json, command| json.command(command.verb, command.code));
+    key!(json, "last_reply").option(smtp.last_reply.as_ref(), Json::words);
+    key!(json, "quit").bool(smtp.quit);
+    key!(json, "weird").list(weird.iter(), |json, weird| json.plain(weird.name()));
 }
 
 /// What is left out of most lines.
 fn more_dialogue(json: &mut Json, smtp: &SmtpFacts) {
     if let Some(At { ts, frame }) = smtp.greeted {
-        json.key("greeted").object(|json| {
-            json.key("ts").stamp(ts);
-            json.key("frame").number(frame.0);
+        key!(json, "greeted").object(|json| {
+            key!(json, "ts").stamp(ts);
+            key!(json, "frame").number(frame.0);
         });
     }
     if !smtp.more_helos.is_empty() {
-        json.key("more_helos").list(&smtp.more_helos, Json::wire);
+        key!(json, "more_helos").list(&smtp.more_helos, Json::wire);
     }
     if let Some(reply) = &smtp.helo_reply {
-        json.key("helo_reply").reply(reply);
+        key!(json, "helo_reply").reply(reply);
     }
     if !smtp.ehlo_keywords.is_empty() {
-        json.key("ehlo_keywords").list(&smtp.ehlo_keywords, Json::wire);
+        key!(json, "ehlo_keywords").list(&smtp.ehlo_keywords, Json::wire);
     }
     let tls = &smtp.tls;
     if let Some(version) = tls.record_version {
-        json.key("tls_version").number(version);
+        key!(json, "tls_version").number(version);
     }
-    wire(json, "sni", tls.sni.as_ref());
+    if let Some(text) = &tls.sni {
+        key!(json, "sni").wire(text);
+    }
     if tls.orig_app_bytes > 0 || tls.resp_app_bytes > 0 {
-        json.key("tls_bytes").object(|json| {
-            json.key("orig").number(tls.orig_app_bytes);
-            json.key("resp").number(tls.resp_app_bytes);
+        key!(json, "tls_bytes").object(|json| {
+            key!(json, "orig").number(tls.orig_app_bytes);
+            key!(json, "resp").number(tls.resp_app_bytes);
         });
     }
     if smtp.transactions_total as usize > smtp.transactions.len() {
-        json.key("transactions_total").number(smtp.transactions_total);
+        key!(json, "transactions_total").number(smtp.transactions_total);
     }
     if smtp.commands_total as usize > smtp.commands.len() {
-        json.key("commands_total").number(smtp.commands_total);
+        key!(json, "commands_total").number(smtp.commands_total);
     }
-    flag(json, "pipelined", smtp.pipelined);
+    if smtp.pipelined {
+        key!(json, "pipelined").bool(true);
+    }
 }
 
 fn auth(json: &mut Json, auth: &AuthAttempt) {
     json.object(|json| {
-        json.key("mechanism").wire(&auth.mechanism);
-        json.key("user").option(auth.user.as_ref(), Json::wire);
-        json.key("result").plain(auth_name(auth.result));
-        json.key("reply").option(auth.reply.as_ref(), Json::reply);
-        json.key("ts").stamp(auth.at.ts);
-        json.key("frame").number(auth.at.frame.0);
+        key!(json, "mechanism").wire(&auth.mechanism);
+        key!(json, "user").option(auth.user.as_ref(), Json::wire);
+        key!(json, "result").plain(auth_name(auth.result));
+        key!(json, "reply").option(auth.reply.as_ref(), Json::reply);
+        key!(json, "ts").stamp(auth.at.ts);
+        key!(json, "frame").number(auth.at.frame.0);
     });
 }
 
 fn transaction(json: &mut Json, tx: &Transaction) {
     let content: Option<&MailFacts> = tx.content.as_deref();
     json.object(|json| {
-        json.key("mailfrom").wire(&tx.mailfrom);
-        json.key("null_sender").bool(tx.null_sender);
-        json.key("mail_reply").option(tx.mail_reply.as_ref(), Json::reply);
-        json.key("rcptto").list(&tx.rcptto, |json, rcpt| {
+        key!(json, "mailfrom").wire(&tx.mailfrom);
+        key!(json, "null_sender").bool(tx.null_sender);
+        key!(json, "mail_reply").option(tx.mail_reply.as_ref(), Json::reply);
+        key!(json, "rcptto").list(&tx.rcptto, |json, rcpt| {
             json.object(|json| {
-                json.key("to").wire(&rcpt.to);
-                json.key("reply").option(rcpt.reply.as_ref(), Json::reply);
+                key!(json, "to").wire(&rcpt.to);
+                key!(json, "reply").option(rcpt.reply.as_ref(), Json::reply);
             });
         });
-        json.key("transfer").option(tx.transfer, |json, transfer| json.plain(transfer_name(transfer)));
-        json.key("data_reply").option(tx.data_reply.as_ref(), Json::reply);
-        json.key("size").number(tx.size);
-        json.key("outcome").plain(outcome_name(tx.outcome));
-        json.key("msg_id").option(content.and_then(|facts| facts.msg_id.as_ref()), Json::wire);
-        json.key("body_hash").option(content.and_then(|facts| facts.body_hash), |json, hash| {
+        key!(json, "transfer").option(tx.transfer, |json, transfer| json.plain(transfer_name(transfer)));
+        key!(json, "data_reply").option(tx.data_reply.as_ref(), Json::reply);
+        key!(json, "size").number(tx.size);
+        key!(json, "outcome").plain(outcome_name(tx.outcome));
+        key!(json, "msg_id").option(content.and_then(|facts| facts.msg_id.as_ref()), Json::wire);
+        key!(json, "body_hash").option(content.and_then(|facts| facts.body_hash), |json, hash| {
             json.display(format_args!("\"{hash:032x}\""));
         });
-        json.key("dsn").option(content.and_then(|facts| facts.dsn.as_ref()), dsn);
-        json.key("trans_depth").number(tx.trans_depth);
-        json.key("ts").stamp(tx.began.ts);
-        json.key("end_ts").stamp(tx.ended.ts);
-        json.key("frames").list([tx.began.frame, tx.ended.frame], |json, frame| json.number(frame.0));
+        key!(json, "dsn").option(content.and_then(|facts| facts.dsn.as_ref()), dsn);
+        key!(json, "trans_depth").number(tx.trans_depth);
+        key!(json, "ts").stamp(tx.began.ts);
+        key!(json, "end_ts").stamp(tx.ended.ts);
+        key!(json, "frames").list([tx.began.frame, tx.ended.frame], |json, frame| json.number(frame.0));
         if let Some(size) = tx.declared_size {
-            json.key("declared_size").number(size);
+            key!(json, "declared_size").number(size);
         }
         if tx.rcpt_total as usize > tx.rcptto.len() {
-            json.key("rcpt_totals").object(|json| {
-                json.key("total").number(tx.rcpt_total);
-                json.key("accepted").number(tx.rcpt_accepted);
-                json.key("rejected").number(tx.rcpt_rejected);
+            key!(json, "rcpt_totals").object(|json| {
+                key!(json, "total").number(tx.rcpt_total);
+                key!(json, "accepted").number(tx.rcpt_accepted);
+                key!(json, "rejected").number(tx.rcpt_rejected);
             });
         }
         if let Some(reply) = &tx.data_cmd_reply {
-            json.key("data_cmd_reply").reply(reply);
+            key!(json, "data_cmd_reply").reply(reply);
         }
-        flag(json, "complete", tx.complete);
+        if tx.complete {
+            key!(json, "complete").bool(true);
+        }
         if let Some(facts) = content {
-            wire(json, "from_domain", facts.from_domain.as_ref());
-            wire(json, "to_domain", facts.to_domain.as_ref());
-            wire(json, "auto_submitted", facts.auto_submitted.as_ref());
+            if let Some(text) = &facts.from_domain {
+                key!(json, "from_domain").wire(text);
+            }
+            if let Some(text) = &facts.to_domain {
+                key!(json, "to_domain").wire(text);
+            }
+            if let Some(text) = &facts.auto_submitted {
+                key!(json, "auto_submitted").wire(text);
+            }
         }
     });
 }
 
 fn dsn(json: &mut Json, dsn: &Dsn) {
     json.object(|json| {
-        json.key("reporting_mta").option(dsn.reporting_mta.as_ref(), Json::wire);
-        json.key("original_envelope_id").option(dsn.original_envelope_id.as_ref(), Json::wire);
-        json.key("final_recipient").option(dsn.final_recipient.as_ref(), Json::wire);
-        json.key("original_recipient").option(dsn.original_recipient.as_ref(), Json::wire);
-        json.key("action").option(dsn.action.as_ref(), Json::wire);
-        json.key("status").option(dsn.status.as_ref(), Json::wire);
-        json.key("diagnostic_code").option(dsn.diagnostic_code.as_ref(), Json::wire);
-        json.key("remote_mta").option(dsn.remote_mta.as_ref(), Json::wire);
-        json.key("recipients").number(dsn.recipients);
+        key!(json, "reporting_mta").option(dsn.reporting_mta.as_ref(), Json::wire);
+        key!(json, "original_envelope_id").option(dsn.original_envelope_id.as_ref(), Json::wire);
+        key!(json, "final_recipient").option(dsn.final_recipient.as_ref(), Json::wire);
+        key!(json, "original_recipient").option(dsn.original_recipient.as_ref(), Json::wire);
+        key!(json, "action").option(dsn.action.as_ref(), Json::wire);
+        key!(json, "status").option(dsn.status.as_ref(), Json::wire);
+        key!(json, "diagnostic_code").option(dsn.diagnostic_code.as_ref(), Json::wire);
+        key!(json, "remote_mta").option(dsn.remote_mta.as_ref(), Json::wire);
+        key!(json, "recipients").number(dsn.recipients);
     });
 }
 
 /// The originator's SYN: p0f's signature, and the fields that it leaves out.
 fn syn(json: &mut Json, syn: &SynSignature) {
-    json.key("syn").object(|json| {
-        json.key("p0f").display(format_args!("\"{syn}\""));
+    key!(json, "syn").object(|json| {
+        key!(json, "p0f").p0f(syn);
         if let Some(tsval) = syn.tsval {
-            json.key("tsval").number(tsval);
+            key!(json, "tsval").number(tsval);
         }
-        json.key("ip_id").number(syn.ip_id);
+        key!(json, "ip_id").number(syn.ip_id);
     });
-}
-
-fn flag(json: &mut Json, key: &str, fact: bool) {
-    if fact {
-        json.key(key).bool(true);
-    }
-}
-
-fn wire(json: &mut Json, key: &str, text: Option<&Wire>) {
-    if let Some(text) = text {
-        json.key(key).wire(text);
-    }
 }
 
 const fn state_name(state: ConnState) -> &'static str {

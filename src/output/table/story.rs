@@ -90,10 +90,7 @@ fn who(host: &RankedHost) -> String {
         0 => format!("MAC {mac}"),
         others => format!("MAC {mac} (this MAC belongs to a router: it carries {} of your addresses)", others + 1),
     }));
-    if let [vlan, rest @ ..] = row.vlans.as_slice() {
-        let rest: String = rest.iter().map(|vlan| format!(", {vlan}")).collect();
-        parts.push(format!("VLAN {vlan}{rest}"));
-    }
+    parts.extend(row.vlans.iter().map(|vlan| format!("VLAN {vlan}")));
     parts.extend(name(row).map(|name| format!("calls itself \"{name}\"")));
     parts.join(", ")
 }
