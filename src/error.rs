@@ -50,13 +50,8 @@ pub enum Error {
         message: String,
     },
     /// An input cannot be read, or not to its end.
-    #[error("{file} cannot be read: {message}")]
-    Input {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        message: String,
-    },
+    #[error("{0}")]
+    Input(String),
     /// An output cannot be written.
     #[error("{target} cannot be written: {source}")]
     Write {
@@ -84,7 +79,7 @@ impl Error {
             | Self::ConfigFile { .. }
             | Self::Filter { .. } => Status::Usage,
             Self::Capture { .. } => Status::Capture,
-            Self::Input { .. } => Status::Input,
+            Self::Input(_) => Status::Input,
         }
     }
 }

@@ -129,12 +129,7 @@ impl Flow {
     pub(super) fn phase(&self) -> Phase {
         let [orig, resp] = &self.halves;
         let alone = |seen: &Half, other: &Half| seen.fin_told && other.frames == 0;
-        if orig.reset
-            || resp.reset
-            || (orig.fin_seen && resp.fin_seen)
-            || alone(orig, resp)
-            || alone(resp, orig)
-        {
+        if orig.reset || resp.reset || (orig.fin_seen && resp.fin_seen) || alone(orig, resp) || alone(resp, orig) {
             Phase::Closed
         } else if self.carried {
             Phase::Active
@@ -210,7 +205,7 @@ impl Flow {
             self.note(Weird::OutOfWindow, side, at, emit);
             return;
         }
-        let reached = offset.max(0) as u64 + u64::from(len);
+        let reached = (offset + i64::from(len)).max(0) as u64;
         let stray = own.edge > 0 && reached > own.edge + EDGE_SLACK;
         let mut acked = 0;
         if flags.has(TcpFlags::ACK) {

@@ -165,9 +165,7 @@ impl Half {
 
     /// Whether anything is known to be missing, or is held, or waits to be told.
     pub(super) fn is_waiting(&self) -> bool {
-        self.bytes.held() > 0
-            || self.acked_bytes() > self.bytes.next()
-            || (self.fin_seen && !self.fin_told)
+        self.bytes.held() > 0 || self.acked_bytes() > self.bytes.next() || (self.fin_seen && !self.fin_told)
     }
 
     /// The shift of this side's window field, given what the other side's SYN offered.

@@ -318,13 +318,7 @@ impl<A> FlowTable<A> {
     }
 
     /// A segment between the ends of an attempt.
-    fn handle_attempted<S: FlowSink<App = A>>(
-        &mut self,
-        attempt: u32,
-        hash: u64,
-        segment: &Segment<'_>,
-        sink: &mut S,
-    ) {
+    fn handle_attempted<S: FlowSink<App = A>>(&mut self, attempt: u32, hash: u64, segment: &Segment<'_>, sink: &mut S) {
         let head = &segment.head;
         let Some(entry) = self.attempts.get(attempt) else { return };
         let orig_end = entry.orig_end();
@@ -378,7 +372,10 @@ impl<A> FlowTable<A> {
             let start = ConnStart {
                 id: ConnId { ts: head.at.ts, orig: head.key.end(orig_end), resp: head.key.end(orig_end.other()) },
                 first: head.at.frame,
-                link: LinkFacts { macs: macs.map(|(src, dst)| if flipped { (dst, src) } else { (src, dst) }), ..head.link },
+                link: LinkFacts {
+                    macs: macs.map(|(src, dst)| if flipped { (dst, src) } else { (src, dst) }),
+                    ..head.link
+                },
                 syn: (syn && !ack).then(|| SynSignature::from_segment(segment)),
                 midstream: !syn,
             };

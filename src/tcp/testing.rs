@@ -262,7 +262,10 @@ impl Rig {
         assert_eq!(stats.opened, stats.closed);
         assert_eq!(stats.opened, self.told.connections.len() as u64);
         assert_eq!(stats.unanswered, self.told.attempts.len() as u64);
-        assert!(self.told.ats.is_sorted_by_key(|at| at.frame), "events come in the order of the frames that caused them");
+        assert!(
+            self.told.ats.is_sorted_by_key(|at| at.frame),
+            "events come in the order of the frames that caused them"
+        );
         self.told.log()
     }
 }

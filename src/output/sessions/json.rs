@@ -172,11 +172,8 @@ impl Json {
             self.digits(part, 2);
         }
         self.out.push(b'.');
-        if nanos % 1000 == 0 {
-            self.digits(nanos / 1000, 6)
-        } else {
-            self.digits(nanos, 9)
-        }
+        let (fraction, places) = if nanos % 1000 == 0 { (nanos / 1000, 6) } else { (nanos, 9) };
+        self.digits(fraction, places);
         self.raw("Z\"");
     }
 

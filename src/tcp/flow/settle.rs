@@ -207,9 +207,7 @@ impl Flow {
         let Some(stall) = &self.stall else { return false };
         let (own, peer) = (&self.halves[index(side)], &self.halves[index(side.other())]);
         let unseen = own.frames == 0 && peer.frames >= u32::from(limits.reorder_segments);
-        unseen
-            || stall.later[index(side)] >= limits.reorder_segments
-            || at.ts.since(stall.since) >= limits.reorder_wait
+        unseen || stall.later[index(side)] >= limits.reorder_segments || at.ts.since(stall.since) >= limits.reorder_wait
     }
 
     /// To where the hole of `side` at its place may be given up, if it has one.

@@ -46,6 +46,27 @@ proptest! {
         }
     }
 
+    /// The pass for beginnings may only leave out rules that do not fit: against every rule, tried in order.
+    #[test]
+    fn the_first_rule_that_fits_is_found(
+        pieces in proptest::collection::vec((any::<proptest::sample::Index>(), 0_usize..80, 1_usize..60), 1..12),
+        code in 400_u16..600,
+        stage in proptest::sample::select(Stage::ALL),
+    ) {
+        let rules = rules();
+        let examples: Vec<&str> = rules.rules().iter().flat_map(|rule| &rule.examples).map(String::as_str).collect();
+        let mut text = Vec::new();
+        for (which, from, len) in pieces {
+            let example = which.get(&examples).as_bytes();
+            text.extend(example.iter().skip(from).take(len));
+        }
+        let reply = Reply { code: Some(code), status: None, text: Wire::from(text) };
+        let mut buffer = [0; TEXT_MAX];
+        let line = one_line(reply.text.as_bytes(), &mut buffer);
+        let first = rules.rules().iter().find(|rule| rule.fits(&reply, stage, line));
+        prop_assert_eq!(rules.classify(&reply, stage).rule, first.map(|rule| rule.id.as_str()));
+    }
+
     #[test]
     fn every_address_in_a_known_position_is_found(ip: std::net::Ipv4Addr, v6: std::net::Ipv6Addr) {
         let usable = !ip.is_loopback() && !ip.is_multicast() && !ip.is_broadcast() && ip.octets()[0] != 0;
