@@ -185,7 +185,7 @@ fn unique<T: PartialEq>(items: Vec<T>) -> Vec<T> {
     })
 }
 
-/// No two outputs to one place, and none over a capture that is read.
+/// No two outputs to one place, none over a capture that is read, and none to where no file can be.
 fn check_targets(inputs: &[Input], report: Option<&Target>, sessions: Option<&Target>) -> Result<(), Error> {
     if let (Some(Target::Stdout), Some(Target::Stdout)) = (report, sessions) {
         return Err(Error::Usage(
@@ -201,6 +201,14 @@ fn check_targets(inputs: &[Input], report: Option<&Target>, sessions: Option<&Ta
         )));
     }
     for (flag, target) in [("--report", report), ("--sessions", sessions)] {
+        // Better known now than when hours of capture have been read.
+        if let Some(Target::File(path)) = target
+            && let Some(directory) = path.parent()
+            && !directory.as_os_str().is_empty()
+            && !directory.is_dir()
+        {
+            return Err(Error::Usage(format!("{flag}: there is no directory {}: make it first", shown(directory))));
+        }
         for input in inputs {
             if let (Some(Target::File(path)), Input::File(file)) = (target, input)
                 && is_same_file(path, file)

@@ -121,6 +121,14 @@ fn outputs_do_not_overwrite_each_other_or_a_capture() {
 }
 
 #[test]
+fn a_directory_that_is_not_there_is_told_before_anything_is_read() {
+    assert_eq!(
+        complaint(&["--report", "/no/such/place/report.json", "x"]),
+        "--report: there is no directory /no/such/place: make it first"
+    );
+}
+
+#[test]
 fn colours_are_for_terminals_unless_told() {
     let terminal = Environment { columns: Some(100), ..env() };
     let no_color = Environment { no_color: true, ..terminal.clone() };
