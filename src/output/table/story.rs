@@ -5,11 +5,14 @@ use std::io::{self, Write};
 use super::super::facts::Results;
 use super::super::text::{Style, Tone, counted, grouped, pad, paragraph, period, safe, width};
 use super::ranking::name;
-use crate::detect::{Peer, RelayOutcome, RelayVerdict, Tier};
+use crate::detect::{Confidence, Peer, RelayOutcome, RelayVerdict, Tier};
 use crate::incident::{Incident, RankedHost};
 
 /// Labels stand in a column of this width, texts beside it.
 const LABEL: usize = 12;
+/// What peers are to an incident, and how they are headed; others that detectors may name come last.
+const PEERS: [(&str, &str); 4] =
+    [("refuses", "Refused by"), ("triggers", "Set off by"), ("client", "Clients"), ("contacted", "Contacted")];
 /// Peers of one kind that are named.
 const PEERS_MAX: usize = 5;
 /// Relay attempts that are listed: the seven tests of one client in all forms that are known, twice.
@@ -42,22 +45,19 @@ pub(super) fn write(
     paragraph(out, "   ", &incident.summary, style.columns())?;
 
     let mut section = Section { out, style };
-    if let Some(host) = results.judgement.hosts.iter().find(|host| host.row.host == incident.host) {
+    let host = results.judgement.hosts.iter().find(|host| host.row.host == incident.host);
+    if let Some(host) = host {
         section.text("Who", &who(host))?;
     }
-    let confidence = match incident.confidence.name() {
-        "high" => "",
-        "medium" => "; part of what would tell could not be seen (confidence medium)",
-        _ => "; much of what would tell could not be seen (confidence low)",
-    };
-    section.text("When", &format!("{}{confidence}", period(incident.first, incident.last)))?;
+    let when = period(incident.first, incident.last);
+    section.text("When", &format!("{when}{}", reservation(incident, host.is_some_and(|host| host.row.role_given))))?;
     why(&mut section, incident)?;
     verdicts(&mut section, &incident.verdicts)?;
-    for (role, label) in [("refuses", "Refused by"), ("triggers", "Set off by"), ("client", "Clients")] {
+    for (role, label) in PEERS {
         peers(&mut section, label, incident.peers.iter().filter(|peer| peer.role == role).collect())?;
     }
-    let known = ["refuses", "triggers", "client"];
-    peers(&mut section, "Others", incident.peers.iter().filter(|peer| !known.contains(&peer.role)).collect())?;
+    let others = incident.peers.iter().filter(|peer| PEERS.iter().all(|(role, _)| peer.role != *role));
+    peers(&mut section, "Others", others.collect())?;
     for (i, step) in incident.remediation.iter().enumerate() {
         section.hanging(if i == 0 { "What to do" } else { "" }, &format!("{}. ", i + 1), step)?;
     }
@@ -79,6 +79,20 @@ impl Section<'_> {
     fn hanging(&mut self, label: &str, mark: &str, text: &str) -> io::Result<()> {
         let lead = format!("   {}{mark}", pad(label, LABEL, false));
         paragraph(self.out, &lead, text, self.style.columns())
+    }
+}
+
+/// What takes from the certainty, and what would give it back.
+fn reservation(incident: &Incident, servers_named: bool) -> &'static str {
+    match incident.confidence {
+        Confidence::High => "",
+        Confidence::Medium if !servers_named => {
+            "; surer with your mail servers named (--mail-server): confidence medium"
+        }
+        Confidence::Medium => "; part of what would tell was hidden or lost: confidence medium",
+        Confidence::Low => {
+            "; much of what would tell was hidden, or several machines share the address: confidence low"
+        }
     }
 }
 

@@ -22,7 +22,7 @@ fn an_infected_pc_on_80_columns() {
     2  192.168.0.2   suspect       -      0        -        0  10:02:11
        relay, 00:16:3e:00:00:02
 
-    Nothing against 2 hosts of yours that use SMTP: 192.168.0.40 (1 mail),
+    Nothing against 2 hosts of yours on the SMTP ports: 192.168.0.40 (1 mail),
     192.168.0.41 (0 mails).
 
     1. 192.168.0.23: mass_mailer, confirmed, critical
@@ -140,13 +140,13 @@ fn all_quiet_is_said_with_what_was_looked_at() {
     Read 5,000 frames; 4,000 of SMTP.
 
     No incident.
-    Looked at 40 connections from and 2 connections to 12 hosts of yours, with 39
-    mails sent: nothing speaks against any of them.
+    Nothing speaks against any host of yours in 40 connections from and 2
+    connections to them, with 39 mails sent.
 
-    Nothing against 12 hosts of yours that use SMTP: 10.0.0.0 (39 mails), 10.0.0.1
-    (0 mails), 10.0.0.2 (0 mails), 10.0.0.3 (0 mails), 10.0.0.4 (0 mails), 10.0.0.5
-    (0 mails), 10.0.0.6 (0 mails), 10.0.0.7 (0 mails), 10.0.0.8 (0 mails), 10.0.0.9
-    (0 mails) and 2 more.
+    Looked at 12 hosts of yours on the SMTP ports: 10.0.0.0 (39 mails), 10.0.0.1 (0
+    mails), 10.0.0.2 (0 mails), 10.0.0.3 (0 mails), 10.0.0.4 (0 mails), 10.0.0.5 (0
+    mails), 10.0.0.6 (0 mails), 10.0.0.7 (0 mails), 10.0.0.8 (0 mails), 10.0.0.9 (0
+    mails) and 2 more.
 
     Nothing was lost or hidden: every frame was read, no stream has a gap.
     "#);
