@@ -258,3 +258,28 @@ fn relay_tests() -> Incident {
         ..incident(Class::Relay, 2)
     }
 }
+
+/// Asserts that `docs/report-schema.md` knows every key of a value. `names` are objects whose keys are data.
+pub(super) fn assert_documented(value: &serde_json::Value, names: &[&str]) {
+    const DOCS: &str = include_str!("../../docs/report-schema.md");
+    match value {
+        serde_json::Value::Object(keys) => {
+            for (key, value) in keys {
+                let forms = [
+                    format!("`{key}`"),
+                    format!(".{key}`"),
+                    format!("`{key}[]`"),
+                    format!("`{key}."),
+                    format!(".{key}[]`"),
+                    format!("`{key}[]"),
+                ];
+                assert!(forms.iter().any(|form| DOCS.contains(form)), "{key} is not documented");
+                if !names.contains(&key.as_str()) {
+                    assert_documented(value, names);
+                }
+            }
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(|value| assert_documented(value, names)),
+        _ => {}
+    }
+}

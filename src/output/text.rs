@@ -213,4 +213,18 @@ mod tests {
         assert_eq!(Style::new(80, true).paint(Tone::Bad, "confirmed"), "\x1b[1;31mconfirmed\x1b[0m");
         assert_eq!(Style::new(80, true).paint(Tone::Plain, "x"), "x");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_out_of_its_lines(text: String, columns in 4..200_usize) {
+            let shown = wrapped("- ", &text, columns);
+            for line in shown.lines() {
+                // One character may be wider than what is left.
+                proptest::prop_assert!(width(line) <= columns.max(2 + 2), "{line:?}");
+                proptest::prop_assert!(!line.contains(char::is_control));
+            }
+            let words = |text: &str| text.split_whitespace().collect::<String>();
+            proptest::prop_assert_eq!(words(shown.strip_prefix("- ").unwrap_or_default()), words(&safe(&text)));
+        }
+    }
 }

@@ -45,6 +45,12 @@ fn a_report_without_anything_has_every_key() {
 }
 
 #[test]
+fn every_key_is_documented() {
+    let report = serde_json::from_str(&written(&Case::infected())).unwrap();
+    crate::output::testing::assert_documented(&report, &["ignored", "undecoded", "drops", "limits_hit", "numbers"]);
+}
+
+#[test]
 fn the_list_of_hosts_is_bounded_and_its_length_is_told() {
     let mut case = Case::nothing();
     case.judgement.hosts = (0..HOSTS_MAX + 5).map(|n| crate::output::testing::quiet_host(n as u32)).collect();

@@ -294,6 +294,7 @@ fn nothing_that_a_detector_needs_is_missing() {
     smtp.transactions = vec![Arc::new(tx)];
 
     let line = value(&line(session));
+    crate::output::testing::assert_documented(&line, &[]);
     for (path, wanted) in [
         ("/gaps", "2"),
         ("/one_sided", "true"),
@@ -346,6 +347,7 @@ fn a_flood_has_a_hundred_lines_and_a_sum_a_minute() {
     let lines = lines(events);
     assert_eq!(lines.len(), 100 + 100 + 1);
     let sum = value(lines.last().unwrap());
+    crate::output::testing::assert_documented(&sum, &[]);
     assert_eq!((&sum["id.orig_h"], &sum["id.orig_p"], &sum["id.resp_h"]), (&"10.0.0.9".into(), &().into(), &().into()));
     assert_eq!((&sum["id.resp_p"], &sum["conn_state"], &sum["community_id"]), (&25.into(), &"S0".into(), &().into()));
     assert_eq!((&sum["attempts"], &sum["frames"]["count"]), (&900.into(), &1800.into()));
