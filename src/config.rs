@@ -8,6 +8,7 @@ mod file;
 mod values;
 
 use std::fs;
+use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,7 +38,9 @@ const CONFIG_BYTES_MAX: u64 = 16 << 20;
 pub struct Environment {
     /// `NO_COLOR` is set and not empty (no-color.org), or `TERM` is `dumb`.
     pub no_color: bool,
-    /// The width of the terminal that standard output is, if it is one.
+    /// Standard output is a terminal.
+    pub terminal: bool,
+    /// Its width, if it is a terminal that knows it.
     pub columns: Option<u16>,
     /// CPUs that may be used.
     pub cpus: usize,
@@ -49,6 +52,7 @@ impl Environment {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
             no_color: is_set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb"),
+            terminal: std::io::stdout().is_terminal(),
             columns: terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0),
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         }
@@ -236,7 +240,7 @@ fn style(color: ColorChoice, env: &Environment) -> Style {
     let color = match color {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto => env.columns.is_some() && !env.no_color,
+        ColorChoice::Auto => env.terminal && !env.no_color,
     };
     Style::new(env.columns.map_or(Style::COLUMNS, usize::from), color)
 }

@@ -58,7 +58,7 @@ mod tests {
     fn config(flags: &[&str]) -> Config {
         let Command::Replay(args) =
             Args::try_parse_from(["smtphound", "replay", "x.pcap"].iter().chain(flags)).unwrap().command;
-        Config::load(args, &Environment { no_color: false, columns: None, cpus: 1 }).unwrap()
+        Config::load(args, &Environment { no_color: false, terminal: false, columns: None, cpus: 1 }).unwrap()
     }
 
     fn delivered(flags: &[&str]) -> String {

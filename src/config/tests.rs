@@ -11,7 +11,7 @@ use crate::error::Status;
 static RULES: LazyLock<Arc<ReplyRules>> = LazyLock::new(|| Arc::new(ReplyRules::builtin()));
 
 fn env() -> Environment {
-    Environment { no_color: false, columns: None, cpus: 64 }
+    Environment { no_color: false, terminal: false, columns: None, cpus: 64 }
 }
 
 fn args(flags: &[&str]) -> ReplayArgs {
@@ -130,10 +130,12 @@ fn a_directory_that_is_not_there_is_told_before_anything_is_read() {
 
 #[test]
 fn colours_are_for_terminals_unless_told() {
-    let terminal = Environment { columns: Some(100), ..env() };
+    let terminal = Environment { terminal: true, columns: Some(100), ..env() };
     let no_color = Environment { no_color: true, ..terminal.clone() };
+    let no_width = Environment { columns: None, ..terminal.clone() };
     for (flags, env, color) in [
         (&["x"][..], &env(), false),
+        (&["x"], &no_width, true),
         (&["x"], &terminal, true),
         (&["x"], &no_color, false),
         (&["--color", "always", "x"], &no_color, true),
