@@ -50,20 +50,46 @@ struct Stall {
     later: [u8; 2],
 }
 
-/// See the head of the module.
+/// See the head of the module. The fields stand in the order of how often they are needed: the first 64 bytes and the first
+/// of each half with every segment, the rest seldom.
+#[repr(C)]
 pub(super) struct Flow {
-    halves: [Half; 2],
     /// The last frame.
     pub(super) last: At,
+    /// When the table last put it at the young end of its list, on which list, and its other marks.
+    pub(super) mark: Mark,
+    stall: Option<Stall>,
     /// Which end of the key is the originator.
     orig_end: End,
     /// Payload was seen.
     carried: bool,
-    stall: Option<Stall>,
+    /// For each side, which kinds of segments mean nothing new to `history`.
+    told: [Told; 2],
+    halves: [Half; 2],
     weird: WeirdSet,
-    gaps: u32,
     missed: u64,
+    gaps: u32,
     history: History,
+}
+
+/// What the table notes of a flow.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    /// When it was last put at the young end of its list.
+    pub(super) touched: Ts,
+    /// The list.
+    pub(super) list: Phase,
+    /// An attempt with the same ends stands beside it.
+    pub(super) shadowed: bool,
+    /// It stands in the queue of those that wait.
+    pub(super) queued: bool,
+}
+
+/// Whether a side's bare ACKs and payload stand in the history, and moved its state.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    ack: bool,
+    data: bool,
 }
 
 const fn index(side: Side) -> usize {
@@ -94,14 +120,16 @@ impl Flow {
             history.flipped();
         }
         Self {
-            halves: [Half::new(), Half::new()],
             last: At::default(),
+            mark: Mark { touched: Ts::EPOCH, list: Phase::Quiet, shadowed: false, queued: false },
+            stall: None,
             orig_end,
             carried: false,
-            stall: None,
+            told: [Told::default(); 2],
+            halves: [Half::new(), Half::new()],
             weird: WeirdSet::default(),
-            gaps: 0,
             missed: 0,
+            gaps: 0,
             history,
         }
     }
@@ -183,19 +211,27 @@ impl Flow {
         let (syn, fin, rst) = (flags.has(TcpFlags::SYN), flags.has(TcpFlags::FIN), flags.has(TcpFlags::RST));
         self.last = at;
         self.halves[index(side)].frames = self.halves[index(side)].frames.saturating_add(1);
-        self.history.segment(side, flags, head.seq, len);
+        let control = syn || fin || rst;
+        let told = &mut self.told[index(side)];
+        let known = if len > 0 { &mut told.data } else { &mut told.ack };
+        let new = control || !flags.has(TcpFlags::ACK) || !std::mem::replace(known, true);
+        if new {
+            self.history.segment(side, flags, head.seq, len);
+        }
         if head.window == 0 && !rst && self.history.window_matters(side) {
             self.history.repeated(side, Repeated::ZeroWindow);
         }
-        if (syn && (fin || rst)) || (fin && rst) {
-            self.note(Weird::BadFlags, side, at, emit);
-        }
-        if rst {
-            self.handle_reset(side, segment, limits, stats, emit);
-            return;
-        }
-        if syn && fin {
-            return; // No stack sends it; whoever does means the reader.
+        if control {
+            if (syn && (fin || rst)) || (fin && rst) {
+                self.note(Weird::BadFlags, side, at, emit);
+            }
+            if rst {
+                self.handle_reset(side, segment, limits, stats, emit);
+                return;
+            }
+            if syn && fin {
+                return; // No stack sends it; whoever does means the reader.
+            }
         }
 
         let (own, peer) = self.own_and_peer(side);
@@ -229,7 +265,9 @@ impl Flow {
         let again = len > 0 && reached + u64::from(fin) <= own.sent;
         if !stray {
             own.sent = own.sent.max(reached + u64::from(fin));
-            own.claimed = own.claimed.max(offset.max(0) as u64);
+            if ahead > 0 {
+                own.claimed = own.claimed.max(offset.max(0) as u64);
+            }
         }
         if let Some(stall) = &mut self.stall
             && ahead > 0
@@ -240,7 +278,9 @@ impl Flow {
         if again {
             self.history.repeated(side, Repeated::Retransmission);
         }
-        self.history.advance(side, flags, len);
+        if new {
+            self.history.advance(side, flags, len);
+        }
         if stray {
             self.note(Weird::OutOfWindow, side, at, emit);
         }
