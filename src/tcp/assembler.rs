@@ -6,7 +6,7 @@
 //!
 //! The memory of one side is bounded by its caller, who looks at [`Assembler::cost`] and [`Assembler::held`] after each
 //! piece. An early piece costs its length and [`CHUNK_OVERHEAD`], so that a sender of single bytes pays for the bookkeeping,
-//! too: at 512 KiB a flow it may hold 5,400 of them by bytes and 1,024 by count, whichever is less. Bytes that were handed on
+//! too: at 512 KiB a flow it may hold 7,100 of them by bytes and 1,024 by count, whichever is less. Bytes that were handed on
 //! are gone except for the last [`TAIL`]: enough to notice that a retransmitted command or reply is not the one that was sent
 //! first (the usual forgery), at one cache line a side and a segment. To notice the same in mail data would take all of the
 //! window; a hash of each of the last segments would cost more to make, and says nothing where boundaries differ.

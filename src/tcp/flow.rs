@@ -157,12 +157,7 @@ impl Flow {
     pub(super) fn phase(&self) -> Phase {
         let [orig, resp] = &self.halves;
         let alone = |seen: &Half, other: &Half| seen.fin_told && other.frames == 0;
-        if orig.reset
-            || resp.reset
-            || (orig.fin_seen && resp.fin_seen)
-            || alone(orig, resp)
-            || alone(resp, orig)
-        {
+        if orig.reset || resp.reset || (orig.fin_seen && resp.fin_seen) || alone(orig, resp) || alone(resp, orig) {
             Phase::Closed
         } else if self.carried {
             Phase::Active
@@ -189,7 +184,7 @@ impl Flow {
     /// Whether a segment of `side` lies near where the connection stands.
     pub(super) fn is_near(&self, side: Side, seq: SeqNum) -> bool {
         let half = &self.halves[index(side)];
-        half.is_known() && (half.offset(seq) - half.bytes.next() as i64).unsigned_abs() <= EDGE_SLACK
+        half.is_known() && (half.offset(seq) - half.bytes.next().cast_signed()).unsigned_abs() <= EDGE_SLACK
     }
 
     /// Notes a SYN that belongs to another connection between the same ends.
@@ -241,7 +236,7 @@ impl Flow {
         }
         own.learn_segment(head.seq.plus(u32::from(syn)), len);
         let offset = own.offset(head.seq) + i64::from(syn);
-        let ahead = offset - own.bytes.next() as i64;
+        let ahead = offset - own.bytes.next().cast_signed();
         if ahead.unsigned_abs() > WINDOW_MAX {
             self.note(Weird::OutOfWindow, side, at, emit);
             return;
@@ -341,7 +336,7 @@ impl Flow {
             stats.after_close += 1;
             return;
         }
-        let next = own.bytes.next() as i64;
+        let next = own.bytes.next().cast_signed();
         let mut end = offset + i64::from(len);
         if len == 1 && end == next {
             stats.keep_alives += 1;
@@ -351,11 +346,11 @@ impl Flow {
         let mut after_fin = false;
         if end > 0 && end as u64 > own.fin {
             after_fin = true;
-            let over = (end as u64 - own.fin).min(u64::from(len)) as usize;
-            let kept = (len as usize - over).min(captured.len());
-            lost = (len - over as u32) - kept as u32;
+            let over = (end as u64 - own.fin).min(u64::from(len)) as u32;
+            let kept = ((len - over) as usize).min(captured.len());
+            lost = (len - over) - kept as u32;
             captured = &captured[..kept];
-            end = offset + kept as i64 + i64::from(lost);
+            end -= i64::from(over);
         }
         let mut disagrees = false;
         let mut from = offset;

@@ -105,7 +105,7 @@ impl Half {
     /// A sequence number as an offset; right while it is less than 2^31 from where the stream stands. Negative before the
     /// stream's beginning.
     pub(super) fn offset(&self, seq: SeqNum) -> i64 {
-        self.bytes.next() as i64 + i64::from(seq.since(self.next_seq()))
+        self.bytes.next().cast_signed() + i64::from(seq.since(self.next_seq()))
     }
 
     /// Whether a SYN with this number is the one that began this stream, or may be.
@@ -169,9 +169,7 @@ impl Half {
 
     /// Whether anything is known to be missing, or is held, or waits to be told.
     pub(super) fn is_waiting(&self) -> bool {
-        self.bytes.is_holding()
-            || self.acked_bytes() > self.bytes.next()
-            || (self.fin_seen && !self.fin_told)
+        self.bytes.is_holding() || self.acked_bytes() > self.bytes.next() || (self.fin_seen && !self.fin_told)
     }
 
     /// The shift of this side's window field, given what the other side's SYN offered.

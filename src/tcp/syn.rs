@@ -395,10 +395,7 @@ mod tests {
             },
             &[8, 10, 0, 0, 0, 0, 0, 0, 0, 1, 3, 3, 15, 77, 3, 1, 0, 0, 9],
         );
-        assert_eq!(
-            odd,
-            "4:200+?:4:0:65535,15:ts,ws,?77,eol+2:id-,ecn,0+,seq-,ack+,urgf+,pushf+,ts1-,ts2+,opt+,exws:+"
-        );
+        assert_eq!(odd, "4:200+?:4:0:65535,15:ts,ws,?77,eol+2:id-,ecn,0+,seq-,ack+,urgf+,pushf+,ts1-,ts2+,opt+,exws:+");
         let six = signature(|head| (head.ip.v6, head.ip.df, head.ip.flow_label) = (true, true, true), &[]);
         assert_eq!(six, "6:64+0:0:0:65535,0::flow:0");
     }

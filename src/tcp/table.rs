@@ -191,6 +191,10 @@ impl<A> FlowTable<A> {
             self.handle_foreign_syn(slot, side, hash, segment, sink);
             return;
         }
+        if syn && side == Side::Orig && !head.flags.has(TcpFlags::ACK) && entry.start.syn.is_none() {
+            // Captured after its SYN-ACK: the signature is welcome all the same.
+            entry.start.syn = Some(SynSignature::from_segment(segment));
+        }
         if entry.flow.mark.shadowed && !syn && !entry.flow.is_near(side, head.seq) {
             let beside = self.attempts.find(hash, &head.key);
             if let Some(attempt) = beside.filter(|&attempt| self.follows(attempt, segment)) {
@@ -311,13 +315,7 @@ impl<A> FlowTable<A> {
     }
 
     /// A segment between the ends of an attempt.
-    fn handle_attempted<S: FlowSink<App = A>>(
-        &mut self,
-        attempt: u32,
-        hash: u32,
-        segment: &Segment<'_>,
-        sink: &mut S,
-    ) {
+    fn handle_attempted<S: FlowSink<App = A>>(&mut self, attempt: u32, hash: u32, segment: &Segment<'_>, sink: &mut S) {
         let head = &segment.head;
         let Some(entry) = self.attempts.get(attempt) else { return };
         let orig_end = entry.orig_end();
@@ -371,7 +369,10 @@ impl<A> FlowTable<A> {
             let start = ConnStart {
                 id: ConnId { ts: head.at.ts, orig: head.key.end(orig_end), resp: head.key.end(orig_end.other()) },
                 first: head.at.frame,
-                link: LinkFacts { macs: macs.map(|(src, dst)| if flipped { (dst, src) } else { (src, dst) }), ..head.link },
+                link: LinkFacts {
+                    macs: macs.map(|(src, dst)| if flipped { (dst, src) } else { (src, dst) }),
+                    ..head.link
+                },
                 syn: (syn && !ack).then(|| SynSignature::from_segment(segment)),
                 midstream: !syn,
             };

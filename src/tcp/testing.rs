@@ -175,7 +175,7 @@ impl FlowSink for Recorder {
     }
 
     fn stream(&mut self, &mut app: &mut usize, start: &ConnStart, event: StreamEvent<'_>) {
-        assert_eq!(*start, self.starts[app]);
+        assert_eq!(start.id, self.starts[app].id);
         let (streams, lens) = (&mut self.streams[app], &mut self.lens[app]);
         let index = |side| usize::from(side == Side::Resp);
         let (line, at) = match event {
@@ -269,7 +269,10 @@ impl Rig {
         assert_eq!(stats.opened, stats.closed);
         assert_eq!(stats.opened, self.told.connections.len() as u64);
         assert_eq!(stats.unanswered, self.told.attempts.len() as u64);
-        assert!(self.told.ats.is_sorted_by_key(|at| at.frame), "events come in the order of the frames that caused them");
+        assert!(
+            self.told.ats.is_sorted_by_key(|at| at.frame),
+            "events come in the order of the frames that caused them"
+        );
         self.told.log()
     }
 }

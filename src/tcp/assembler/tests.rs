@@ -57,7 +57,7 @@ fn run(ops: impl IntoIterator<Item = Op>) -> u64 {
         count += 1;
         match op {
             Op::Piece { ahead, seed, len, lost } => {
-                let offset = (model.next as i64 + ahead).max(0) as u64;
+                let offset = (model.next as u64).saturating_add_signed(ahead);
                 let bytes: Vec<u8> = (offset..offset + len as u64).map(|at| byte_at(at, seed)).collect();
                 piece(&mut real, &mut model, offset, &bytes, lost);
             }
@@ -182,7 +182,7 @@ impl Random {
             0 => Op::Clear,
             1..8 => Op::Skip,
             _ => Op::Piece {
-                ahead: self.below(reach) as i64 - reach as i64 / 3,
+                ahead: self.below(reach).cast_signed() - (reach / 3).cast_signed(),
                 seed: u8::from(self.below(8) == 0),
                 len: 1 + self.below(reach / 3) as usize,
                 lost: self.below(12) == 0,

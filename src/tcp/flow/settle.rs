@@ -6,7 +6,7 @@ use crate::limits::TcpLimits;
 use crate::net::Side;
 use crate::tcp::assembler::Run;
 use crate::tcp::event::StreamEvent;
-use crate::tcp::half::EDGE_SLACK;
+use crate::tcp::half::{EDGE_SLACK, Half};
 use crate::tcp::history::Repeated;
 use crate::tcp::stats::TcpStats;
 use crate::weird::Weird;
@@ -102,7 +102,7 @@ impl Flow {
     }
 
     fn is_waiting(&self) -> bool {
-        self.halves.iter().any(|half| half.is_waiting())
+        self.halves.iter().any(Half::is_waiting)
     }
 
     /// Hands on all held bytes that are in order and whose acknowledgements are covered; whether there were any.
@@ -207,9 +207,7 @@ impl Flow {
         let Some(stall) = &self.stall else { return false };
         let (own, peer) = (&self.halves[index(side)], &self.halves[index(side.other())]);
         let unseen = own.frames == 0 && peer.frames >= u32::from(limits.reorder_segments);
-        unseen
-            || stall.later[index(side)] >= limits.reorder_segments
-            || at.ts.since(stall.since) >= limits.reorder_wait
+        unseen || stall.later[index(side)] >= limits.reorder_segments || at.ts.since(stall.since) >= limits.reorder_wait
     }
 
     /// To where the hole of `side` at its place may be given up, if it has one.

@@ -30,14 +30,7 @@ fn an_ordinary_connection() {
         .play(|s| s.s(519, 108, ""));
     expect(
         &rig.finish(),
-        &[
-            r#"S "220 hi\r\n" @0"#,
-            r#"C "QUIT\r\n" @8"#,
-            r#"S "221 bye\r\n" @6"#,
-            "S fin",
-            "C fin",
-            "close SF ShAdDfFa",
-        ],
+        &[r#"S "220 hi\r\n" @0"#, r#"C "QUIT\r\n" @8"#, r#"S "221 bye\r\n" @6"#, "S fin", "C fin", "close SF ShAdDfFa"],
     );
     let connection = &rig.told.connections[0];
     assert_eq!((connection.orig_bytes, connection.resp_bytes), (6, 17));
@@ -111,6 +104,14 @@ fn a_syn_ack_without_a_syn_goes_to_the_originator() {
 }
 
 #[test]
+fn a_syn_captured_after_its_syn_ack_still_belongs() {
+    let mut rig = Rig::new();
+    rig.play(|s| s.syn_ack(500, 101)).play(|s| s.syn(100)).play(|s| s.c(101, 501, "x"));
+    expect(&rig.finish(), &[r#"C "x" @0"#, "close S1 ^hSD"]);
+    assert_eq!((rig.table.half_open(), rig.told.connections[0].syn.is_some()), (0, true));
+}
+
+#[test]
 fn a_simultaneous_open() {
     let mut rig = Rig::new();
     rig.play(|s| s.syn(100))
@@ -124,9 +125,13 @@ fn a_simultaneous_open() {
 #[test]
 fn data_in_a_syn_are_delivered() {
     let mut rig = Rig::new();
-    rig.play(|s| Seg { head: crate::decode::SegmentHeader { payload_len: 5, ..s.syn(100).head }, options: vec![], payload: b"HELO ".to_vec() })
-        .play(|s| s.syn_ack(500, 106))
-        .play(|s| s.c(106, 501, "me\r\n"));
+    rig.play(|s| Seg {
+        head: crate::decode::SegmentHeader { payload_len: 5, ..s.syn(100).head },
+        options: vec![],
+        payload: b"HELO ".to_vec(),
+    })
+    .play(|s| s.syn_ack(500, 106))
+    .play(|s| s.c(106, 501, "me\r\n"));
     expect(&rig.finish(), &["C syn_data", r#"C "HELO " @0"#, r#"C "me\r\n" @0"#, "close S1 ShD"]);
 }
 
@@ -152,7 +157,9 @@ fn bad_flags_inside_a_connection_are_told() {
 #[test]
 fn a_connection_met_in_the_middle_begins_with_its_first_segment() {
     let mut rig = Rig::new();
-    rig.play(|s| s.s(7000, 3000, "250 ok\r\n")).play(|s| s.c(3000, 7008, "DATA\r\n")).play(|s| s.s(7008, 3006, "354\r\n"));
+    rig.play(|s| s.s(7000, 3000, "250 ok\r\n"))
+        .play(|s| s.c(3000, 7008, "DATA\r\n"))
+        .play(|s| s.s(7008, 3006, "354\r\n"));
     expect(
         &rig.finish(),
         &["open midstream", r#"S "250 ok\r\n" @0"#, r#"C "DATA\r\n" @8"#, r#"S "354\r\n" @6"#, "close OTH ^dD"],
@@ -229,16 +236,16 @@ fn a_retransmission_is_dropped() {
 fn the_first_bytes_win_and_a_disagreement_is_told() {
     let mut rig = Rig::new();
     rig.handshake().play(|s| s.c(101, 501, "EHLO good\r\n")).play(|s| s.c(101, 501, "EHLO evil\r\nX"));
-    expect(
-        &rig.finish(),
-        &[r#"C "EHLO good\r\n" @0"#, r#"C "X" @0"#, "C rexmit_inconsistency", "close S1 ShAD"],
-    );
+    expect(&rig.finish(), &[r#"C "EHLO good\r\n" @0"#, r#"C "X" @0"#, "C rexmit_inconsistency", "close S1 ShAD"]);
 }
 
 #[test]
 fn a_snapped_payload_leaves_a_gap() {
     let mut rig = Rig::new();
-    rig.handshake().play(|s| s.c(101, 501, "0123456789").snapped(4)).play(|s| s.c(111, 501, "ab").snapped(0)).play(|s| s.c(113, 501, "z"));
+    rig.handshake()
+        .play(|s| s.c(101, 501, "0123456789").snapped(4))
+        .play(|s| s.c(111, 501, "ab").snapped(0))
+        .play(|s| s.c(113, 501, "z"));
     expect(&rig.finish(), &[r#"C "0123" @0"#, "C gap 6", "C gap 2", r#"C "z" @0"#, "close S1 ShADG"]);
     assert_eq!(rig.table.stats().truncated_bytes, 8);
 }
@@ -274,10 +281,7 @@ fn a_fin_with_data_stands_behind_them() {
         .play(|s| s.s(501, 108, "221 bye\r\n"))
         .play(|s| s.s_fin(510, 108, ""))
         .play(|s| s.c(108, 511, ""));
-    expect(
-        &rig.finish(),
-        &[r#"C "QUIT\r\n" @0"#, "C fin", r#"S "221 bye\r\n" @6"#, "S fin", "close SF ShAFdf"],
-    );
+    expect(&rig.finish(), &[r#"C "QUIT\r\n" @0"#, "C fin", r#"S "221 bye\r\n" @6"#, "S fin", "close SF ShAFdf"]);
     assert_eq!((rig.told.connections[0].orig_bytes, rig.told.connections[0].resp_bytes), (6, 9));
 }
 
@@ -412,10 +416,7 @@ fn a_new_syn_in_the_middle_counts_once_it_is_answered() {
 fn a_forged_syn_does_not_end_a_connection() {
     let mut rig = Rig::new();
     rig.handshake().play(|s| s.syn(9_000_000)).play(|s| s.s(501, 101, "")).play(|s| s.c(101, 501, "abc"));
-    expect(
-        &rig.finish(),
-        &["C SYN_inside_connection", r#"C "abc" @0"#, "close S1 ShAaD", "unanswered 1"],
-    );
+    expect(&rig.finish(), &["C SYN_inside_connection", r#"C "abc" @0"#, "close S1 ShAaD", "unanswered 1"]);
 }
 
 #[test]

@@ -13,13 +13,7 @@ fn segments_out_of_order_are_put_in_order() {
     assert_eq!(rig.table.stats().out_of_order, 2);
     expect(
         &rig.finish(),
-        &[
-            r#"C "a\r\n" @0"#,
-            r#"C "b\r\n" @0"#,
-            r#"C "c\r\n" @0"#,
-            r#"C "d\r\n" @0"#,
-            "close S1 ShADT",
-        ],
+        &[r#"C "a\r\n" @0"#, r#"C "b\r\n" @0"#, r#"C "c\r\n" @0"#, r#"C "d\r\n" @0"#, "close S1 ShADT"],
     );
 }
 
@@ -94,10 +88,7 @@ fn a_reply_captured_before_its_command_is_told_after_it() {
         .play(|s| s.c(101, 501, "NOOP\r\n"))
         .play(|s| s.c(107, 509, "QUIT\r\n"));
     assert_eq!(rig.table.stats().ahead_of_other_side, 1);
-    expect(
-        &rig.finish(),
-        &[r#"C "NOOP\r\n" @0"#, r#"S "250 ok\r\n" @6"#, r#"C "QUIT\r\n" @8"#, "close S1 ShAdD"],
-    );
+    expect(&rig.finish(), &[r#"C "NOOP\r\n" @0"#, r#"S "250 ok\r\n" @6"#, r#"C "QUIT\r\n" @8"#, "close S1 ShAdD"]);
 }
 
 #[test]
@@ -283,10 +274,7 @@ fn a_fin_waits_for_the_bytes_before_it() {
 fn bytes_lost_before_the_end_are_a_gap_there() {
     let mut rig = Rig::new();
     rig.handshake().play(|s| s.c(101, 501, "abc")).play(|s| s.c(110, 501, "xyz")).play(|s| s.c_fin(120, 501, ""));
-    expect(
-        &rig.finish(),
-        &[r#"C "abc" @0"#, "C gap 6", r#"C "xyz" @0"#, "C gap 7", "C fin", "close S2 ShADFG"],
-    );
+    expect(&rig.finish(), &[r#"C "abc" @0"#, "C gap 6", r#"C "xyz" @0"#, "C gap 7", "C fin", "close S2 ShADFG"]);
 }
 
 #[test]
@@ -295,20 +283,16 @@ fn held_bytes_win_over_later_ones() {
     rig.handshake().play(|s| s.c(104, 501, "def")).play(|s| s.c(101, 501, "abcDEFghi"));
     expect(
         &rig.finish(),
-        &[
-            "C rexmit_inconsistency",
-            r#"C "abc" @0"#,
-            r#"C "def" @0"#,
-            r#"C "ghi" @0"#,
-            "close S1 ShAD",
-        ],
+        &["C rexmit_inconsistency", r#"C "abc" @0"#, r#"C "def" @0"#, r#"C "ghi" @0"#, "close S1 ShAD"],
     );
 }
 
 #[test]
 fn a_connection_met_in_the_middle_may_begin_before_the_first_ack() {
     let mut rig = Rig::new();
-    rig.play(|s| s.c(3000, 7008, "QUIT\r\n")).play(|s| s.s(7000, 3000, "250 ok\r\n")).play(|s| s.s(7008, 3006, "221\r\n"));
+    rig.play(|s| s.c(3000, 7008, "QUIT\r\n"))
+        .play(|s| s.s(7000, 3000, "250 ok\r\n"))
+        .play(|s| s.s(7008, 3006, "221\r\n"));
     expect(
         &rig.finish(),
         &["open midstream", r#"C "QUIT\r\n" @0"#, r#"S "250 ok\r\n" @0"#, r#"S "221\r\n" @6"#, "close OTH Dd"],
