@@ -243,7 +243,7 @@ impl Flow {
         }
         let reached = (offset + i64::from(len)).max(0) as u64;
         let stray = own.edge > 0 && reached > own.edge + EDGE_SLACK;
-        let mut acked = 0;
+        let (mut acked, mut fresh) = (0, false);
         if flags.has(TcpFlags::ACK) {
             peer.learn_ack(head.ack);
             let shift = if syn { 0 } else { own.window_shift(peer.scale) };
@@ -251,6 +251,8 @@ impl Flow {
             if acked > peer.bytes.next() + WINDOW_MAX {
                 acked = 0; // From nowhere: it says nothing.
             } else if !stray {
+                // Only from now on is a hole known to be one of the capture; the wait for it begins.
+                fresh = peer.acked <= peer.bytes.next() && acked > peer.bytes.next();
                 peer.acked = peer.acked.max(acked);
                 peer.doubt_fin(acked.saturating_sub(1));
                 peer.edge = peer.edge.max(acked + (u64::from(head.window) << shift));
@@ -263,6 +265,9 @@ impl Flow {
             if ahead > 0 {
                 own.claimed = own.claimed.max(offset.max(0) as u64);
             }
+        }
+        if fresh {
+            self.stall = None;
         }
         if let Some(stall) = &mut self.stall
             && ahead > 0
