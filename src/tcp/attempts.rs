@@ -109,12 +109,7 @@ impl NonZeroVlan {
 impl HalfOpen {
     /// From the first SYN.
     pub(super) fn new(hash: u32, head: &SegmentHeader, syn: &SynSignature) -> Self {
-        let bits = [
-            (syn.v6, V6),
-            (syn.scale.is_some(), SCALE),
-            (syn.tsval.is_some(), TSVAL),
-            (head.link.macs.is_some(), MACS),
-        ];
+        let bit = |set: bool, bit: u8| u8::from(set) * bit;
         let (src, dst) = head.link.macs.unwrap_or_default();
         Self {
             first_ts: head.at.ts,
@@ -138,7 +133,10 @@ impl HalfOpen {
             scale: syn.scale.unwrap_or(0),
             ttl: syn.ttl,
             olen: syn.olen,
-            bits: bits.iter().filter(|(set, _)| *set).fold(0, |bits, (_, bit)| bits | bit),
+            bits: bit(syn.v6, V6)
+                | bit(syn.scale.is_some(), SCALE)
+                | bit(syn.tsval.is_some(), TSVAL)
+                | bit(head.link.macs.is_some(), MACS),
         }
     }
 
