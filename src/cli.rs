@@ -99,7 +99,7 @@ pub struct SharedArgs {
     /// A TCP port that SMTP is spoken on (repeatable) [default: 25]
     #[arg(long = "port", value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = SITE)]
     pub ports: Vec<u16>,
-    /// A TOML file with home_nets, mail_servers, local_domains, ports, reply_rules
+    /// A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules
     ///
     /// A flag replaces the key of the same meaning in the file.
     #[arg(long, value_name = "FILE", help_heading = SITE)]

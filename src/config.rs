@@ -140,11 +140,15 @@ impl Config {
         ports.dedup();
         Ok(Self {
             inputs,
-            site: site(
-                given(shared.home_nets).or(file.home_nets),
-                given(shared.mail_servers).or(file.mail_servers).unwrap_or_default(),
-                given(shared.local_domains).or(file.local_domains).unwrap_or_default(),
-            ),
+            site: Site {
+                relay_domains: unique(file.relay_domains.unwrap_or_default()),
+                relay_networks: unique(file.relay_networks.unwrap_or_default()),
+                ..site(
+                    given(shared.home_nets).or(file.home_nets),
+                    given(shared.mail_servers).or(file.mail_servers).unwrap_or_default(),
+                    given(shared.local_domains).or(file.local_domains).unwrap_or_default(),
+                )
+            },
             ports,
             reply_rules,
             filter: shared.filter.filter(|filter| !filter.trim().is_empty()),

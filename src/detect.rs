@@ -8,12 +8,14 @@ pub mod blocklisted;
 pub mod connect_failures;
 mod context;
 pub mod direct_to_mx;
+mod domains;
 mod finding;
 mod judge;
 pub mod ndr_flood;
 mod novelty;
 mod observation;
 pub mod outcome_burst;
+pub mod relay;
 pub mod replies;
 mod reputation;
 mod roles;
@@ -21,8 +23,11 @@ mod samples;
 mod score;
 mod sequential;
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub use context::Context;
+pub use domains::{LocalDomains, Standing};
 pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, Ruling};
 pub use judge::{Judge, JudgeStats};
 pub use novelty::Recent;
@@ -77,6 +82,8 @@ pub struct DetectSettings {
     pub connect_failures: connect_failures::Settings,
     /// D4.
     pub ndr_flood: ndr_flood::Settings,
+    /// D6.
+    pub relay: relay::Settings,
     /// D9.
     pub blocklisted: blocklisted::Settings,
 }
@@ -89,6 +96,7 @@ fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Det
         Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone(), hosts)),
         Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
         Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone(), hosts)),
+        Box::new(relay::Relay::new(settings.relay.clone(), hosts)),
         Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
         Box::new(behind_nat::BehindNat::new(hosts)),
     ]

@@ -12,7 +12,8 @@ use super::{bytecount, shown};
 use crate::error::Error;
 
 /// Every key of the file.
-pub(super) const KEYS: [&str; 5] = ["home_nets", "mail_servers", "local_domains", "ports", "reply_rules"];
+pub(super) const KEYS: [&str; 7] =
+    ["home_nets", "mail_servers", "local_domains", "relay_domains", "relay_networks", "ports", "reply_rules"];
 
 /// As it is written.
 #[derive(Deserialize)]
@@ -21,6 +22,8 @@ struct Raw {
     home_nets: Option<Vec<Spanned<String>>>,
     mail_servers: Option<Vec<Spanned<String>>>,
     local_domains: Option<Vec<Spanned<String>>>,
+    relay_domains: Option<Vec<Spanned<String>>>,
+    relay_networks: Option<Vec<Spanned<String>>>,
     ports: Option<Vec<Spanned<i64>>>,
     reply_rules: Option<PathBuf>,
 }
@@ -34,6 +37,10 @@ pub struct FileConfig {
     pub mail_servers: Option<Vec<IpAddr>>,
     /// Domains of ours.
     pub local_domains: Option<Vec<String>>,
+    /// Domains of others for which we take mail and pass it on.
+    pub relay_domains: Option<Vec<String>>,
+    /// Outside networks that may relay through us.
+    pub relay_networks: Option<Vec<IpNet>>,
     /// SMTP ports.
     pub ports: Option<Vec<u16>>,
     /// Rules for replies; a relative path starts at the configuration file's directory.
@@ -58,6 +65,8 @@ impl FileConfig {
             home_nets: list(raw.home_nets, text, path, "home_nets", |net| parse_home_net(&net))?,
             mail_servers: list(raw.mail_servers, text, path, "mail_servers", |ip| parse_mail_server(&ip))?,
             local_domains: list(raw.local_domains, text, path, "local_domains", |name| parse_domain(&name))?,
+            relay_domains: list(raw.relay_domains, text, path, "relay_domains", |name| parse_domain(&name))?,
+            relay_networks: list(raw.relay_networks, text, path, "relay_networks", |net| parse_home_net(&net))?,
             ports: list(raw.ports, text, path, "ports", parse_port)?,
             reply_rules: raw.reply_rules.map(|rules| path.parent().unwrap_or(Path::new("")).join(rules)),
         })

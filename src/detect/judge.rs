@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::behind_nat::Strangers;
 use super::context::Context;
+use super::domains::LocalDomains;
 use super::finding::Finding;
 use super::novelty::Recent;
 use super::observation::{Mail, Observation, Refusal, Way, What};
@@ -46,6 +47,7 @@ pub struct Judge {
     rules: Arc<ReplyRules>,
     roles: RoleBook,
     reputation: Reputation,
+    domains: LocalDomains,
     triplets: Recent,
     detectors: Vec<Box<dyn Detector>>,
     ledger: HostLedger,
@@ -79,6 +81,7 @@ impl Judge {
             rules,
             roles: RoleBook::new(limits.hosts_max),
             reputation: Reputation::default(),
+            domains: LocalDomains::new(limits.hosts_max),
             triplets: Recent::new(NOVEL_FOR, limits.triplets_max),
             detectors: registry(settings, limits),
             ledger: HostLedger::default(),
@@ -102,6 +105,11 @@ impl Judge {
     /// What the world thinks of the gateway.
     pub const fn reputation(&self) -> &Reputation {
         &self.reputation
+    }
+
+    /// The domains learned to be ours.
+    pub const fn domains(&self) -> &LocalDomains {
+        &self.domains
     }
 
     /// The roles.
@@ -167,12 +175,15 @@ impl Judge {
         }
         self.roles.handle(&seen);
         self.reputation.handle(&seen, &self.rules);
+        self.domains.handle(&seen, &self.rules);
         self.keep(&seen);
         // Not `self.context()`: the detectors are borrowed for writing beside it.
         let ctx = Context {
             site: &self.site,
+            ours: &self.ours,
             roles: &self.roles,
             reputation: &self.reputation,
+            domains: &self.domains,
             rules: &self.rules,
             now: self.now.ts,
         };
@@ -217,8 +228,10 @@ impl Judge {
     pub fn context(&self) -> Context<'_> {
         Context {
             site: &self.site,
+            ours: &self.ours,
             roles: &self.roles,
             reputation: &self.reputation,
+            domains: &self.domains,
             rules: &self.rules,
             now: self.now.ts,
         }

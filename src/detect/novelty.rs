@@ -43,7 +43,11 @@ impl SplitBlockBloom {
     }
 
     fn mask(hash: u64) -> [u32; 8] {
-        SALTS.map(|salt| 1 << ((hash as u32).wrapping_mul(salt) >> 27))
+        let mut mask = [0; 8];
+        for i in 0..8 {
+            mask[i] = 1 << ((hash as u32).wrapping_mul(SALTS[i]) >> 27);
+        }
+        mask
     }
 
     fn block(&self, hash: u64) -> usize {
@@ -51,15 +55,21 @@ impl SplitBlockBloom {
         (((hash >> 32) * self.blocks.len() as u64) >> 32) as usize
     }
 
+    // Plain loops over eight words: the compiler makes one vector operation of each.
     fn contains(&self, hash: u64) -> bool {
-        let block = &self.blocks[self.block(hash)];
-        Self::mask(hash).iter().zip(block).all(|(bit, word)| word & bit != 0)
+        let (block, mask) = (&self.blocks[self.block(hash)], Self::mask(hash));
+        let mut missing = 0;
+        for i in 0..8 {
+            missing |= mask[i] & !block[i];
+        }
+        missing == 0
     }
 
     fn insert(&mut self, hash: u64) {
         let at = self.block(hash);
-        for (word, bit) in self.blocks[at].iter_mut().zip(Self::mask(hash)) {
-            *word |= bit;
+        let (block, mask) = (&mut self.blocks[at], Self::mask(hash));
+        for i in 0..8 {
+            block[i] |= mask[i];
         }
     }
 

@@ -3,7 +3,8 @@
 //! Keys stand in the order of the fields here. A key is never taken away or given another meaning within a version; new
 //! ones may come.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::facts::{Counts, FrameCounts, InputFacts, Results};
 use super::layout::Lines;
-use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Rounded, Severity, Tier};
+use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Rounded, Severity, Standing, Tier};
 use crate::frame::FrameNo;
 use crate::incident::{EvidenceLine, Incident, IncidentId, RankedHost};
 use crate::ledger::Role;
@@ -67,7 +68,8 @@ struct Capture<'a> {
 struct SiteRecord<'a> {
     home_nets: &'a [IpNet],
     mail_servers: Vec<MailServer<'a>>,
-    local_domains: &'a [String],
+    /// Given, and learned beyond doubt.
+    local_domains: BTreeSet<Cow<'a, str>>,
     public_ips: Vec<IpAddr>,
 }
 
@@ -204,10 +206,17 @@ impl<'a> SiteRecord<'a> {
                 servers.insert(row.host, MailServer { ip: row.host, learned, banner: row.banner.as_ref() });
             }
         }
+        let (domains, roles) = (results.judge.domains(), results.judge.roles());
+        let learned = domains.servers().into_iter().flat_map(|server| {
+            domains
+                .learned_at(server, roles.banner_name(server))
+                .filter(|(_, standing)| *standing == Standing::Confirmed)
+                .map(|(name, _)| name.escaped())
+        });
         Self {
             home_nets: &site.home_nets,
             mail_servers: servers.into_values().collect(),
-            local_domains: &site.local_domains,
+            local_domains: site.local_domains.iter().map(Into::into).chain(learned).collect(),
             public_ips: results.judge.reputation().public_ips().collect(),
         }
     }

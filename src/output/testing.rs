@@ -53,6 +53,7 @@ impl Case {
             home_nets_given: true,
             mail_servers: vec![server],
             local_domains: vec!["adatum.example".to_owned()],
+            ..Site::default()
         };
         let facts = RunFacts {
             inputs: vec![InputFacts {

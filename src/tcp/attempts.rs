@@ -4,7 +4,7 @@
 //! its list links, two cache lines), the table asks for its room at once, and taking the oldest out is as cheap as putting a
 //! new one in: under a flood the oldest lies just where the last one lay, so that memory is walked through in order.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::num::NonZeroU16;
 
 use foldhash::fast::RandomState;
@@ -20,7 +20,10 @@ use crate::time::{Span, Ts};
 /// The hash of a key under a table's random seed.
 pub(super) fn hash(seed: &RandomState, key: &FlowKey) -> u32 {
     let mut hasher = seed.build_hasher();
-    hasher.write(&key.bytes());
+    let (lower, upper) = (key.end(End::Lower), key.end(End::Upper));
+    lower.host.hash(&mut hasher);
+    upper.host.hash(&mut hasher);
+    hasher.write_u32(u32::from(lower.port) << 16 | u32::from(upper.port));
     (hasher.finish() >> 32) as u32
 }
 
