@@ -145,6 +145,24 @@ impl DotScanner {
         }
     }
 
+    /// Whether a dot line ends here by a CR, if no byte comes after that: then it is one of another form.
+    pub(super) const fn settle(&mut self) -> bool {
+        let settled = matches!(self.edge, Edge::DotCr { .. });
+        if settled {
+            self.other(b".\r", LineEnd::Cr);
+        }
+        settled
+    }
+
+    /// What is held back is content after all, because the data stop here without an end.
+    pub(super) fn flush(&mut self) -> &'static [u8] {
+        match std::mem::replace(&mut self.edge, Edge::Text) {
+            Edge::Text => std::mem::take(&mut self.owed),
+            Edge::Dot { .. } => b".",
+            Edge::DotCr { .. } => b".\r",
+        }
+    }
+
     /// Notes a dot line of another form; it ends by `end`.
     const fn other(&mut self, line: &'static [u8], end: LineEnd) {
         self.owed = match (self.before, line) {

@@ -102,8 +102,9 @@ pub(super) enum Step {
     PlainReply,
 }
 
-/// The table. Pairs that are not listed leave the phase as it is; those that the RFCs rule out are weird.
+/// The table. What is not listed leaves the phase as it is; a reply that answers nothing is weird.
 #[rustfmt::skip]
+#[expect(clippy::match_same_arms, reason = "a row a rule, in the order of the dialogue")]
 pub(super) const fn next(phase: Phase, side: Side, step: Step) -> (Phase, Option<Weird>) {
     use Class::{Challenge, Done, GoOn, Refused};
     use Kind::{Auth, BadBdat, Bdat, Data as DataKind, Other, StartTls, Xexch50};
