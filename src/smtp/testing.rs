@@ -56,7 +56,7 @@ impl Step {
 
 /// The stamp and number of the n-th line: a second a line.
 pub(crate) fn at(line: u64) -> At {
-    At { ts: Ts::from_parts(line as i64, 0), frame: FrameNo(line) }
+    At { ts: Ts::from_parts(line.cast_signed(), 0), frame: FrameNo(line) }
 }
 
 /// A second after the last event.

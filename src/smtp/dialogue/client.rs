@@ -115,12 +115,8 @@ impl Dialogue {
             let used = bytes.len() - input.len();
             self.client.pos = start + used as u64;
             self.client_line(&line, at, acked, cx);
-            let lines_go_on = !matches!(
-                self.phase,
-                Phase::Data | Phase::Chunk | Phase::Blob | Phase::DataAsked | Phase::BlobAsked | Phase::Tls
-            );
-            // The next line may be TLS's first byte, so look again after STARTTLS.
-            if !lines_go_on || self.phase != phase {
+            // The next byte may be read otherwise now, or be TLS's first.
+            if self.phase != phase || matches!(input.first(), Some(20..=23)) {
                 self.client.lines = lines;
                 return used;
             }
