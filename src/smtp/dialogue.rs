@@ -219,7 +219,7 @@ impl Dialogue {
             self.close(Side::Orig, cx);
             self.close(Side::Resp, cx);
             self.finish_server(at, cx);
-            self.settle_held(true, cx);
+            self.settle_all_held(cx);
             let cut = self.cut_mail();
             self.flush(at, self.queue.len(), cx);
             if let Some((mail, reply)) = cut {

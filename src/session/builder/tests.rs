@@ -37,8 +37,8 @@ fn a_refused_mail_is_a_transaction() {
 #[test]
 fn refused_recipients_count_where_none_was_accepted() {
     let rcpts = |codes: &[u16]| {
-        let rcpts: String = codes.iter().map(|code| format!("C: RCPT TO:<c@d>\nS: {code} x\n")).collect();
-        format!("{MAIL}{rcpts}C: QUIT\nS: 221 x")
+        let rcpts: Vec<_> = codes.iter().map(|code| format!("C: RCPT TO:<c@d>\nS: {code} x\n")).collect();
+        format!("{MAIL}{}C: QUIT\nS: 221 x", rcpts.concat())
     };
     outcomes(&rcpts(&[550, 450]), false, &[Outcome::Rejected]);
     outcomes(&rcpts(&[450, 451]), false, &[Outcome::Deferred]);

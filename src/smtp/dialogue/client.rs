@@ -444,6 +444,13 @@ impl Dialogue {
         self.release_held(cx);
     }
 
+    /// Decides about everything that was held back: commands among it may announce data again.
+    pub(super) fn settle_all_held(&mut self, cx: &mut Context<'_, '_>) {
+        while self.held.is_some() {
+            self.settle_held(true, cx);
+        }
+    }
+
     /// Reads what was held back as the phase wants it now.
     pub(super) fn release_held(&mut self, cx: &mut Context<'_, '_>) {
         if let Some(held) = self.held.take() {
@@ -474,9 +481,7 @@ impl Dialogue {
         self.client.seen = true;
         self.client.lost = true;
         self.smuggled = None;
-        if self.held.is_some() {
-            self.settle_held(true, cx);
-        }
+        self.settle_all_held(cx);
         let acked = self.client.acked;
         self.client.pos = self.client.pos.saturating_add(len);
         let before = self.phase;

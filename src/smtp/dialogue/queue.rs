@@ -135,7 +135,7 @@ impl Queue {
     /// Whether a reply is one too many: nothing waits for it, or only a QUIT that no server would answer so.
     pub(super) fn is_surplus(&self, code: Option<u16>) -> bool {
         match self.front() {
-            None => code != Some(421),
+            None => true,
             Some(waiting) => {
                 matches!(waiting.sent, Sent::Quit) && code.is_some_and(|code| code != 221 && (200..400).contains(&code))
             }

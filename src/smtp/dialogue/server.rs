@@ -140,7 +140,7 @@ impl Dialogue {
     fn reply(&mut self, early: EarlyReply, cx: &mut Context<'_, '_>) {
         let EarlyReply { reply, at, end, acked } = early;
         let class = class(&reply);
-        if let Some(smuggled) = self.smuggled.take_if(|_| self.queue.is_surplus(reply.code)) {
+        if let Some(smuggled) = self.smuggled.take_if(|_| !is_timeout(&reply) && self.queue.is_surplus(reply.code)) {
             self.read_smuggled(&smuggled, at, cx);
         }
         let starttls = self.queue.front().is_some_and(|waiting| waiting.kind == Kind::StartTls);
@@ -207,8 +207,8 @@ impl Dialogue {
         if granted && self.phase == Phase::TlsGranted {
             cx.tell(SmtpEvent::Tls { at, state: TlsState::Starttls });
         }
-        if before == Phase::Data && self.phase == Phase::Unsure {
-            // What was taken for data are commands, and they are gone.
+        if matches!(before, Phase::Data | Phase::Chunk) && self.phase != before {
+            // What was taken for data is something else, and it is gone.
             self.mail = None;
             self.unsure_since = Some(self.client.acked);
         }
@@ -228,10 +228,8 @@ impl Dialogue {
             return;
         };
         mail.handle_verdict(self.client.acked, self.client.pos, cx.limits);
-        // RFC 3463 X.4.2, and 421: the server waited too long for the end, so it saw none.
-        let timeout = reply.code == Some(421) || reply.status.is_some_and(|s| (s.subject, s.detail) == (4, 2));
         let seen = mail.other.as_ref().is_some_and(|other| other.tail.start <= acked);
-        if seen && !timeout {
+        if seen && !is_timeout(&reply) {
             return self.take_other_end(at, Some((reply, end)), cx);
         }
         if mail.verdict.is_none() {
@@ -313,6 +311,11 @@ impl Dialogue {
         }
         self.handle_early(cx);
     }
+}
+
+/// Whether the server waited too long for something, so that it has not seen it: 421, or X.4.2 (RFC 3463 section 3.5).
+fn is_timeout(reply: &Reply) -> bool {
+    reply.code == Some(421) || reply.status.is_some_and(|status| (status.subject, status.detail) == (4, 2))
 }
 
 /// RFC 2920 section 2: the keyword PIPELINING in a line of its own.
