@@ -7,7 +7,6 @@
 //! depend on the pieces. A body passes through a hash and is forgotten. This room decodes no transfer encoding and looks
 //! into no part but `message/delivery-status`.
 
-use mailparse::{MailAddr, MailHeader};
 use memchr::memchr;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -69,7 +68,7 @@ impl MailScanner {
                 }
             }
             self.lines.reset();
-            let boundary = self.headers.get(Kept::ContentType).and_then(|header| report_boundary(&header));
+            let boundary = self.headers.get(Kept::ContentType).and_then(report_boundary);
             let report = boundary.map(|boundary| Report::new(&boundary, self.dsn_max, self.dsn_search_max));
             self.body = Some(Body { hash: Box::default(), report });
         }
@@ -92,10 +91,10 @@ impl MailScanner {
         };
         let headers = &self.headers;
         MailFacts {
-            msg_id: headers.get(Kept::MessageId).and_then(|header| message_id(header.get_value_raw())),
-            from_domain: headers.get(Kept::From).and_then(|header| first_domain(&header)),
-            to_domain: headers.get(Kept::To).and_then(|header| first_domain(&header)),
-            auto_submitted: headers.get(Kept::AutoSubmitted).and_then(|header| keyword(header.get_value_raw())),
+            msg_id: headers.get(Kept::MessageId).and_then(message_id),
+            from_domain: headers.get(Kept::From).and_then(first_domain),
+            to_domain: headers.get(Kept::To).and_then(first_domain),
+            auto_submitted: headers.get(Kept::AutoSubmitted).and_then(keyword),
             body_hash,
             dsn: report.and_then(|text| dsn::parse(&text)),
         }
@@ -165,8 +164,10 @@ impl Headers {
         }
     }
 
-    fn get(&self, kept: Kept) -> Option<MailHeader<'_>> {
-        mailparse::parse_header(self.kept.get(kept as usize)?).ok().map(|(header, _)| header)
+    /// The value of a field, its folds left in.
+    fn get(&self, kept: Kept) -> Option<&[u8]> {
+        let field = self.kept.get(kept as usize)?;
+        field.get(memchr(b':', field)? + 1..)
     }
 }
 
@@ -178,14 +179,52 @@ fn message_id(value: &[u8]) -> Option<Wire> {
     (!id.is_empty()).then(|| Wire::capped(id, MESSAGE_ID_MAX))
 }
 
-/// The domain of the first address.
-fn first_domain(header: &MailHeader<'_>) -> Option<Wire> {
-    let addresses = mailparse::addrparse_header(header).ok()?;
-    let address = addresses.iter().find_map(|address| match address {
-        MailAddr::Single(single) => Some(&single.addr),
-        MailAddr::Group(group) => group.addrs.first().map(|single| &single.addr),
-    })?;
-    let domain = MailPath::new(address.as_bytes()).domain()?.trim_ascii();
+/// The domain of the first address in a From or To field:
+///
+/// ```abnf
+/// name-addr = [display-name] "<" addr-spec ">"
+/// group     = display-name ":" [group-list] ";"
+/// ```
+///
+/// RFC 5322 section 3.4. Only the place of the address matters here: quoted strings and comments are passed over, and
+/// encoded words are not decoded, because there is no `@` in them. One pass, whatever the field says.
+fn first_domain(value: &[u8]) -> Option<Wire> {
+    let (mut quoted, mut escaped, mut comments) = (false, false, 0_usize);
+    let mut began = 0;
+    for (at, &byte) in value.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted || comments > 0 => escaped = true,
+            b'"' if comments == 0 => quoted = !quoted,
+            _ if quoted => {}
+            b')' if comments > 0 => {
+                comments -= 1;
+                began = at + 1;
+            }
+            b'(' if comments > 0 => comments += 1,
+            _ if comments > 0 => {}
+            b'<' => {
+                let inside = value.get(at + 1..)?;
+                let end = memchr(b'>', inside).unwrap_or(inside.len());
+                return domain_of(inside.get(..end)?);
+            }
+            b',' | b';' | b':' | b'(' => {
+                // Before a colon stands a group's name; all else may be an address without brackets.
+                let domain = value.get(began..at).filter(|_| byte != b':').and_then(domain_of);
+                if domain.is_some() {
+                    return domain;
+                }
+                comments = usize::from(byte == b'(');
+                began = at + 1;
+            }
+            _ => {}
+        }
+    }
+    domain_of(value.get(began..)?)
+}
+
+fn domain_of(address: &[u8]) -> Option<Wire> {
+    let domain = MailPath::new(address.trim_ascii()).domain()?;
     (!domain.is_empty()).then(|| Wire::capped(domain, DOMAIN_MAX))
 }
 
@@ -197,10 +236,15 @@ fn keyword(value: &[u8]) -> Option<Wire> {
 }
 
 /// The boundary of a delivery report. Old reporters leave `report-type` out.
-fn report_boundary(content_type: &MailHeader<'_>) -> Option<String> {
-    let content_type = mailparse::parse_content_type(&content_type.get_value());
+fn report_boundary(content_type: &[u8]) -> Option<String> {
+    const REPORT: &[u8] = b"multipart/report";
+    // Nearly all mails are none: their parameters are not worth a look.
+    if !content_type.trim_ascii_start().get(..REPORT.len())?.eq_ignore_ascii_case(REPORT) {
+        return None;
+    }
+    let content_type = mailparse::parse_content_type(&String::from_utf8_lossy(content_type));
     let is_status = |kind: &String| kind.eq_ignore_ascii_case("delivery-status");
-    if content_type.mimetype != "multipart/report" || !content_type.params.get("report-type").is_none_or(is_status) {
+    if content_type.mimetype.as_bytes() != REPORT || !content_type.params.get("report-type").is_none_or(is_status) {
         return None;
     }
     content_type.params.get("boundary").filter(|boundary| !boundary.is_empty()).cloned()
