@@ -347,11 +347,15 @@ impl Dialogue {
 /// Tells how an AUTH exchange ended.
 fn end_auth(exchange: &AuthExchange, at: At, reply: Option<Reply>, cx: &mut Context<'_, '_>) {
     let result = match &reply {
-        Some(reply) if reply.is_positive() => AuthResult::Succeeded,
+        Some(reply) if reply.code == Some(235) => AuthResult::Succeeded,
         _ if exchange.is_cancelled() => AuthResult::Cancelled,
-        Some(_) => AuthResult::Failed,
-        None => AuthResult::Unknown,
+        Some(reply) if !reply.is_positive() => AuthResult::Failed,
+        _ => AuthResult::Unknown,
     };
+    tell_auth(exchange, at, result, reply, cx);
+}
+
+fn tell_auth(exchange: &AuthExchange, at: At, result: AuthResult, reply: Option<Reply>, cx: &mut Context<'_, '_>) {
     cx.tell(SmtpEvent::AuthEnded(AuthAttempt {
         at,
         mechanism: exchange.mechanism(),

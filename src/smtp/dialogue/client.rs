@@ -3,10 +3,10 @@
 use super::data::{Held, MailData, OtherEnd};
 use super::phase::{Kind, Phase, Step};
 use super::queue::{Queue, Waiting};
-use super::{Context, Dialogue, UNSEEN_MAX};
+use super::{Context, Dialogue, UNSEEN_MAX, tell_auth};
 use crate::frame::At;
 use crate::net::Side;
-use crate::session::TlsState;
+use crate::session::{AuthResult, TlsState};
 use crate::smtp::command::parse;
 use crate::smtp::{AuthExchange, Command, Line, LineEnd, LineSplitter, Reply, Sent, SmtpEvent, TlsFollower};
 use crate::weird::Weird;
@@ -128,7 +128,17 @@ impl Dialogue {
 
     fn client_line(&mut self, line: &Line<'_>, at: At, acked: u64, cx: &mut Context<'_, '_>) {
         let command = match self.phase {
-            Phase::AuthLine => return self.auth_line(line, at, acked, cx),
+            Phase::AuthLine => {
+                let command = parse(line.bytes);
+                // No base64 has a blank or a colon: the client goes on with something else.
+                if !(is_sure(&command, line.bytes) && line.bytes.iter().any(|byte| matches!(byte, b' ' | b':'))) {
+                    return self.auth_line(line, at, acked, cx);
+                }
+                if let Some(exchange) = self.exchange.take() {
+                    tell_auth(&exchange, at, AuthResult::Cancelled, None, cx);
+                }
+                command
+            }
             Phase::AuthAsked => {
                 let command = parse(line.bytes);
                 if !is_sure(&command, line.bytes) {

@@ -39,6 +39,8 @@ fn exchanges_that_end_otherwise() {
         |text: &str| play(&format!("S: 220 x\nC: EHLO y\nS: 250 AUTH LOGIN\nC: AUTH LOGIN\n{text}")).auth[0].result;
     assert_eq!(result("S: 334 VXNlcm5hbWU6\nC: *\nS: 501 cancelled"), AuthResult::Cancelled);
     assert_eq!(result("S: 504 unknown"), AuthResult::Failed);
+    assert_eq!(result("S: 334 VXNlcm5hbWU6\nC: MAIL FROM:<a@b>\nS: 503 no"), AuthResult::Cancelled);
+    assert_eq!(result("S: 334 VXNlcm5hbWU6\nC: RSET\nS: 250 ok"), AuthResult::Unknown);
     assert_eq!(result("S: 334 VXNlcm5hbWU6\nC$\nS$"), AuthResult::Unknown);
 }
 

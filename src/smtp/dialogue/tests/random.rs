@@ -82,7 +82,7 @@ fn events(pieces: &[(bool, u8, Vec<u8>)]) -> Vec<Ev> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn any_chunking_gives_the_same_steps(pieces in pieces(), sizes in prop::collection::vec(1_usize..12, 1..6)) {
