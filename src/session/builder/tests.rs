@@ -60,6 +60,11 @@ fn refused_data() {
 fn a_server_that_hangs_up_defers() {
     outcomes(&format!("{MAIL}S: 421 timeout\nS$\nC$"), false, &[Outcome::Deferred]);
     outcomes(&format!("{MAIL}C: RCPT TO:<c@d>\nS: 421 going down\nS$\nC$"), false, &[Outcome::Deferred]);
+    outcomes(
+        &format!("{MAIL}C: RCPT TO:<c@d>\nS: 250 x\nC: DATA\nS: 354 x\nS: 451 x\nS$\nC$"),
+        false,
+        &[Outcome::Deferred],
+    );
 }
 
 #[test]

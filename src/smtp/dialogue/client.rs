@@ -470,7 +470,7 @@ impl Dialogue {
 
     /// The server took the smuggled mail for one: what was sent after its dot line is read again as commands.
     pub(super) fn read_smuggled(&mut self, smuggled: &Held, at: At, cx: &mut Context<'_, '_>) {
-        self.note(Side::Orig, Weird::NonstandardEndOfData, at, cx);
+        self.note(Side::Resp, Weird::NonstandardEndOfData, at, cx);
         self.queue = Queue::default();
         self.client.lines.reset();
         self.held = None;

@@ -1,5 +1,6 @@
 //! The server's bytes: replies, and what each of them answers.
 
+use super::data::MailData;
 use super::phase::{self, Class, Kind, Phase, Step};
 use super::queue::{Entry, Waiting};
 use super::{Context, Dialogue, EARLY_MAX, EarlyReply, class};
@@ -168,7 +169,8 @@ impl Dialogue {
             self.note(Side::Resp, weird, at, cx);
         }
         if before == Phase::Unsure {
-            self.sure_again();
+            // The next line is whole as far as one can tell.
+            self.unsure_since = None;
         }
         cx.tell(SmtpEvent::Unasked { at, reply });
     }
@@ -213,7 +215,8 @@ impl Dialogue {
             self.unsure_since = Some(self.client.acked);
         }
         if before == Phase::Unsure {
-            self.sure_again();
+            // The next line is whole as far as one can tell.
+            self.unsure_since = None;
         }
         if matches!(before, Phase::DataAsked | Phase::BlobAsked) && self.phase != before {
             self.release_held(cx);
@@ -223,10 +226,7 @@ impl Dialogue {
     /// A final reply while mail data are under way: the server saw an end that is not CRLF.CRLF, or does not want to
     /// see one.
     fn verdict(&mut self, reply: Reply, at: At, end: u64, acked: u64, cx: &mut Context<'_, '_>) {
-        let Some(mail) = &mut self.mail else {
-            cx.tell(SmtpEvent::Unasked { at, reply });
-            return;
-        };
+        let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(cx.limits)));
         mail.handle_verdict(self.client.acked, self.client.pos, cx.limits);
         let seen = mail.other.as_ref().is_some_and(|other| other.tail.start <= acked);
         if seen && !is_timeout(&reply) {
@@ -236,11 +236,6 @@ impl Dialogue {
             mail.verdict = Some(reply.clone());
         }
         cx.tell(SmtpEvent::Unasked { at, reply });
-    }
-
-    /// The server's words told where the client stands: the next line is whole as far as one can tell.
-    fn sure_again(&mut self) {
-        self.unsure_since = None;
     }
 
     /// Bytes of the server are missing.

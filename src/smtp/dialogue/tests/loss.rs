@@ -39,6 +39,44 @@ fn the_client_alone() {
     );
 }
 
+/// What a capture shows that tells of every byte of one side that it is missing.
+fn without(side: Side, steps: Vec<Ev>) -> Vec<Ev> {
+    let gap = |step| match step {
+        Ev::Data { side: of, at, bytes, .. } if of == side => Ev::Gap { side, at, len: bytes.len() as u64 },
+        step => step,
+    };
+    steps.into_iter().map(gap).collect()
+}
+
+#[test]
+fn the_client_alone_with_gaps_for_the_server() {
+    check_events(
+        &without(Side::Resp, script(TWO_MAILS)),
+        true,
+        &["EHLO -", "MAIL -", "RCPT -", "DATA -", ". -", "MAIL -", "RCPT -", "DATA -", ". -", "QUIT -"],
+        &["a@b > c@d: incomplete 14", " > e@f: incomplete 16"],
+        &[],
+    );
+    // A pipelining client leaves more than a few commands without a reply.
+    let many = "C: RCPT TO:<c@d>\n".repeat(30);
+    let text = format!(
+        "S: 220 x\nC: EHLO y\nS: 250 PIPELINING\nC: MAIL FROM:<a@b>\n{many}C: DATA\nS: 354 go\nC: x\nC: .\nC: QUIT\nS: 221 x"
+    );
+    let played = play_events(&without(Side::Resp, script(&text)), true);
+    assert_eq!(played.transactions.len(), 1);
+    assert_eq!((played.transactions[0].rcpt_total, played.transactions[0].size), (30, 3));
+}
+
+#[test]
+fn the_server_alone_with_gaps_for_the_client() {
+    let played = play_events(&without(Side::Orig, script(TWO_MAILS)), true);
+    assert_eq!(played.greeted, 1);
+    assert_eq!(played.facts.last_reply.as_ref().unwrap().code, Some(221));
+    // 354 and what follows it tell of two mails' data.
+    assert_eq!(played.log(), [". 250", ". 250"]);
+    assert_eq!((played.mails(), played.weird()), (vec![], vec![]));
+}
+
 #[test]
 fn the_client_alone_whose_data_was_refused() {
     let text = "S: 220 x\nC: HELO y\nS: 250 z\nC: MAIL FROM:<a@b>\nS: 250 ok\nC: DATA\nS: 503 no\nC: RSET\nS: 250 ok\nC: QUIT\nS: 221 x";
