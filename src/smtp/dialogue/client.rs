@@ -273,7 +273,7 @@ impl Dialogue {
     }
 
     /// Decides whether a command was sent before the reply to the one before it was seen, as far as that can be told
-    /// now; where the reply is still to come, [`Self::judge_next`] does.
+    /// now; where the reply is still to come, `answered` does.
     fn judge_pipelining(&mut self, acked: u64, at: At, cx: &mut Context<'_, '_>) {
         if let Some(last) = self.queue.back() {
             if acked <= last.acked {
