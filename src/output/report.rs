@@ -12,7 +12,6 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use super::facts::{Counts, FrameCounts, InputFacts, Results};
-use super::ids;
 use super::layout::Lines;
 use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Rounded, Severity, Standing, Tier};
 use crate::frame::FrameNo;
@@ -157,7 +156,7 @@ struct Uids<'a>(&'a [ConnId]);
 
 impl Serialize for Uids<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.0.iter().map(ids::uid))
+        s.collect_seq(self.0.iter().map(ConnId::uid))
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Held {
     pub(super) overflow: bool,
 }
 
-/// Bytes that acknowledge the same.
+/// Bytes of one segment.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     end: usize,
@@ -30,7 +30,7 @@ struct Run {
     acked: u64,
 }
 
-/// A run costs as much as 32 bytes; a client that sends single bytes gets coarser runs.
+/// A run costs as much as 40 bytes; a client that sends single bytes gets coarser runs.
 const RUNS_MAX: usize = 256;
 
 impl Held {
@@ -54,7 +54,7 @@ impl Held {
         let end = self.bytes.len();
         let full = self.runs.len() >= RUNS_MAX;
         match self.runs.last_mut() {
-            Some(run) if run.acked == acked || full => run.end = end,
+            Some(run) if (run.at, run.acked) == (at, acked) || full => run.end = end,
             _ => self.runs.push(Run { end, at, acked }),
         }
     }
@@ -69,6 +69,11 @@ impl Held {
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Where in the client's stream they end.
+    pub(super) fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
     }
 
     /// The bytes run by run.
@@ -153,13 +158,18 @@ impl MailData {
         }
         match stop {
             Stop::Used => {}
-            Stop::End => {
-                self.judge_other();
-                self.other = None;
-            }
+            Stop::End => self.judge_other(),
             Stop::OtherDot => self.note_other(acked, start + used as u64, false, limits),
         }
         (used, stop == Stop::End)
+    }
+
+    /// The server has spoken: a dot and a CR were all that it waited for, if they are the last bytes. `end`: where in the
+    /// client's stream they end.
+    pub(super) fn handle_verdict(&mut self, acked: u64, end: u64, limits: &SmtpLimits) {
+        if self.dots.settle() {
+            self.note_other(acked, end, false, limits);
+        }
     }
 
     /// Takes a chunk's bytes: no dots, no ends.
@@ -182,7 +192,23 @@ impl MailData {
         self.size = self.size.saturating_add(len);
     }
 
-    /// The data are whole.
+    /// The data stop without an end.
+    pub(super) fn cut(mut self) -> MailEnd {
+        let held = self.dots.flush();
+        self.size += held.len() as u64;
+        self.scanner.handle(held);
+        self.finish(false)
+    }
+
+    /// What was sent after a dot line of another form, if that is a mail of its own: a server that takes the dot line for
+    /// the end reads it as commands.
+    pub(super) fn take_smuggled(&mut self) -> Option<Held> {
+        let other = self.other.take()?;
+        let OtherEnd { gap, tail, .. } = *other;
+        (!gap && !tail.overflow && begins_with_command(tail.bytes())).then_some(tail)
+    }
+
+    /// The data are whole if `complete`, or end nobody knows where.
     pub(super) fn finish(self, complete: bool) -> MailEnd {
         let mut facts = self.scanner.finish();
         if self.holes || !complete {
@@ -217,7 +243,8 @@ impl MailData {
         self.judge_other();
         let size = self.size;
         match &mut self.other {
-            Some(other) if begins_with_command(other.tail.bytes()) => {}
+            // (Where bytes are missing after it, it cannot be read again.)
+            Some(other) if begins_with_command(other.tail.bytes()) => other.tail.overflow |= gap,
             Some(other) => {
                 (other.size, other.acked, other.gap) = (size, acked, gap);
                 other.tail.restart(end);
