@@ -123,7 +123,6 @@ struct IncidentRecord<'a> {
     confidence: Confidence,
     host: HostKey,
     score_db: Option<Rounded>,
-    #[serde(skip_serializing_if = "<[Wire]>::is_empty")]
     accounts: &'a [Wire],
     first_ts: Ts,
     last_ts: Ts,

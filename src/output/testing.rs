@@ -159,6 +159,7 @@ fn incident(class: Class, last: u8) -> Incident {
         confidence: Confidence::High,
         host: host(last),
         score_db: None,
+        accounts: Vec::new(),
         first: BEGIN,
         last: END,
         summary: String::new(),
