@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::{Args as ArgGroup, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use crate::config::{parse_domain, parse_home_net, parse_mail_server};
 use crate::detect::Tier;
+use crate::values::{parse_domain, parse_home_net, parse_mail_server};
 
 /// Find out who abuses port 25, from the wire alone.
 #[derive(Parser, Debug)]

@@ -5,7 +5,6 @@
 //! as an [`Environment`]; only [`Config::load`] reads files.
 
 mod file;
-mod values;
 
 use std::fs;
 use std::io::IsTerminal;
@@ -16,7 +15,6 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 pub use file::FileConfig;
-pub use values::{parse_domain, parse_home_net, parse_mail_server};
 
 use crate::cli::{ColorChoice, ReplayArgs, WORKERS_MAX};
 use crate::detect::replies::ReplyRules;
@@ -25,7 +23,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::output::{Style, Target};
 use crate::site::Site;
-use crate::wire;
+use crate::wire::shown;
 
 /// The SMTP port (RFC 5321 section 4.5.4.2; submission on 587 needs a login and is left out unless asked for).
 const SMTP_PORT: u16 = 25;
@@ -266,11 +264,6 @@ fn read(path: &Path) -> Result<String, Error> {
 /// Line feeds before a place.
 fn bytecount(bytes: &[u8], place: usize) -> usize {
     bytes.iter().take(place).filter(|&&byte| byte == b'\n').count()
-}
-
-/// A path as it may be shown.
-pub(crate) fn shown(path: &Path) -> String {
-    wire::escape(path.as_os_str().as_encoded_bytes()).into_owned()
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use thiserror::Error;
 
 use crate::detect::Tier;
-use crate::incident::Judgement;
 
 /// Why the program could not do what it was asked for.
 #[derive(Debug, Error)]
@@ -101,11 +100,11 @@ pub enum Status {
 }
 
 impl Status {
-    /// The status after a whole run.
+    /// The status after a whole run whose surest incident is `surest`.
     ///
     /// Where both hold, an incident goes before a damaged input: what was found stands whatever else was lost.
-    pub fn of_run(judgement: &Judgement, fail_on: Option<Tier>, damaged: bool) -> Self {
-        let reached = fail_on.is_some_and(|tier| judgement.incidents.iter().any(|incident| incident.tier >= tier));
+    pub fn of_run(surest: Option<Tier>, fail_on: Option<Tier>, damaged: bool) -> Self {
+        let reached = fail_on.is_some() && surest >= fail_on;
         match (reached, damaged) {
             (true, _) => Self::FailOn,
             (false, true) => Self::Input,
@@ -132,8 +131,9 @@ mod tests {
 
     #[test]
     fn a_damaged_input_shows_unless_an_incident_does() {
-        let nothing = Judgement::default();
-        assert_eq!(Status::of_run(&nothing, Some(Tier::Suspect), false), Status::Done);
-        assert_eq!(Status::of_run(&nothing, Some(Tier::Suspect), true), Status::Input);
+        assert_eq!(Status::of_run(None, Some(Tier::Suspect), false), Status::Done);
+        assert_eq!(Status::of_run(Some(Tier::Suspect), Some(Tier::Suspect), true), Status::FailOn);
+        assert_eq!(Status::of_run(Some(Tier::Suspect), Some(Tier::Likely), true), Status::Input);
+        assert_eq!(Status::of_run(Some(Tier::Confirmed), None, false), Status::Done);
     }
 }

@@ -22,5 +22,6 @@ pub mod site;
 pub mod smtp;
 pub mod tcp;
 pub mod time;
+pub mod values;
 pub mod weird;
 pub mod wire;

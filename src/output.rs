@@ -21,14 +21,18 @@ pub use file::{Sink, Target};
 pub use sessions::SessionWriter;
 pub use text::Style;
 
-use crate::config::Config;
 use crate::error::Error;
 
-/// Writes the report and the table, as the configuration says; `stdout` is standard output.
+/// Writes the report, where it shall go, and the table, if there shall be one; `stdout` is standard output.
 ///
 /// Session lines are written while the capture is read, by a [`SessionWriter`].
-pub fn deliver(config: &Config, results: &Results<'_>, stdout: &mut dyn Write) -> Result<(), Error> {
-    match &config.report {
+pub fn deliver(
+    report_to: Option<&Target>,
+    table_style: Option<Style>,
+    results: &Results<'_>,
+    stdout: &mut dyn Write,
+) -> Result<(), Error> {
+    match report_to {
         Some(Target::Stdout) => report::write(stdout, results).map_err(Error::stdout)?,
         Some(target @ Target::File(_)) => {
             let mut sink = target.open()?;
@@ -37,7 +41,7 @@ pub fn deliver(config: &Config, results: &Results<'_>, stdout: &mut dyn Write) -
         }
         None => {}
     }
-    if let Some(style) = config.table {
+    if let Some(style) = table_style {
         table::write(stdout, results, style).map_err(Error::stdout)?;
     }
     stdout.flush().map_err(Error::stdout)

@@ -59,8 +59,9 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     let judgement = Judgement::of(judge);
     let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
     let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
-    output::deliver(config, &results, &mut io::BufWriter::new(io::stdout().lock()))?;
-    Ok(Status::of_run(&judgement, config.fail_on, damaged))
+    output::deliver(config.report.as_ref(), config.table, &results, &mut io::BufWriter::new(io::stdout().lock()))?;
+    let surest = judgement.incidents.iter().map(|incident| incident.tier).max();
+    Ok(Status::of_run(surest, config.fail_on, damaged))
 }
 
 /// The inputs that could be opened, as one source, and what is to be said of the others.

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
 use bstr::ByteSlice;
 use serde::{Serialize, Serializer};
@@ -71,6 +72,11 @@ impl Serialize for Wire {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(&self.escaped())
     }
+}
+
+/// A path as it may be shown: file names are bytes too, and not always the operator's own.
+pub fn shown(path: &Path) -> String {
+    escape(path.as_os_str().as_encoded_bytes()).into_owned()
 }
 
 /// The escaped form of any bytes (see the module's head).

@@ -10,6 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Leaves.
     ("time", &[]),
     ("wire", &[]),
+    ("values", &[]),
     ("weird", &[]),
     ("net", &[]),
     ("frame", &["time"]),
@@ -34,15 +35,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "error",
         ],
     ),
-    ("error", &["capture", "detect"]),
-    ("cli", &["detect"]),
-    ("config", &["cli", "detect", "site", "limits", "decode", "error"]),
+    ("error", &["detect"]),
+    ("cli", &["values", "detect"]),
+    ("config", &["cli", "values", "wire", "detect", "site", "limits", "output", "error"]),
     // The binary wires all of it together.
     (
         "replay",
         &[
             "capture", "decode", "pipeline", "engine", "detect", "incident", "output", "config", "error", "limits",
-            "time", "session", "frame",
+            "session", "wire",
         ],
     ),
 ];

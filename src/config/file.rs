@@ -7,9 +7,10 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::values::{parse_domain, parse_home_net, parse_mail_server, parse_port};
-use super::{bytecount, shown};
+use super::bytecount;
 use crate::error::Error;
+use crate::values::{parse_domain, parse_home_net, parse_mail_server, parse_port};
+use crate::wire::shown;
 
 /// Every key of the file.
 pub(super) const KEYS: [&str; 7] =

@@ -8,8 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::config::shown;
 use crate::error::Error;
+use crate::wire::shown;
 
 /// Bytes gathered before a write: session lines have about a kilobyte, so one system call takes some sixty.
 const BUFFER_BYTES: usize = 64 << 10;
