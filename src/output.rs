@@ -56,7 +56,7 @@ mod tests {
     use super::testing::Case;
     use super::*;
     use crate::cli::{Args, Command};
-    use crate::config::Environment;
+    use crate::config::{Config, Environment};
     use crate::error::Status;
 
     fn config(flags: &[&str]) -> Config {
@@ -67,7 +67,8 @@ mod tests {
 
     fn delivered(flags: &[&str]) -> String {
         let mut stdout = Vec::new();
-        deliver(&config(flags), &Case::infected().results(), &mut stdout).unwrap();
+        let config = config(flags);
+        deliver(config.report.as_ref(), config.table, &Case::infected().results(), &mut stdout).unwrap();
         String::from_utf8(stdout).unwrap()
     }
 
@@ -100,7 +101,9 @@ mod tests {
             }
         }
         for flags in [&["--report", "-"][..], &[]] {
-            let error = deliver(&config(flags), &Case::infected().results(), &mut Gone).unwrap_err();
+            let config = config(flags);
+            let results = deliver(config.report.as_ref(), config.table, &Case::infected().results(), &mut Gone);
+            let error = results.unwrap_err();
             assert_eq!(error.status(), Status::Done, "{error}");
         }
     }

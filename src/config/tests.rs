@@ -7,6 +7,7 @@ use clap::Parser;
 use super::*;
 use crate::cli::{Args, Command};
 use crate::error::Status;
+use crate::values::{parse_home_net, parse_mail_server};
 
 static RULES: LazyLock<Arc<ReplyRules>> = LazyLock::new(|| Arc::new(ReplyRules::builtin()));
 
