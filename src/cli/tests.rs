@@ -67,8 +67,8 @@ fn short_help_of_replay() {
           --mail-server <IP>     A mail server of yours (repeatable)
           --local-domain <NAME>  A domain that you take mail for (repeatable)
           --port <N>             A TCP port that SMTP is spoken on (repeatable) [default: 25]
-          --config <FILE>        A TOML file with home_nets, mail_servers, local_domains, ports,
-                                 reply_rules
+          --config <FILE>        A TOML file with home_nets, mail_servers, local_domains, relay_domains,
+                                 relay_networks, ports, reply_rules
           --reply-rules <FILE>   Rules that say what servers' replies mean, instead of the built-in ones
 
     Reading:
@@ -133,7 +133,8 @@ fn long_help_of_replay() {
               A TCP port that SMTP is spoken on (repeatable) [default: 25]
 
           --config <FILE>
-              A TOML file with home_nets, mail_servers, local_domains, ports, reply_rules
+              A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks,
+              ports, reply_rules
 
               A flag replaces the key of the same meaning in the file.
 

@@ -155,11 +155,11 @@ fn a_wrong_file_is_told_with_its_place_and_the_remedy() {
         ("ports = [25]\nmail-server = 'x'", "line 2: there is no key `mail-server`: did you mean `mail_servers`?"),
         (
             "colour = 1",
-            "line 1: there is no key `colour`: the keys are home_nets, mail_servers, local_domains, ports, reply_rules",
+            "line 1: there is no key `colour`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules",
         ),
         (
             "[site]\nhome_nets = []",
-            "line 1: there is no key `site`: the keys are home_nets, mail_servers, local_domains, ports, reply_rules",
+            "line 1: there is no key `site`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules",
         ),
         (
             "home_nets = [\n  '10.0.0.0/8',\n  '10.0.0/8',\n]",
