@@ -7,20 +7,31 @@ pub mod behind_nat;
 pub mod blocklisted;
 pub mod connect_failures;
 mod context;
+pub mod dialect;
 pub mod direct_to_mx;
 mod finding;
+pub mod helo;
+pub mod interception;
 mod judge;
+mod lapses;
+pub mod mx_lookups;
 pub mod ndr_flood;
 mod novelty;
 mod observation;
 pub mod outcome_burst;
+pub mod port_scan;
+pub mod protocol;
 pub mod replies;
+pub mod replies_in_time;
 mod reputation;
 mod roles;
 mod samples;
 mod score;
 mod sequential;
+pub mod smuggling;
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub use context::Context;
 pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, Ruling};
@@ -79,6 +90,22 @@ pub struct DetectSettings {
     pub ndr_flood: ndr_flood::Settings,
     /// D9.
     pub blocklisted: blocklisted::Settings,
+    /// D10.
+    pub interception: interception::Settings,
+    /// D11.
+    pub replies_in_time: replies_in_time::Settings,
+    /// D12, the rules of the dialogue.
+    pub protocol: protocol::Settings,
+    /// D12, names in HELO.
+    pub helo: helo::Settings,
+    /// D12, ways of speaking.
+    pub dialect: dialect::Settings,
+    /// D13.
+    pub smuggling: smuggling::Settings,
+    /// D14.
+    pub mx_lookups: mx_lookups::Settings,
+    /// Scans for mail servers.
+    pub port_scan: port_scan::Settings,
 }
 
 /// Every detector of the program.
@@ -90,6 +117,14 @@ fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Det
         Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
         Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone(), hosts)),
         Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
+        Box::new(interception::Interception::new(settings.interception.clone(), hosts)),
+        Box::new(replies_in_time::RepliesInTime::new(settings.replies_in_time.clone(), hosts)),
+        Box::new(protocol::Protocol::new(settings.protocol.clone(), hosts)),
+        Box::new(helo::Helo::new(settings.helo.clone(), hosts)),
+        Box::new(dialect::DialectBook::new(settings.dialect.clone())),
+        Box::new(smuggling::Smuggling::new(settings.smuggling.clone(), hosts)),
+        Box::new(mx_lookups::MxLookups::new(settings.mx_lookups.clone(), hosts)),
+        Box::new(port_scan::PortScan::new(settings.port_scan.clone(), hosts)),
         Box::new(behind_nat::BehindNat::new(hosts)),
     ]
 }

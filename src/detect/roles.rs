@@ -224,7 +224,7 @@ impl RoleBook {
 }
 
 /// The first word of a greeting's text, where RFC 5321 section 4.2 puts the server's domain.
-fn first_name(text: &[u8]) -> Option<&[u8]> {
+pub(super) fn first_name(text: &[u8]) -> Option<&[u8]> {
     let word = text.split(u8::is_ascii_whitespace).find(|word| !word.is_empty())?;
     is_fqdn(word).then_some(word)
 }
