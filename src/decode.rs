@@ -1,6 +1,191 @@
-//! Bytes to TCP segments: link layers, tunnels, IP with capped defragmentation, TCP.
+//! Bytes to TCP segments: link layers, tunnels, IP with capped defragmentation, the TCP header.
+//!
+//! A [`Decoder`] takes frames one by one and says of each exactly one thing: a [`Segment`] to or from an SMTP port, or
+//! why it was [`Ignored`], or why it could not be read ([`Undecoded`]); [`DecodeStats`] counts them, and the sums agree.
+//! On a mirror port nearly all frames are not ours, so the walk reads what leads to the port test and nothing else;
+//! addresses, link facts and options are looked at only behind it. Nothing is allocated, except for fragments.
+//!
+//! Read RFC 791, RFC 8200 and RFC 9293 section 3.1 first. Checksums are not verified: segmentation and checksum offload
+//! make them wrong in honest captures. ICMP is not looked at.
 
+mod defrag;
 pub mod dns;
+mod duplicate;
+mod ip;
+mod link;
+mod outcome;
+mod ports;
 mod segment;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+mod walk;
 
+pub use outcome::{DecodeStats, FragmentStats, Ignored, Undecoded};
+pub use ports::PortSet;
 pub use segment::{IpFacts, Segment, SegmentHeader, TcpFlags};
+
+use crate::frame::{At, Frame, FrameNo};
+use crate::limits::DecodeLimits;
+use crate::net::{FlowKey, LinkFacts, SeqNum};
+
+use defrag::DefragPool;
+use duplicate::DuplicateCache;
+use walk::{Found, Shared, Stop, Walk};
+
+/// What a frame turned out to be.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a value handed to the caller at once; a box would allocate per segment")]
+pub enum Decoded<'a> {
+    /// A segment to or from an SMTP port.
+    Segment(Segment<'a>),
+    /// None of ours.
+    Ignored(Ignored),
+    /// Not readable.
+    Undecoded(Undecoded),
+}
+
+/// Frames to segments.
+pub struct Decoder {
+    ports: PortSet,
+    limits: DecodeLimits,
+    pool: DefragPool,
+    duplicates: DuplicateCache,
+    stats: DecodeStats,
+    /// The datagram that the fragment of the current frame completed.
+    datagram: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder of segments to or from `ports`.
+    pub fn new(ports: PortSet, limits: &DecodeLimits) -> Self {
+        Self {
+            ports,
+            limits: limits.clone(),
+            pool: DefragPool::new(limits),
+            duplicates: DuplicateCache::new(limits),
+            stats: DecodeStats::default(),
+            datagram: Vec::new(),
+        }
+    }
+
+    /// Says of a frame what it is. Frames come in the order of the run; stamps may go backwards.
+    pub fn decode<'a>(&'a mut self, no: FrameNo, frame: &Frame<'a>) -> Decoded<'a> {
+        let shared = Shared {
+            ports: &self.ports,
+            limits: &self.limits,
+            pool: &mut self.pool,
+            fragments: self.stats.fragments_mut(),
+        };
+        let mut walk = Walk::new(shared, frame.ts, frame.bytes, frame.wire_len as usize);
+        match walk.link(frame.link) {
+            Stop::Ignored(why) => self.ignored(why),
+            Stop::Undecoded(why) => self.undecoded(why),
+            Stop::Segment => match walk.found {
+                Some(found) => {
+                    let link = walk.link_facts();
+                    self.segment(At { ts: frame.ts, frame: no }, link, &found, Some(frame.bytes))
+                }
+                None => self.undecoded(Undecoded::BadTcpHeader), // not reached: a walk finds before it says so
+            },
+            Stop::Joined => {
+                let past = walk.into_past();
+                self.decode_datagram(no, frame, past)
+            }
+        }
+    }
+
+    /// The counts so far.
+    pub const fn stats(&self) -> &DecodeStats {
+        &self.stats
+    }
+
+    /// The ports that count as SMTP.
+    pub const fn ports(&self) -> &PortSet {
+        &self.ports
+    }
+
+    /// No more frames come: gives up the fragments that still wait, and counts them.
+    pub fn finish(&mut self) {
+        self.pool.finish(self.stats.fragments_mut());
+    }
+
+    /// Walks on through datagrams put together from fragments, each of which may hold the last fragment of another.
+    #[cold]
+    fn decode_datagram<'a>(&'a mut self, no: FrameNo, frame: &Frame<'a>, mut past: walk::Past) -> Decoded<'a> {
+        loop {
+            let Some(datagram) = past.joined.take() else {
+                return self.undecoded(Undecoded::FragmentLimit); // not reached: a walk joins before it says so
+            };
+            self.datagram = datagram.bytes;
+            let shared = Shared {
+                ports: &self.ports,
+                limits: &self.limits,
+                pool: &mut self.pool,
+                fragments: self.stats.fragments_mut(),
+            };
+            let mut walk = Walk::resume(shared, frame.ts, &self.datagram, datagram.wire_len, &past);
+            match walk.payload(datagram.protocol, 0, ip::Ip::Known(datagram.head)) {
+                Stop::Ignored(why) => return self.ignored(why),
+                Stop::Undecoded(why) => return self.undecoded(why),
+                Stop::Segment => {
+                    let (found, link) = (walk.found, walk.link_facts());
+                    let Some(found) = found else {
+                        return self.undecoded(Undecoded::BadTcpHeader); // as above
+                    };
+                    return self.segment(At { ts: frame.ts, frame: no }, link, &found, None);
+                }
+                Stop::Joined => past = walk.into_past(),
+            }
+        }
+    }
+
+    /// The segment that was found in `bytes`, or in the datagram put together, unless it is a copy.
+    fn segment<'a>(&'a mut self, at: At, link: LinkFacts, found: &Found, bytes: Option<&'a [u8]>) -> Decoded<'a> {
+        let Self { stats, duplicates, datagram, .. } = self;
+        let bytes: &'a [u8] = bytes.unwrap_or(datagram);
+        let tcp = bytes.get(found.tcp_at..found.end).unwrap_or_default();
+        let Some((fixed, rest)) = tcp.split_first_chunk::<20>() else {
+            stats.count_undecoded(Undecoded::TruncatedTcp); // not reached: the walk saw them
+            return Decoded::Undecoded(Undecoded::TruncatedTcp);
+        };
+        let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, _, flags, w0, w1, ..] = *fixed;
+        let options_len = found.header_len - fixed.len();
+        let (options, payload) = rest.split_at_checked(options_len).unwrap_or((rest, &[]));
+        let (key, from) = FlowKey::of(found.src, found.dst);
+        let segment = Segment {
+            head: SegmentHeader {
+                at,
+                key,
+                from,
+                seq: SeqNum(u32::from_be_bytes([s0, s1, s2, s3])),
+                ack: SeqNum(u32::from_be_bytes([a0, a1, a2, a3])),
+                flags: TcpFlags(flags),
+                window: u16::from_be_bytes([w0, w1]),
+                payload_len: (found.wire_end - found.tcp_at - found.header_len) as u32,
+                ip: found.ip,
+                link,
+            },
+            options,
+            payload,
+        };
+        if duplicates.is_copy(&segment) {
+            stats.count_ignored(Ignored::Duplicate);
+            return Decoded::Ignored(Ignored::Duplicate);
+        }
+        stats.count_segment(segment.payload.len() < segment.head.payload_len as usize);
+        Decoded::Segment(segment)
+    }
+
+    fn ignored<'a>(&mut self, why: Ignored) -> Decoded<'a> {
+        self.stats.count_ignored(why);
+        Decoded::Ignored(why)
+    }
+
+    fn undecoded<'a>(&mut self, why: Undecoded) -> Decoded<'a> {
+        self.stats.count_undecoded(why);
+        Decoded::Undecoded(why)
+    }
+}

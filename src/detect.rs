@@ -9,6 +9,7 @@ pub mod connect_failures;
 mod context;
 pub mod dialect;
 pub mod direct_to_mx;
+mod domains;
 mod finding;
 pub mod helo;
 pub mod interception;
@@ -21,6 +22,7 @@ mod observation;
 pub mod outcome_burst;
 pub mod port_scan;
 pub mod protocol;
+pub mod relay;
 pub mod replies;
 pub mod replies_in_time;
 mod reputation;
@@ -34,6 +36,7 @@ mod table;
 mod testing;
 
 pub use context::Context;
+pub use domains::{LocalDomains, Standing};
 pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, Ruling};
 pub use judge::{Judge, JudgeStats};
 pub use novelty::Recent;
@@ -88,6 +91,8 @@ pub struct DetectSettings {
     pub connect_failures: connect_failures::Settings,
     /// D4.
     pub ndr_flood: ndr_flood::Settings,
+    /// D6.
+    pub relay: relay::Settings,
     /// D9.
     pub blocklisted: blocklisted::Settings,
     /// D10.
@@ -116,6 +121,7 @@ fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Det
         Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone(), hosts)),
         Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
         Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone(), hosts)),
+        Box::new(relay::Relay::new(settings.relay.clone(), hosts)),
         Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
         Box::new(interception::Interception::new(settings.interception.clone(), hosts)),
         Box::new(replies_in_time::RepliesInTime::new(settings.replies_in_time.clone(), hosts)),

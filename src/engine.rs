@@ -38,12 +38,7 @@ pub struct Engine {
 impl Engine {
     /// An engine for connections to `ports`, that shows its events to `judge`.
     pub fn new(ports: &PortSet, limits: &Limits, judge: Judge) -> Self {
-        Self {
-            front: Front::new(ports.clone(), limits),
-            shards: shards(ports, limits),
-            judge,
-            events: Vec::new(),
-        }
+        Self { front: Front::new(ports.clone(), limits), shards: shards(ports, limits), judge, events: Vec::new() }
     }
 
     /// Takes the next frame; every event it causes is shown to `sink` after the judge.

@@ -2,13 +2,21 @@
 //!
 //! The way of the data is one direction through small rooms, each a module; `docs/architecture.md` is the map.
 
+pub mod capture;
+pub mod cli;
+pub mod config;
 pub mod decode;
 pub mod detect;
+pub mod engine;
+pub mod error;
 pub mod frame;
 pub mod incident;
 pub mod ledger;
 pub mod limits;
 pub mod net;
+pub mod output;
+pub mod pipeline;
+pub mod replay;
 pub mod session;
 pub mod site;
 pub mod smtp;

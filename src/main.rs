@@ -1,3 +1,28 @@
-//! The command line.
+//! The command line: parse, run, and end with the right status.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use smtphound::cli::{Args, Command};
+use smtphound::config::{Config, Environment};
+use smtphound::error::Error;
+use smtphound::replay::replay;
+
+fn main() -> ExitCode {
+    let Command::Replay(args) = Args::parse().command;
+    let run = Config::load(args, &Environment::detect()).and_then(|config| replay(&config, &mut complain));
+    let status = run.unwrap_or_else(|error| {
+        complain(&error);
+        error.status()
+    });
+    status.into()
+}
+
+/// Tells the operator what went wrong. Where even that cannot be written, the exit status has to do.
+fn complain(error: &Error) {
+    let broken_pipe = matches!(error, Error::Write { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe);
+    if !broken_pipe {
+        let _ = writeln!(std::io::stderr(), "smtphound: {error}");
+    }
+}

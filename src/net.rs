@@ -243,6 +243,8 @@ pub enum Encap {
     Pppoe = 8,
     /// MPLS label stack (RFC 3032).
     Mpls = 9,
+    /// HP's encapsulated remote mirroring.
+    HpErm = 10,
 }
 
 impl Encap {
@@ -258,6 +260,7 @@ impl Encap {
             Self::Gtpu => "gtpu",
             Self::Pppoe => "pppoe",
             Self::Mpls => "mpls",
+            Self::HpErm => "hp_erm",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! the reader wait, and nothing is lost. Every worker gets every batch, so that the merger knows when it has all events
 //! of one, and puts them in the order of the frames that caused them.
 
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -198,12 +199,11 @@ fn run_threads(
         dealer.finish(at);
 
         // A panic in a thread is a defect of ours: it goes on to the caller's thread as it is.
-        let resume = |panic| std::panic::resume_unwind(panic);
         let mut tcp = TcpStats::default();
         for thread in threads {
-            tcp.merge(&thread.join().unwrap_or_else(resume));
+            tcp.merge(&thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
-        let judge = merger.join().unwrap_or_else(resume);
+        let judge = merger.join().unwrap_or_else(|panic| resume_unwind(panic));
         Finished { front, tcp, judge }
     })
 }

@@ -3,6 +3,8 @@
 //! Nothing after this room looks at a frame. A [`Session`] (as a session line) holds all that detectors need, so that
 //! they can run on session lines as well as on frames.
 
+mod builder;
+
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,6 +16,8 @@ use crate::tcp::{Attempt, ConnId, ConnState, Connection};
 use crate::time::Ts;
 use crate::weird::WeirdSet;
 use crate::wire::Wire;
+
+pub use builder::{Conversation, Out, SessionBuilder};
 
 /// What the merger hands to the judgement, in the order of the frames that caused it.
 #[derive(Clone, Debug)]

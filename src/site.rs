@@ -17,6 +17,10 @@ pub struct Site {
     pub mail_servers: Vec<IpAddr>,
     /// Domains for which we take mail, in lower case.
     pub local_domains: Vec<String>,
+    /// Domains of others for which we take mail and pass it on (backup MX, partners), in lower case.
+    pub relay_domains: Vec<String>,
+    /// Outside networks whose hosts may relay through our servers (branches, whoever manages them).
+    pub relay_networks: Vec<IpNet>,
 }
 
 impl Default for Site {
@@ -36,6 +40,8 @@ impl Default for Site {
             home_nets_given: false,
             mail_servers: Vec::new(),
             local_domains: Vec::new(),
+            relay_domains: Vec::new(),
+            relay_networks: Vec::new(),
         }
     }
 }
@@ -54,9 +60,24 @@ impl Site {
 
     /// Whether the operator named the domain as ours (compared without case, a trailing dot ignored).
     pub fn is_local_domain(&self, domain: &[u8]) -> bool {
-        let domain = domain.strip_suffix(b".").unwrap_or(domain);
-        self.local_domains.iter().any(|local| local.as_bytes().eq_ignore_ascii_case(domain))
+        is_listed(&self.local_domains, domain)
     }
+
+    /// Whether the operator named the domain as one for which we pass mail on (compared as above).
+    pub fn is_relay_domain(&self, domain: &[u8]) -> bool {
+        is_listed(&self.relay_domains, domain)
+    }
+
+    /// Whether the operator lets an outside host relay through our servers.
+    pub fn may_relay(&self, host: HostKey) -> bool {
+        let ip = host.ip();
+        self.relay_networks.iter().any(|net| net.contains(&ip))
+    }
+}
+
+fn is_listed(domains: &[String], domain: &[u8]) -> bool {
+    let domain = domain.strip_suffix(b".").unwrap_or(domain);
+    domains.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(domain))
 }
 
 #[cfg(test)]
@@ -79,5 +100,18 @@ mod tests {
         ] {
             assert_eq!(site.is_internal(ip.parse::<IpAddr>().unwrap().into()), internal, "{ip}");
         }
+    }
+
+    #[test]
+    fn domains_are_compared_as_dns_does() {
+        let site = Site {
+            local_domains: vec!["adatum.example".to_owned()],
+            relay_domains: vec!["partner.example".to_owned()],
+            relay_networks: vec!["198.51.100.0/24".parse().unwrap()],
+            ..Site::default()
+        };
+        assert!(site.is_local_domain(b"ADATUM.example.") && !site.is_local_domain(b"mail.adatum.example"));
+        assert!(site.is_relay_domain(b"Partner.Example") && !site.is_local_domain(b"partner.example"));
+        assert!(site.may_relay(HostKey::v4([198, 51, 100, 7])) && !site.may_relay(HostKey::v4([192, 0, 2, 7])));
     }
 }

@@ -4,15 +4,21 @@
 
 pub mod auth;
 pub mod command;
+mod dialogue;
 pub mod dsn;
+mod event;
 pub mod lines;
 pub mod mail;
 pub mod path;
 pub mod reply;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tls;
 
 pub use auth::AuthExchange;
 pub use command::{Command, MailParams, Sins};
+pub use dialogue::{Dialogue, Sink};
+pub use event::{MailEnd, Sent, SmtpEvent};
 pub use lines::{Line, LineEnd, LineSplitter};
 pub use mail::MailScanner;
 pub use path::{Form, FormSet, MailPath, SenderForm, Unwrapped};

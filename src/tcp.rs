@@ -2,10 +2,29 @@
 //!
 //! Read first: RFC 9293 sections 3.3 to 3.10; Zeek's `conn.log` for `conn_state` and `history`; p0f's README for the
 //! SYN signature. This room knows nothing of SMTP: what a connection carries goes to an application state of the
-//! caller's type, as [`StreamEvent`]s.
+//! caller's type, as [`StreamEvent`]s, through a [`FlowSink`].
+//!
+//! Nothing here reads a clock or starts a thread. A [`FlowTable`] serves one shard; its inputs are
+//! [`FlowTable::handle_segment`], [`FlowTable::handle_idle`] and [`FlowTable::finish`].
 
+mod assembler;
+mod attempts;
 mod connection;
 mod event;
+mod flow;
+mod half;
+mod history;
+mod id;
+mod sink;
+mod slab;
+mod stats;
+mod syn;
+mod table;
+#[cfg(test)]
+mod testing;
 
 pub use connection::{Attempt, ConnId, ConnState, Connection, SynSignature};
 pub use event::StreamEvent;
+pub use sink::{ConnStart, FlowSink};
+pub use stats::TcpStats;
+pub use table::FlowTable;

@@ -1,5 +1,6 @@
 //! What detectors may ask beyond the observation itself.
 
+use super::domains::LocalDomains;
 use super::replies::ReplyRules;
 use super::reputation::Reputation;
 use super::roles::RoleBook;
@@ -17,6 +18,8 @@ pub struct Context<'a> {
     pub roles: &'a RoleBook,
     /// What the world thinks of our gateway.
     pub reputation: &'a Reputation,
+    /// Which domains are ours.
+    pub domains: &'a LocalDomains,
     /// What replies mean.
     pub rules: &'a ReplyRules,
     /// Event time.
@@ -27,5 +30,13 @@ impl Context<'_> {
     /// What a host of ours is.
     pub fn role(&self, host: HostKey) -> Role {
         self.roles.role(host, self.site, self.now)
+    }
+
+    /// Whether a server of ours takes mail for the domain as its own: the operator says so, or the server's names or
+    /// what was learned do. Domains that it passes on for others by the operator's word count too. Literals do not.
+    pub fn owns(&self, server: HostKey, domain: &[u8]) -> bool {
+        self.site.is_local_domain(domain)
+            || self.site.is_relay_domain(domain)
+            || self.domains.owns(server, domain, self.roles.banner_name(server))
     }
 }

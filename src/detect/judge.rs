@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::behind_nat::Strangers;
 use super::context::Context;
+use super::domains::LocalDomains;
 use super::finding::Finding;
 use super::novelty::Recent;
 use super::observation::{Mail, Observation, Refusal, Way, What};
@@ -45,6 +46,7 @@ pub struct Judge {
     rules: Arc<ReplyRules>,
     roles: RoleBook,
     reputation: Reputation,
+    domains: LocalDomains,
     triplets: Recent,
     detectors: Vec<Box<dyn Detector>>,
     ledger: HostLedger,
@@ -77,6 +79,7 @@ impl Judge {
             rules,
             roles: RoleBook::new(limits.hosts_max),
             reputation: Reputation::default(),
+            domains: LocalDomains::new(limits.hosts_max),
             triplets: Recent::new(NOVEL_FOR, limits.triplets_max),
             detectors: registry(settings, limits),
             ledger: HostLedger::default(),
@@ -100,6 +103,11 @@ impl Judge {
     /// What the world thinks of the gateway.
     pub const fn reputation(&self) -> &Reputation {
         &self.reputation
+    }
+
+    /// The domains learned to be ours.
+    pub const fn domains(&self) -> &LocalDomains {
+        &self.domains
     }
 
     /// The roles.
@@ -177,6 +185,7 @@ impl Judge {
         }
         self.roles.handle(&seen);
         self.reputation.handle(&seen, &self.rules);
+        self.domains.handle(&seen, &self.rules);
         self.keep(&seen);
         self.teach(&seen);
     }
@@ -188,6 +197,7 @@ impl Judge {
             site: &self.site,
             roles: &self.roles,
             reputation: &self.reputation,
+            domains: &self.domains,
             rules: &self.rules,
             now: self.now.ts,
         };
@@ -234,6 +244,7 @@ impl Judge {
             site: &self.site,
             roles: &self.roles,
             reputation: &self.reputation,
+            domains: &self.domains,
             rules: &self.rules,
             now: self.now.ts,
         }

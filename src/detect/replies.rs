@@ -8,6 +8,7 @@
 //! likes, the cost is linear in the first [`TEXT_MAX`] bytes, and nothing here panics.
 
 mod address;
+mod candidates;
 mod class;
 mod example;
 mod file;
@@ -16,8 +17,6 @@ mod rule;
 mod tests;
 
 use std::net::IpAddr;
-
-use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use crate::smtp::Reply;
 
@@ -31,22 +30,11 @@ pub use rule::{CodePattern, Rule, StatusPattern};
 /// that providers write, of five or six lines, stay below 700.
 pub const TEXT_MAX: usize = 1024;
 
-/// Bytes that the compiled expressions may take. The built-in rules need less than a tenth.
-const PROGRAM_MAX: usize = 32 << 20;
-
-/// Bytes that the automaton built while searching may take before it is begun anew; kept for each thread that
-/// classifies.
-const AUTOMATON_MAX: usize = 8 << 20;
-
 /// The rules in their order.
 #[derive(Clone, Debug)]
 pub struct ReplyRules {
     rules: Vec<Rule>,
-    texts: RegexSet,
-    /// Of each expression in `texts`, the rule it belongs to, ascending.
-    with_text: Vec<usize>,
-    /// The rules without a text, ascending.
-    without_text: Vec<usize>,
+    candidates: candidates::Candidates,
 }
 
 /// What a reply means.
@@ -99,15 +87,8 @@ impl ReplyRules {
     }
 
     fn compile(rules: Vec<Rule>) -> Result<Self, RulesError> {
-        let (with_text, without_text) = (0..rules.len()).partition(|&at| rules[at].text.is_some());
-        let texts = RegexSetBuilder::new(rules.iter().filter_map(|rule| rule.text.as_deref()))
-            .case_insensitive(true)
-            .unicode(false)
-            .size_limit(PROGRAM_MAX)
-            .dfa_size_limit(AUTOMATON_MAX)
-            .build()
-            .map_err(|error| RulesError::whole(error.to_string()))?;
-        Ok(Self { rules, texts, with_text, without_text })
+        let candidates = candidates::Candidates::of(&rules).map_err(RulesError::whole)?;
+        Ok(Self { rules, candidates })
     }
 
     /// The rules in their order.
@@ -126,14 +107,10 @@ impl ReplyRules {
         }
         let mut buffer = [0; TEXT_MAX];
         let text = one_line(reply.text.as_bytes(), &mut buffer);
-        let found = self.texts.matches(text);
-        let fits = |at: &usize| self.rules[*at].fits(reply, stage);
-        let by_text = found.iter().map(|expression| self.with_text[expression]).find(fits);
-        let before = by_text.unwrap_or(self.rules.len());
-        let by_code = self.without_text.iter().copied().take_while(|&at| at < before).find(fits);
         verdict.named_ip = address::named_ip(text);
         verdict.class = ReplyClass::Other;
-        if let Some(rule) = by_code.or(by_text).map(|at| &self.rules[at]) {
+        let mut candidates = self.candidates.in_text(text).filter_map(|at| self.rules.get(at));
+        if let Some(rule) = candidates.find(|rule| rule.fits(reply, stage, text)) {
             verdict.class = rule.class;
             verdict.rule = Some(&rule.id);
             verdict.provider = rule.provider.as_deref();

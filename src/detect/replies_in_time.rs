@@ -115,11 +115,6 @@ impl Waits {
         }
     }
 
-    /// The median of the refusals.
-    pub(super) fn refused(&self) -> Option<Span> {
-        median(&self.refused)
-    }
-
     /// Whether refusals are held back, as far as can be told. The way there and back is in both medians.
     pub(super) fn tarpit(&self, settings: &Settings) -> Option<Tarpit> {
         self.against(self, settings)

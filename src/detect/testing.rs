@@ -14,10 +14,13 @@
 //!
 //! The order of events is that of the dialogue: `Greeted`, `Auth`, `Transaction`, `Closed`.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+#![allow(dead_code, reason = "a tool box: not every test needs every tool")]
 
-use crate::detect::{DetectSettings, Finding, Judge, ReplyRules};
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+
+use crate::detect::replies::ReplyRules;
+use crate::detect::{DetectSettings, Finding, Judge};
 use crate::frame::{At, FrameNo};
 use crate::limits::DetectLimits;
 use crate::net::{Endpoint, HostKey, LinkFacts};
@@ -35,6 +38,9 @@ use crate::wire::Wire;
 
 /// Every scene begins here, so that frames and stamps in a failed test are easy to read.
 const BEGIN: Ts = Ts::from_parts(1_772_617_320, 0);
+
+/// The built-in rules, compiled once for all tests.
+static RULES: LazyLock<Arc<ReplyRules>> = LazyLock::new(|| Arc::new(ReplyRules::builtin()));
 
 /// A host by its address.
 pub(crate) fn host(ip: &str) -> HostKey {
@@ -71,8 +77,7 @@ impl Scene {
     }
 
     pub(crate) fn with(site: Site, settings: &DetectSettings) -> Self {
-        let rules = Arc::new(ReplyRules::builtin());
-        let judge = Judge::new(site, rules, settings, &DetectLimits::default());
+        let judge = Judge::new(site, Arc::clone(&RULES), settings, &DetectLimits::default());
         Self { judge, now: BEGIN, frame: 0, port: 1024 }
     }
 

@@ -2,7 +2,7 @@
 //! clock, the decoder with its fragments and copies, and the counts that account for every frame.
 
 use super::clock::{EventClock, Stamp};
-use crate::decode::{Decoded, DecodeStats, Decoder, PortSet, Segment};
+use crate::decode::{DecodeStats, Decoded, Decoder, PortSet, Segment};
 use crate::frame::{At, Frame, FrameNo, LinkType};
 use crate::limits::Limits;
 use crate::time::{Span, Ts};
@@ -20,7 +20,6 @@ pub enum FrontItem<'a> {
 const TICK: Span = Span::secs(1);
 
 /// The front.
-#[derive(Debug)]
 pub struct Front {
     decoder: Decoder,
     clock: EventClock,
@@ -28,6 +27,15 @@ pub struct Front {
     last: FrameNo,
     /// A frame whose stamp waits for a witness.
     held: Option<HeldFrame>,
+}
+
+impl std::fmt::Debug for Front {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Front")
+            .field("clock", &self.clock)
+            .field("decoded", self.decoder.stats())
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

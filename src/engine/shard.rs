@@ -5,21 +5,21 @@
 
 use crate::decode::{PortSet, Segment};
 use crate::frame::At;
-use crate::limits::Limits;
-use crate::session::{Session, SessionBuilder, SessionEvent, SessionEventKind};
+use crate::limits::{Limits, SmtpLimits};
+use crate::session::{Conversation, Session, SessionEvent, SessionEventKind};
 use crate::tcp::{Attempt, ConnStart, Connection, FlowSink, FlowTable, StreamEvent, TcpStats};
 
 /// A shard.
-#[derive(Debug)]
 pub struct Shard {
-    flows: FlowTable<Box<SessionBuilder>>,
-    limits: Limits,
+    flows: FlowTable<Box<Conversation>>,
+    limits: SmtpLimits,
 }
 
 impl Shard {
     /// One of `limits.tcp.shards` equal parts.
     pub fn new(ports: &PortSet, limits: &Limits) -> Self {
-        Self { flows: FlowTable::new(ports.clone(), &limits.tcp), limits: limits.clone() }
+        let ports: Vec<u16> = ports.iter().collect();
+        Self { flows: FlowTable::new(&ports, &limits.tcp), limits: limits.smtp.clone() }
     }
 
     /// Takes a segment that belongs here.
@@ -38,30 +38,39 @@ impl Shard {
     }
 
     /// Counts of reassembly.
-    pub fn stats(&self) -> &TcpStats {
+    pub const fn stats(&self) -> &TcpStats {
         self.flows.stats()
+    }
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard")
+            .field("open", &self.flows.open())
+            .field("stats", self.flows.stats())
+            .finish_non_exhaustive()
     }
 }
 
 /// Turns what the flow table finds out into session events.
 struct Emit<'a> {
     out: &'a mut Vec<SessionEvent>,
-    limits: &'a Limits,
+    limits: &'a SmtpLimits,
 }
 
 impl FlowSink for Emit<'_> {
-    type App = Box<SessionBuilder>;
+    type App = Box<Conversation>;
 
     fn open(&mut self, start: &ConnStart) -> Self::App {
-        Box::new(SessionBuilder::new(start, &self.limits.smtp))
+        Box::new(Conversation::new(start.id, start.first, start.link, self.limits))
     }
 
     fn stream(&mut self, app: &mut Self::App, _: &ConnStart, event: StreamEvent<'_>) {
-        app.handle(&event, &mut |at, kind| self.out.push(SessionEvent { at, kind }));
+        app.handle(&event, self.limits, &mut |event| self.out.push(event));
     }
 
     fn close(&mut self, app: Self::App, conn: Connection, at: At) {
-        let smtp = app.finish(at, conn.cut_short, &mut |at, kind| self.out.push(SessionEvent { at, kind }));
+        let smtp = app.finish(at, conn.cut_short, self.limits, &mut |event| self.out.push(event));
         let session = Session { conn, smtp };
         self.out.push(SessionEvent { at, kind: SessionEventKind::Closed(session.into()) });
     }

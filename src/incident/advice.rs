@@ -1,7 +1,7 @@
 //! What to do about an incident, with the values filled in.
 
 use super::Incident;
-use crate::detect::Class;
+use crate::detect::{Class, RelayOutcome};
 use crate::ledger::HostRow;
 
 /// The steps, in order.
@@ -24,12 +24,7 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, behind_router
             "Until then, switch off non-delivery reports to the outside, or drop those that cannot be delivered at once.".to_owned(),
             "Delete the reports that wait in the outbound queue; real mail waits behind them.".to_owned(),
         ],
-        Class::Relay => vec![
-            "Test the addresses above against the server yourself; what it accepts must bounce, never leave.".to_owned(),
-            "Let the server refuse recipients outside your domains from clients that have not logged in, routed forms \
-             (%, !, quotes) included."
-                .to_owned(),
-        ],
+        Class::Relay => relay(incident),
         Class::Blocklisted => vec![
             "Find the machine behind your gateway that caused it (see the other incidents) and take it off the network first.".to_owned(),
             "Let only the mail server out on port 25, so that no other machine can cause it again.".to_owned(),
@@ -102,7 +97,7 @@ fn smuggling(incident: &Incident, row: &HostRow) -> Vec<String> {
         _ => vec![
             format!(
                 "Update {} and let it take nothing but CR LF . CR LF for the end of a mail (Postfix: \
-                 smtpd_forbid_bare_newline = normalize; Exim 4.97.1 and later; Sendmail: O SrvFeatures=uog).",
+                 smtpd_forbid_bare_newline = normalize; Exim: 4.97.1 or later; Sendmail: 8.18.1 or later).",
                 row.host
             ),
             format!("Block {attackers}, or ask whoever runs it why it passes on such mail."),
@@ -115,6 +110,39 @@ fn addresses(incident: &Incident, role: &str) -> String {
     let all: Vec<String> =
         incident.peers.iter().filter(|peer| peer.role == role).take(5).map(|peer| peer.ip.to_string()).collect();
     all.join(", ")
+}
+
+/// What to do depends on how far the furthest attempt came.
+fn relay(incident: &Incident) -> Vec<String> {
+    let furthest = incident.verdicts.iter().map(|verdict| verdict.verdict).max();
+    let refuse =
+        "Let the server refuse recipients outside your domains from clients that have not logged in, routed forms \
+                  (%, !, quotes) included."
+            .to_owned();
+    match furthest {
+        Some(RelayOutcome::Proven) => {
+            let clients: Vec<String> =
+                incident.peers.iter().filter(|peer| peer.role == "client").map(|peer| peer.ip.to_string()).collect();
+            vec![
+                refuse,
+                format!("Until then block the clients that use it: {}.", clients.join(", ")),
+                "Delete what waits in the outbound queue, then look whether your address got listed.".to_owned(),
+            ]
+        }
+        Some(RelayOutcome::AcceptedUnproven) => vec![
+            "Test the addresses above against the server yourself; what it accepts must bounce, never leave."
+                .to_owned(),
+            refuse,
+        ],
+        Some(RelayOutcome::AcceptedThenNdr) => vec![
+            "Let the server refuse these addresses while the sender is still connected: its reports go to whoever the \
+             sender is said to be, who may be forged."
+                .to_owned(),
+        ],
+        _ => {
+            vec!["Nothing is wrong with the server: it refused. Block the clients if they become a burden.".to_owned()]
+        }
+    }
 }
 
 fn mass_mailer(row: &HostRow, behind_router: u32) -> Vec<String> {

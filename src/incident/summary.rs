@@ -1,7 +1,7 @@
 //! The one sentence an incident is told in, for somebody who never read an SMTP transcript.
 
 use super::Incident;
-use crate::detect::{Class, RelayOutcome, Tier};
+use crate::detect::{Class, Tier};
 use crate::ledger::{HostRow, Role};
 use crate::wire::Wire;
 
@@ -117,26 +117,33 @@ fn smuggling(incident: &Incident, who: &str) -> String {
 }
 
 fn relay(incident: &Incident, who: &str) -> String {
-    let count = |outcome| incident.verdicts.iter().filter(|verdict| verdict.verdict == outcome).count();
-    let tried = incident.verdicts.len();
-    let proven = count(RelayOutcome::Proven);
-    let bounced = count(RelayOutcome::AcceptedThenNdr);
-    let unproven = count(RelayOutcome::AcceptedUnproven);
-    if proven > 0 {
+    // Not from the list of verdicts: it ends at some hundreds.
+    let count = |name: &str| incident.evidence.iter().find_map(|line| line.numbers.get(name)).unwrap_or(0.0);
+    let (since, tried, proven) = (incident.first, count("attempts"), count("proven"));
+    let accepted = count("accepted_unproven") + count("accepted_then_ndr");
+    let refused = count("rejected");
+    if proven > 0.0 && incident.tier < Tier::Confirmed {
         format!(
-            "{who} relays mail for strangers: {proven} of {tried} attempts since {} were seen to leave it again.",
-            incident.first
+            "{who} passed on {proven} of {tried} mails that outsiders brought for outsiders since {since}: it relays for \
+             strangers, or is the backup mail server of somebody whose domain is not named in the configuration."
         )
-    } else if unproven + bounced > 0 {
+    } else if proven > 0.0 {
         format!(
-            "Strangers tried {tried} times since {} to relay mail through {who}: {} were refused, {} accepted, none was \
-             seen to be relayed.",
-            incident.first,
-            count(RelayOutcome::Rejected),
-            unproven + bounced
+            "{who} relays mail for strangers: {proven} of {tried} attempts since {since} were seen to leave it again."
+        )
+    } else if count("tried_outside") > 0.0 {
+        format!(
+            "Strangers tried {tried} times since {since} to relay mail through {who}: {refused} were refused, {accepted} \
+             accepted; {} of these it offered to outside servers, which refused them.",
+            count("tried_outside")
+        )
+    } else if accepted > 0.0 {
+        format!(
+            "Strangers tried {tried} times since {since} to relay mail through {who}: {refused} were refused, {accepted} \
+             accepted, none was seen to be relayed."
         )
     } else {
-        format!("Strangers tried {tried} times since {} to relay mail through {who}; all were refused.", incident.first)
+        format!("Strangers tried {tried} times since {since} to relay mail through {who}; all were refused.")
     }
 }
 

@@ -1,4 +1,5 @@
 //! What several integration tests share: running a capture through the library, and finding captures.
+#![allow(unreachable_pub, reason = "a module of several test binaries")]
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ pub fn replay_at(files: &[&Path], ports: &[u16], workers: usize, site: Site) -> 
     let limits = Limits::default();
     let ports: PortSet = ports.iter().copied().collect();
     let judge = Judge::new(site, Arc::new(ReplyRules::builtin()), &DetectSettings::default(), &limits.detect);
-    let opened = files.iter().map(|file| open_file(file, &OpenOptions::default()).unwrap()).collect();
+    let opened: Vec<_> = files.iter().map(|file| open_file(file, &OpenOptions::default()).unwrap()).collect();
     let mut source = MergedSource::new(opened);
     let mut events = Vec::new();
     let ran = pipeline::run(

@@ -19,7 +19,7 @@ use super::{NAME, Settings};
 use crate::net::HostKey;
 use crate::session::{AuthResult, Outcome, Session, Transaction};
 use crate::smtp::Reply;
-use crate::smtp::path::{MailPath, same_domain};
+use crate::smtp::path::MailPath;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
@@ -158,7 +158,7 @@ impl Outside {
         let mut local = 0;
         for tx in session.smtp.transactions.iter().filter(|tx| !tx.null_sender) {
             let Some(domain) = MailPath::new(tx.mailfrom.as_bytes()).domain() else { continue };
-            if owns(ctx, server, domain) {
+            if ctx.owns(server, domain) {
                 local += 1;
                 let sender = lower(&tx.mailfrom);
                 let logs_in = self.logged_in.contains(&[&sender], now);
@@ -198,7 +198,7 @@ impl Outside {
             push_new(&mut record.names, Wire::capped(helo.as_bytes(), ADDRESS_MAX));
             let name = helo.as_bytes();
             let parent = memchr::memchr(b'.', name).and_then(|dot| name.get(dot + 1..)).unwrap_or_default();
-            record.foreign_name |= is_fqdn(name) && !owns(ctx, server, name) && !owns(ctx, server, parent);
+            record.foreign_name |= is_fqdn(name) && !ctx.owns(server, name) && !ctx.owns(server, parent);
         }
         if record.senders.len() < FEW && !record.senders.iter().any(|(known, _)| *known == sender) {
             record.senders.push((sender, known));
@@ -207,7 +207,7 @@ impl Outside {
         record.outside_recipient |= tx
             .rcptto
             .iter()
-            .any(|rcpt| MailPath::new(rcpt.to.as_bytes()).domain().is_some_and(|domain| !owns(ctx, server, domain)));
+            .any(|rcpt| MailPath::new(rcpt.to.as_bytes()).domain().is_some_and(|domain| !ctx.owns(server, domain)));
         record.note_retry(tx, now);
         let refusal = refusal(tx);
         if let Some((stage, reply)) = refusal {
@@ -524,14 +524,4 @@ fn push_new(list: &mut SmallVec<[Wire; 1]>, item: Wire) {
     if list.len() < FEW && !list.contains(&item) {
         list.push(item);
     }
-}
-
-/// Whether a server of ours takes mail for a domain as its own: the operator says so, or its own name does.
-fn owns(ctx: &Context<'_>, server: HostKey, domain: &[u8]) -> bool {
-    let Some(banner) = ctx.roles.banner_name(server) else { return ctx.site.is_local_domain(domain) };
-    let banner = banner.as_bytes();
-    let parent = memchr::memchr(b'.', banner).and_then(|dot| banner.get(dot + 1..));
-    ctx.site.is_local_domain(domain)
-        || same_domain(banner, domain)
-        || parent.is_some_and(|parent| is_fqdn(parent) && same_domain(parent, domain))
 }

@@ -3,18 +3,13 @@
 
 use std::ops::Range;
 
-use regex::bytes::RegexBuilder;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::detect::replies::{CodePattern, ReplyClass, Rule, Stage, StatusPattern};
+use crate::detect::replies::{CodePattern, ReplyClass, Rule, Stage, StatusPattern, rule};
 
 /// The rules that are built in.
 pub(super) const BUILTIN: &str = include_str!("../replies.toml");
-
-/// Bytes that one expression may take when compiled: enough for a page of alternatives, and a typing error such as
-/// `{1000}{1000}` is told at once.
-const EXPRESSION_MAX: usize = 1 << 20;
 
 /// A mistake in rules.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -110,6 +105,7 @@ impl Reader<'_> {
             status: Vec::new(),
             stage: Vec::new(),
             text: None,
+            regex: None,
             source: String::new(),
             examples: Vec::new(),
             not: Vec::new(),
@@ -149,12 +145,7 @@ impl Reader<'_> {
                 }
                 "text" => {
                     let text = place.string(value)?;
-                    RegexBuilder::new(&text)
-                        .case_insensitive(true)
-                        .unicode(false)
-                        .size_limit(EXPRESSION_MAX)
-                        .build()
-                        .map_err(|error| place.error(&error.to_string()))?;
+                    rule.regex = Some(rule::compile(&text).map_err(|error| place.error(&error.to_string()))?);
                     rule.text = Some(text);
                 }
                 _ => {

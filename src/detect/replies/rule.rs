@@ -1,10 +1,16 @@
 //! One rule, and the patterns of codes and statuses in it.
 
+use regex::bytes::{Regex, RegexBuilder};
+
 use crate::detect::replies::{ReplyClass, Stage};
 use crate::smtp::{EnhancedStatus, Reply};
 
+/// Bytes that one expression may take when compiled: enough for a page of alternatives, and a typing error such as
+/// `{1000}{1000}` is told at once.
+const EXPRESSION_MAX: usize = 1 << 20;
+
 /// A rule. It fits a reply that meets every condition it has; of the values of one condition, one is enough.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// Its name; unique.
     pub id: String,
@@ -22,6 +28,8 @@ pub struct Rule {
     pub stage: Vec<Stage>,
     /// Condition: a regular expression that is found in the text.
     pub text: Option<String>,
+    /// The same, compiled.
+    pub(super) regex: Option<Regex>,
     /// Where the fact comes from.
     pub source: String,
     /// Replies that this rule must be the first to fit.
@@ -31,12 +39,18 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether the conditions other than the text are met.
-    pub(super) fn fits(&self, reply: &Reply, stage: Stage) -> bool {
+    /// Whether all conditions are met; `text` is the reply's, on one line.
+    pub(super) fn fits(&self, reply: &Reply, stage: Stage, text: &[u8]) -> bool {
         (self.stage.is_empty() || self.stage.contains(&stage))
             && (self.codes.is_empty() || self.codes.iter().any(|pattern| pattern.matches(reply)))
             && (self.status.is_empty() || reply.status.is_some_and(|s| self.status.iter().any(|p| p.matches(s))))
+            && self.regex.as_ref().is_none_or(|regex| regex.is_match(text))
     }
+}
+
+/// Compiles the expression of a rule. Unicode is off: texts are bytes, and the automata are a fraction of the size.
+pub(super) fn compile(text: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).case_insensitive(true).unicode(false).size_limit(EXPRESSION_MAX).build()
 }
 
 /// A pattern of reply codes: `550`, or `55x`, or `5xx`.

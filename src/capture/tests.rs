@@ -1,0 +1,526 @@
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use tempfile::TempDir;
+
+use crate::decode::testing::{Tcp, ethernet};
+use crate::frame::LinkType;
+
+use super::*;
+
+/// Seconds, fraction in the file's unit, bytes.
+type Record<'a> = (u32, u32, &'a [u8]);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    Big,
+    Little,
+}
+
+impl Order {
+    fn u16(self, value: u16) -> [u8; 2] {
+        if self == Self::Big { value.to_be_bytes() } else { value.to_le_bytes() }
+    }
+
+    fn u32(self, value: u32) -> [u8; 4] {
+        if self == Self::Big { value.to_be_bytes() } else { value.to_le_bytes() }
+    }
+}
+
+/// A classic capture.
+fn pcap(order: Order, magic: u32, link: u32, records: &[Record<'_>]) -> Vec<u8> {
+    let word = |value| order.u32(value);
+    let mut file = [word(magic).as_slice(), &order.u16(2), &order.u16(4), &[0; 8], &word(65_535), &word(link)].concat();
+    for (secs, fraction, bytes) in records {
+        let length = word(bytes.len() as u32);
+        file.extend([&word(*secs), &word(*fraction), &length, &length, *bytes].concat());
+    }
+    file
+}
+
+const MICROS: u32 = 0xa1b2_c3d4;
+const NANOS: u32 = 0xa1b2_3c4d;
+
+fn micros(records: &[Record<'_>]) -> Vec<u8> {
+    pcap(Order::Little, MICROS, 1, records)
+}
+
+/// Builds pcapng blocks in one byte order.
+struct Ng(Order);
+
+impl Ng {
+    fn block(&self, kind: u32, body: &[u8]) -> Vec<u8> {
+        let padding = body.len().next_multiple_of(4) - body.len();
+        let length = self.0.u32((12 + body.len() + padding) as u32);
+        [&self.0.u32(kind), &length, body, &vec![0; padding], &length].concat()
+    }
+
+    fn section(&self) -> Vec<u8> {
+        self.block(0x0a0d_0d0a, &[&self.0.u32(0x1a2b_3c4d)[..], &self.0.u16(1), &self.0.u16(0), &[0xff; 8]].concat())
+    }
+
+    fn interface(&self, link: u16, snap_len: u32, options: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut body = [&self.0.u16(link)[..], &[0, 0], &self.0.u32(snap_len)].concat();
+        for (code, value) in options {
+            let padding = value.len().next_multiple_of(4) - value.len();
+            body.extend([&self.0.u16(*code), &self.0.u16(value.len() as u16)[..], value, &vec![0; padding]].concat());
+        }
+        if !options.is_empty() {
+            body.extend([0; 4]);
+        }
+        self.block(1, &body)
+    }
+
+    fn enhanced(&self, interface: u32, ticks: u64, bytes: &[u8], wire_len: u32) -> Vec<u8> {
+        let words = [interface, (ticks >> 32) as u32, ticks as u32, bytes.len() as u32, wire_len];
+        self.block(6, &[&words.map(|word| self.0.u32(word)).concat(), bytes].concat())
+    }
+
+    fn simple(&self, bytes: &[u8], wire_len: u32) -> Vec<u8> {
+        self.block(3, &[&self.0.u32(wire_len)[..], bytes].concat())
+    }
+
+    fn obsolete(&self, interface: u16, ticks: u64, bytes: &[u8]) -> Vec<u8> {
+        let length = bytes.len() as u32;
+        let words = [(ticks >> 32) as u32, ticks as u32, length, length].map(|word| self.0.u32(word)).concat();
+        self.block(2, &[&self.0.u16(interface)[..], &self.0.u16(3), &words, bytes].concat())
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    compress_to_vec(bytes, CompressionLevel::Fastest)
+}
+
+/// Files of a test, gone with it.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn open(&self, bytes: &[u8]) -> Result<Box<dyn FrameSource + Send>, CaptureError> {
+        // The name says nothing of the content.
+        open_file(&self.put("capture.txt", bytes), &OpenOptions::default())
+    }
+}
+
+/// All that a source says: a line for each frame, and for each error.
+fn transcript(source: &mut dyn FrameSource) -> Vec<String> {
+    let mut lines = Vec::new();
+    while let Some(next) = source.next_frame() {
+        lines.push(match next {
+            Ok(Captured::Frame(no, Frame { ts, link, wire_len, bytes })) => {
+                format!("{} {ts} link {} {}/{wire_len} {:02x}", no.0, link.0, bytes.len(), bytes.first().unwrap_or(&0))
+            }
+            Ok(Captured::Filtered(no, ts)) => format!("{} {ts} filtered", no.0),
+            Ok(Captured::Idle(ts)) => format!("idle {ts}"),
+            Err(error) => error.to_string().split(": ").skip(1).collect::<Vec<_>>().join(": "),
+        });
+    }
+    assert!(source.next_frame().is_none(), "the end is the end");
+    lines
+}
+
+fn read(bytes: &[u8]) -> Vec<String> {
+    let files = Files::new();
+    let mut source = files.open(bytes).unwrap_or_else(|error| panic!("{error}"));
+    transcript(&mut source)
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    let files = Files::new();
+    let error = files.open(bytes).err().unwrap().to_string();
+    assert!(error.contains("capture.txt"), "the operator must know which file: {error}");
+    error
+}
+
+const TWO: [Record<'static>; 2] = [(1_772_617_327, 41_431, &[0xaa; 60]), (1_772_617_328, 5, &[0xbb; 61])];
+const TWO_READ: [&str; 2] =
+    ["1 2026-03-04T09:42:07.041431Z link 1 60/60 aa", "2 2026-03-04T09:42:08.000005Z link 1 61/61 bb"];
+
+#[test]
+fn classic_captures_of_both_orders_and_precisions() {
+    for order in [Order::Big, Order::Little] {
+        assert_eq!(read(&pcap(order, MICROS, 1, &TWO)), TWO_READ, "{order:?}");
+        let nanos = read(&pcap(order, NANOS, 1, &[(1, 999_999_999, &[1])]));
+        assert_eq!(nanos, ["1 1970-01-01T00:00:01.999999999Z link 1 1/1 01"], "{order:?}");
+    }
+    assert_eq!(read(&micros(&[])), Vec::<String>::new(), "no frame is no error");
+}
+
+#[test]
+fn link_types_come_as_libpcap_maps_them() {
+    for (in_file, link) in [(0, 0), (9, 9), (101, 12), (113, 113), (228, 228), (229, 229), (276, 276)] {
+        let lines = read(&pcap(Order::Little, MICROS, in_file, &[(1, 0, &[7])]));
+        assert_eq!(lines, [format!("1 1970-01-01T00:00:01.000000Z link {link} 1/1 07")]);
+    }
+}
+
+#[test]
+fn packed_captures_read_like_plain_ones() {
+    let plain = micros(&TWO);
+    let (head, tail) = plain.split_at(50);
+    let skippable = [&[0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3][..], &zstd(&plain)].concat();
+    for packed in
+        [gzip(&plain), [gzip(head), gzip(tail)].concat(), zstd(&plain), [zstd(head), zstd(tail)].concat(), skippable]
+    {
+        assert_eq!(read(&packed), TWO_READ);
+    }
+    let ng = Ng(Order::Little);
+    let plain = [ng.section(), ng.interface(1, 0, &[]), ng.enhanced(0, 1, &[1], 1)].concat();
+    let expected = ["1 1970-01-01T00:00:00.000001Z link 1 1/1 01"];
+    assert_eq!(read(&gzip(&plain)), expected);
+    assert_eq!(read(&zstd(&plain)), expected);
+}
+
+#[test]
+fn pcapng_with_interfaces_that_differ_in_everything() {
+    for order in [Order::Big, Order::Little] {
+        let ng = Ng(order);
+        let offset: &[u8] = &if order == Order::Big { 100_i64.to_be_bytes() } else { 100_i64.to_le_bytes() };
+        let file = [
+            ng.section(),
+            ng.interface(1, 65_535, &[]),
+            ng.interface(101, 96, &[(2, b"any"), (9, &[9])]), // if_name, and nanoseconds
+            ng.interface(113, 0, &[(9, &[0x80 | 10])]),       // 1,024 ticks a second
+            ng.interface(0, 8, &[(9, &[0]), (14, offset)]),   // seconds, and an offset
+            ng.block(5, &[0; 12]),                            // interface statistics
+            ng.block(0x0bad_f00d, b"of an unknown kind"),
+            ng.enhanced(0, 1_500_000, &[0xa0; 5], 1500),
+            ng.enhanced(1, 1_500_000_001, &[0xa1], 1),
+            ng.enhanced(2, 1536, &[0xa2; 2], 2),
+            ng.enhanced(3, 1, &[0xa3; 3], 3),
+            ng.obsolete(1, 7, &[0xa4; 4]),
+            ng.simple(&[0xa5; 6], 6),
+            // Another section, in the other order, with its own interfaces.
+            Ng(if order == Order::Big { Order::Little } else { Order::Big }).section(),
+        ];
+        let other = Ng(if order == Order::Big { Order::Little } else { Order::Big });
+        let more = [other.interface(276, 4, &[]), other.simple(&[0xa6; 4], 99), other.enhanced(0, 2, &[], 0)];
+        let lines = read(&[file.concat(), more.concat()].concat());
+        assert_eq!(
+            lines,
+            [
+                "1 1970-01-01T00:00:01.500000Z link 1 5/1500 a0",
+                "2 1970-01-01T00:00:01.500000001Z link 101 1/1 a1",
+                "3 1970-01-01T00:00:01.500000Z link 113 2/2 a2",
+                "4 1970-01-01T00:01:41.000000Z link 0 3/3 a3",
+                "5 1970-01-01T00:00:00.000000007Z link 101 4/4 a4",
+                "6 1970-01-01T00:00:00.000000Z link 1 6/6 a5",
+                "7 1970-01-01T00:00:00.000000Z link 276 4/99 a6",
+                "8 1970-01-01T00:00:00.000002Z link 276 0/0 00",
+            ],
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
+fn a_pcapng_that_contradicts_itself_ends_there() {
+    let ng = Ng(Order::Little);
+    let start = [ng.section(), ng.interface(1, 0, &[]), ng.enhanced(0, 0, &[1], 1)].concat();
+    let mut lengths_differ = ng.enhanced(0, 0, &[2], 1);
+    *lengths_differ.last_mut().unwrap() = 1;
+    let mut frame_too_long = ng.enhanced(0, 0, &[2], 1);
+    frame_too_long[20] = 200;
+    let huge = [6, 0, 0, 0, 0, 0, 0, 0x70];
+    let tiny = [6, 0, 0, 0, 4, 0, 0, 0];
+    let unordered = [0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 1, 2, 3, 4];
+    for (damage, says) in [
+        (lengths_differ, "the two lengths of a block differ"),
+        (frame_too_long, "a frame is longer than its block"),
+        (huge.to_vec(), "a block claims a length of 1879048192 bytes"),
+        (tiny.to_vec(), "a block claims a length of 4 bytes"),
+        (unordered.to_vec(), "a section has no byte order"),
+        (ng.enhanced(1, 0, &[2], 1), "a frame is of interface 1, which was not described"),
+        (ng.interface(1, 0, &[(9, &[99])]), "an interface has an unknown time resolution"),
+        (ng.block(6, &[0; 8]), "a packet block is too short"),
+    ] {
+        let lines = read(&[start.clone(), damage, ng.enhanced(0, 0, &[3], 1)].concat());
+        assert_eq!(lines, ["1 1970-01-01T00:00:00.000000Z link 1 1/1 01", says]);
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_gives_its_whole_frames_and_says_so() {
+    let files = Files::new();
+    let ng = Ng(Order::Little);
+    let frames = [ng.enhanced(0, 1, &[0xaa; 60], 60), ng.enhanced(0, 2, &[0xbb; 61], 61)];
+    let start = [ng.section(), ng.interface(1, 0, &[])].concat();
+    let (first, second) = (start.len() + frames[0].len(), start.len() + frames[0].len() + frames[1].len());
+    let whole = [
+        (micros(&TWO), [24, 24 + 76, 24 + 76 + 77]),
+        ([start.clone(), frames.concat()].concat(), [start.len(), first, second]),
+    ];
+    for (bytes, borders) in whole {
+        for cut in 1..bytes.len() {
+            let mut source = match files.open(&bytes[..cut]) {
+                Ok(source) => source,
+                Err(error) => {
+                    assert!(cut < borders[0], "cut at {cut}: {error}");
+                    continue;
+                }
+            };
+            let lines = transcript(&mut source);
+            let frames = borders[1..].iter().filter(|&&border| border <= cut).count();
+            // A pcapng section without interfaces is whole.
+            let clean = borders.contains(&cut) || (bytes[0] == 0x0a && cut == 28);
+            assert_eq!(lines.len(), frames + usize::from(!clean), "cut at {cut}: {lines:?}");
+            let [summary] = source.summaries().try_into().unwrap();
+            assert_eq!((summary.frames, summary.truncated), (frames as u64, !clean), "cut at {cut}");
+            assert_eq!(summary.error.is_some(), !clean, "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_packed_file_cut_anywhere_is_truncated_never_whole() {
+    let files = Files::new();
+    let mut state = 1_u32;
+    // Bytes that do not compress, so that cuts fall into frames.
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(200)
+    .collect();
+    let plain = micros(&[(1, 0, &noise[..100]), (2, 0, &noise[100..])]);
+    for packed in [gzip(&plain), zstd(&plain)] {
+        for cut in 1..packed.len() {
+            match files.open(&packed[..cut]) {
+                Ok(mut source) => {
+                    let lines = transcript(&mut source);
+                    let [summary] = source.summaries().try_into().unwrap();
+                    assert!(summary.truncated, "cut at {cut}: {lines:?}");
+                    assert_eq!(lines.len() as u64, summary.frames + 1, "cut at {cut}: {lines:?}");
+                }
+                Err(error) => assert!(
+                    matches!(error, CaptureError::Truncated { .. } | CaptureError::Empty { .. })
+                        || (cut < 4 && matches!(error, CaptureError::NotACapture { .. })),
+                    "cut at {cut}: {error}"
+                ),
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_files_keep_what_came_before() {
+    let mut absurd = micros(&TWO);
+    absurd[24 + 76 + 8..][..4].fill(0xff);
+    let lines = read(&absurd);
+    assert_eq!(lines[0], TWO_READ[0]);
+    assert!(lines[1].contains("invalid packet capture length"), "libpcap's words: {lines:?}");
+
+    let mut packed = gzip(&micros(&TWO));
+    let last = packed.len() - 5; // of the checksum
+    packed[last] ^= 0xff;
+    let lines = read(&packed);
+    assert_eq!(lines[..2], TWO_READ);
+    assert!(lines[2].contains("corrupt gzip"), "{lines:?}");
+}
+
+#[test]
+fn what_is_no_capture_is_said_in_one_sentence() {
+    assert!(refusal(b"").ends_with("is empty, not even the header of a capture file is there"));
+    assert!(refusal(&gzip(b"")).ends_with("is empty, not even the header of a capture file is there"));
+    let not_a_capture =
+        "is not a capture file: it is neither pcap nor pcapng, nor one of them packed with gzip or zstd";
+    for bytes in [&b"Return-Path: <>\r\n"[..], b"\0", &gzip(b"hello"), &zstd(b"hello"), &gzip(&gzip(&micros(&TWO)))] {
+        assert!(refusal(bytes).ends_with(not_a_capture));
+    }
+    assert!(refusal(&micros(&TWO)[..10]).contains("is cut off in the middle: truncated dump file"));
+
+    let files = Files::new();
+    let directory = open_file(files.0.path(), &OpenOptions::default()).err().unwrap().to_string();
+    assert!(directory.ends_with("is a directory, not a capture file"));
+    let missing = open_file(&files.0.path().join("no"), &OpenOptions::default()).err().unwrap().to_string();
+    assert!(missing.starts_with("cannot open ") && missing.contains("No such file"), "{missing}");
+}
+
+#[test]
+fn summaries_and_progress_tell_what_was_read() {
+    let files = Files::new();
+    let plain = micros(&[(30, 0, &[1; 100]), (10, 0, &[2; 50]), (20, 0, &[])]);
+    for (bytes, exact) in [(plain.clone(), true), (gzip(&plain), true), (zstd(&plain), true)] {
+        let mut source = files.open(&bytes).unwrap();
+        transcript(&mut source);
+        let progress = source.progress();
+        assert_eq!(progress.total, Some(bytes.len() as u64));
+        assert_eq!(progress.done == bytes.len() as u64, exact, "{progress:?}");
+        let [summary] = source.summaries().try_into().unwrap();
+        let expected = InputSummary {
+            file: files.0.path().join("capture.txt").display().to_string(),
+            frames: 3,
+            filtered: 0,
+            bytes: 150,
+            first_ts: Some(Ts::from_parts(10, 0)),
+            last_ts: Some(Ts::from_parts(30, 0)),
+            truncated: false,
+            error: None,
+        };
+        assert_eq!(summary, expected);
+    }
+}
+
+#[test]
+fn absurd_stamps_and_lengths_break_nothing() {
+    let mut file = micros(&[(u32::MAX, u32::MAX, &[1; 4]), (0, 0, &[2; 4])]);
+    file[24 + 12] = 2; // shorter on the wire than captured
+    let lines = read(&file);
+    assert!(lines[0].starts_with("1 2106-02-07T") && lines[0].ends_with("link 1 4/2 01"), "{lines:?}");
+    let ng = Ng(Order::Big);
+    let late = i64::MIN.to_be_bytes();
+    let file = [
+        ng.section(),
+        ng.interface(1, 0, &[(9, &[0])]),
+        ng.interface(1, 0, &[(14, &late)]),
+        ng.interface(1, 0, &[(9, &[19])]),
+        ng.interface(1, 0, &[(9, &[0x80 | 63])]),
+        ng.enhanced(0, u64::MAX, &[], 0),
+        ng.enhanced(1, 0, &[], 0),
+        ng.enhanced(2, u64::MAX, &[], 0),
+        ng.enhanced(3, u64::MAX, &[], 0),
+    ];
+    assert_eq!(
+        read(&file.concat())[2..],
+        ["3 1970-01-01T00:00:01.844674407Z link 1 0/0 00", "4 1970-01-01T00:00:01.999999999Z link 1 0/0 00",]
+    );
+}
+
+/// One frame to port 25 and one to another.
+fn mail_and_other() -> [Vec<u8>; 2] {
+    let other = Tcp { dst_port: 443, ..Tcp::default() };
+    [ethernet(0x0800, &Tcp::default().v4()), ethernet(0x0800, &other.v4())]
+}
+
+fn filtered(filter: &str) -> OpenOptions {
+    OpenOptions { filter: Some(filter.to_owned()) }
+}
+
+#[test]
+fn a_filter_rejects_frames_but_they_keep_their_numbers() {
+    let files = Files::new();
+    let [mail, other] = mail_and_other();
+    let classic = micros(&[(1, 0, &other), (2, 0, &mail), (3, 0, &other)]);
+    let ng = Ng(Order::Little);
+    let blocks = [
+        ng.section(),
+        ng.interface(1, 0, &[(9, &[0])]),
+        ng.interface(101, 0, &[(9, &[0])]),
+        ng.enhanced(0, 1, &other, 86),
+        ng.enhanced(1, 2, &Tcp::default().v4(), 71),
+        ng.enhanced(0, 3, &other, 86),
+    ];
+    for (bytes, link) in [(classic.clone(), 1), (gzip(&classic), 1), (blocks.concat(), 101)] {
+        let mut source = open_file(&files.put("f", &bytes), &filtered("tcp port 25")).unwrap();
+        let lines = transcript(&mut source);
+        assert_eq!(lines[0], "1 1970-01-01T00:00:01.000000Z filtered");
+        assert!(lines[1].starts_with(&format!("2 1970-01-01T00:00:02.000000Z link {link} ")), "{lines:?}");
+        assert_eq!(lines[2], "3 1970-01-01T00:00:03.000000Z filtered");
+        let [summary] = source.summaries().try_into().unwrap();
+        assert_eq!((summary.frames, summary.filtered), (3, 2));
+    }
+}
+
+#[test]
+fn a_bad_filter_is_found_before_reading_and_quotes_libpcap() {
+    let files = Files::new();
+    let [mail, _] = mail_and_other();
+    let ng = Ng(Order::Little);
+    for bytes in [micros(&[(1, 0, &mail)]), [ng.section(), ng.interface(1, 0, &[])].concat()] {
+        let error = open_file(&files.put("f", &bytes), &filtered("port smtpish")).err().unwrap().to_string();
+        assert!(error.starts_with("the filter \"port smtpish\" cannot be used on link type 1 of "), "{error}");
+        assert!(error.contains("smtpish"), "libpcap names the word: {error}");
+        let nul = open_file(&files.put("f", &bytes), &filtered("ip\0")).err().unwrap();
+        assert!(matches!(nul, CaptureError::Filter { .. }));
+    }
+    // An interface further on, on which the filter makes no sense, ends the file there.
+    let late = [ng.section(), ng.interface(1, 0, &[]), ng.enhanced(0, 0, &[1], 1), ng.interface(0, 0, &[])].concat();
+    let mut source = open_file(&files.put("f", &late), &filtered("ether host 2:0:0:0:0:1")).unwrap();
+    let lines = transcript(&mut source);
+    assert_eq!(lines.len(), 2);
+    assert!(source.summaries()[0].error.as_ref().unwrap().contains("link type 0"));
+}
+
+#[test]
+fn several_files_are_one_run_in_the_order_of_time() {
+    let files = Files::new();
+    let [mail, other] = mail_and_other();
+    let open = |name: &str, bytes: &[u8]| open_file(&files.put(name, bytes), &filtered("tcp port 25")).unwrap();
+    let mut late = micros(&[(2, 0, &mail), (5, 0, &mail), (4, 0, &mail)]);
+    late.truncate(late.len() - 1);
+    let mut run = MergedSource::new([
+        open("a", &micros(&[(1, 0, &mail), (3, 0, &other), (6, 0, &mail)])),
+        open("b", &pcap(Order::Big, NANOS, 101, &[(1, 0, &mail[14..]), (2, 1, &mail[14..])])),
+        open("c", &micros(&[])),
+        open("d", &late),
+    ]);
+    let lines: Vec<_> = transcript(&mut run).iter().map(|line| line.replace("1970-01-01T00:00:0", "")).collect();
+    assert_eq!(
+        lines,
+        [
+            "1 1.000000Z link 1 85/85 02",
+            "2 1.000000Z link 12 71/71 45",
+            "3 2.000000Z link 1 85/85 02",
+            "4 2.000000001Z link 12 71/71 45",
+            "5 3.000000Z filtered",
+            "6 5.000000Z link 1 85/85 02",
+            "truncated dump file; tried to read 85 captured bytes, only got 84",
+            "7 6.000000Z link 1 85/85 02",
+        ]
+    );
+    let summaries = run.summaries();
+    assert_eq!(summaries.iter().map(|one| one.frames).collect::<Vec<_>>(), [3, 2, 0, 2]);
+    assert_eq!(summaries.iter().map(|one| one.truncated).collect::<Vec<_>>(), [false, false, false, true]);
+    let progress = run.progress();
+    assert!(progress.total.is_some_and(|total| progress.done <= total && progress.done > 0));
+}
+
+#[test]
+fn a_run_of_one_file_and_of_none() {
+    let files = Files::new();
+    let mut one = MergedSource::new([files.open(&micros(&TWO)).unwrap()]);
+    assert_eq!(transcript(&mut one), TWO_READ);
+    let mut none = MergedSource::<Box<dyn FrameSource>>::new([]);
+    assert_eq!(transcript(&mut none), Vec::<String>::new());
+}
+
+#[test]
+fn a_closed_source_ends_its_feeder() {
+    // More than a pipe holds, and nobody reads it to the end.
+    let frame = vec![7; 60_000];
+    let records: Vec<Record<'_>> = (0..20).map(|secs| (secs, 0, frame.as_slice())).collect();
+    let files = Files::new();
+    let mut source = files.open(&gzip(&micros(&records))).unwrap();
+    assert!(matches!(source.next_frame(), Some(Ok(Captured::Frame(..)))));
+    drop(source);
+}
+
+#[test]
+fn sources_can_move_to_another_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let files = Files::new();
+    let source = MergedSource::new([files.open(&micros(&TWO)).unwrap()]);
+    is_send(&source);
+    assert_eq!(LinkType::ETHERNET.0, 1);
+    let lines = std::thread::spawn(move || transcript(&mut { source })).join().unwrap();
+    assert_eq!(lines, TWO_READ);
+}

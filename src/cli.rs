@@ -1,0 +1,174 @@
+//! The command line as it is typed; `config` makes of it what the program runs on.
+//!
+//! Only what works is offered. Values are checked here as far as one value alone can be; what needs the others, the
+//! configuration file or the system is for [`crate::config`].
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ArgGroup, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+use crate::config::{parse_domain, parse_home_net, parse_mail_server};
+use crate::detect::Tier;
+
+/// Find out who abuses port 25, from the wire alone.
+#[derive(Parser, Debug)]
+#[command(name = "smtphound", version, max_term_width = 100, after_help = EXIT_STATUS)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Rank offenders in saved captures
+    ///
+    /// Reads captures (pcap or pcapng, also compressed), rebuilds every mail conversation in them, and says which of
+    /// your machines send spam or worms, which are misused, and which only suffer from it; with the evidence. Nothing is
+    /// ever sent to the network.
+    #[command(after_long_help = EXAMPLES, after_help = "More with --help, examples too.")]
+    Replay(ReplayArgs),
+}
+
+/// Told at the end of both helps.
+macro_rules! exit_status {
+    () => {
+        "Exit status: 0 done; 1 an incident reached --fail-on; 2 wrong flags or configuration; 3 no device or no right \
+         to capture; 4 an input was damaged or could not be read (what was readable is reported)."
+    };
+}
+
+const EXIT_STATUS: &str = exit_status!();
+
+const EXAMPLES: &str = concat!(
+    "\
+Examples:
+  Who is it? (a table for people)
+      smtphound replay monday.pcap
+
+  The office and its mail server have public addresses:
+      smtphound replay --home-net 203.0.113.0/28 --mail-server 203.0.113.5 monday.pcap
+
+  The files of a ring buffer, the report for other programs, every connection as a line:
+      smtphound replay --report report.json --sessions sessions.ndjson ring_*.pcapng
+
+  From another machine, without a file in between:
+      ssh gateway tcpdump -w - -c 100000 tcp port 25 | smtphound replay -
+
+  In a script:
+      smtphound replay --quiet --fail-on confirmed --report report.json night.pcap.gz
+
+",
+    exit_status!()
+);
+
+/// `replay` and its flags.
+#[derive(ArgGroup, Debug)]
+pub struct ReplayArgs {
+    /// Captures to read, together as one in the order of time; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The flags that every way of running shares.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+/// Flags of every way of running.
+#[derive(ArgGroup, Debug, Default)]
+pub struct SharedArgs {
+    /// A network of yours, such as 192.0.2.0/24 (repeatable)
+    ///
+    /// Only machines in these networks are judged. Without it: the private networks (10.0.0.0/8, 172.16.0.0/12,
+    /// 192.168.0.0/16, fc00::/7) and link-local addresses.
+    #[arg(long = "home-net", value_name = "CIDR", value_parser = parse_home_net, help_heading = SITE)]
+    pub home_nets: Vec<IpNet>,
+    /// A mail server of yours (repeatable)
+    ///
+    /// Mail servers are learned from what they take in. Naming them is surer, above all in short captures; then every
+    /// other machine that mails the world is known to be none. A server counts as yours even outside the home networks.
+    #[arg(long = "mail-server", value_name = "IP", value_parser = parse_mail_server, help_heading = SITE)]
+    pub mail_servers: Vec<IpAddr>,
+    /// A domain that you take mail for (repeatable)
+    ///
+    /// Tells mail for you from mail that somebody tries to relay through you.
+    #[arg(long = "local-domain", value_name = "NAME", value_parser = parse_domain, help_heading = SITE)]
+    pub local_domains: Vec<String>,
+    /// A TCP port that SMTP is spoken on (repeatable) [default: 25]
+    #[arg(long = "port", value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = SITE)]
+    pub ports: Vec<u16>,
+    /// A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules
+    ///
+    /// A flag replaces the key of the same meaning in the file.
+    #[arg(long, value_name = "FILE", help_heading = SITE)]
+    pub config: Option<PathBuf>,
+    /// Rules that say what servers' replies mean, instead of the built-in ones
+    #[arg(long, value_name = "FILE", help_heading = SITE)]
+    pub reply_rules: Option<PathBuf>,
+    /// Read only frames that this libpcap filter lets through, such as 'host 192.0.2.7' (see `man pcap-filter`)
+    #[arg(long, value_name = "BPF", help_heading = RUN)]
+    pub filter: Option<String>,
+    /// Threads to work with, 1 to 16; the result is the same with any number [default: one for each CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX), help_heading = RUN)]
+    pub workers: Option<u16>,
+    /// Write the incident report, JSON, to this file; `-` is standard output
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub report: Option<PathBuf>,
+    /// Write every SMTP connection as a line of JSON to this file; `-` is standard output
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub sessions: Option<PathBuf>,
+    /// End with status 1 if an incident is at least this sure
+    #[arg(long, value_name = "TIER", help_heading = OUTPUT)]
+    pub fail_on: Option<FailOn>,
+    /// Colours in the table; `auto` means on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = OUTPUT)]
+    pub color: ColorChoice,
+    /// No table on standard output
+    #[arg(long, short, help_heading = OUTPUT)]
+    pub quiet: bool,
+}
+
+const SITE: &str = "Your site";
+const RUN: &str = "Reading";
+const OUTPUT: &str = "Output";
+
+/// The engine has 16 shards (`TcpLimits::shards`): more threads would have nothing to do.
+pub const WORKERS_MAX: i64 = 16;
+
+/// `--fail-on`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailOn {
+    /// Any incident
+    Suspect,
+    /// More likely than not
+    Likely,
+    /// Proven, or strong evidence of two kinds
+    Confirmed,
+}
+
+impl From<FailOn> for Tier {
+    fn from(fail_on: FailOn) -> Self {
+        match fail_on {
+            FailOn::Suspect => Self::Suspect,
+            FailOn::Likely => Self::Likely,
+            FailOn::Confirmed => Self::Confirmed,
+        }
+    }
+}
+
+/// `--color`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[cfg(test)]
+mod tests;

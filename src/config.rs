@@ -1,0 +1,265 @@
+//! Flags and file become one validated [`Config`], once; after that nothing asks what was typed.
+//!
+//! A flag replaces the key of the same meaning in the TOML file as a whole (lists are not joined), the file replaces the
+//! defaults. Parsing is pure: [`FileConfig::parse`] takes text, [`Config::resolve`] takes what the outside world is like
+//! as an [`Environment`]; only [`Config::load`] reads files.
+
+mod file;
+mod values;
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+pub use file::FileConfig;
+pub use values::{parse_domain, parse_home_net, parse_mail_server};
+
+use crate::cli::{ColorChoice, ReplayArgs, WORKERS_MAX};
+use crate::detect::replies::ReplyRules;
+use crate::detect::{DetectSettings, Tier};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::output::{Style, Target};
+use crate::site::Site;
+use crate::wire;
+
+/// The SMTP port (RFC 5321 section 4.5.4.2; submission on 587 needs a login and is left out unless asked for).
+const SMTP_PORT: u16 = 25;
+
+/// What a configuration may not exceed: it is written by hand, and read whole.
+const CONFIG_BYTES_MAX: u64 = 16 << 20;
+
+/// The outside world, as far as the configuration depends on it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Environment {
+    /// `NO_COLOR` is set and not empty (no-color.org), or `TERM` is `dumb`.
+    pub no_color: bool,
+    /// The width of the terminal that standard output is, if it is one.
+    pub columns: Option<u16>,
+    /// CPUs that may be used.
+    pub cpus: usize,
+}
+
+impl Environment {
+    /// What it is now.
+    pub fn detect() -> Self {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        Self {
+            no_color: is_set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb"),
+            columns: terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0),
+            cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        }
+    }
+}
+
+/// Where frames come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// Standard input.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Input {
+    fn new(path: PathBuf) -> Self {
+        if path.as_os_str() == "-" { Self::Stdin } else { Self::File(path) }
+    }
+}
+
+/// All that a run is told, valid.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Captures, in the order given; at most one is standard input.
+    pub inputs: Vec<Input>,
+    /// The home network.
+    pub site: Site,
+    /// SMTP ports, ascending, each once, at least one.
+    pub ports: Vec<u16>,
+    /// What replies mean.
+    pub reply_rules: Arc<ReplyRules>,
+    /// A libpcap filter, not yet compiled.
+    pub filter: Option<String>,
+    /// Bounds of every table.
+    pub limits: Limits,
+    /// Settings of the detectors.
+    pub settings: DetectSettings,
+    /// Threads, 1 to 16.
+    pub workers: usize,
+    /// Where the report goes.
+    pub report: Option<Target>,
+    /// Where session lines go.
+    pub sessions: Option<Target>,
+    /// How the table on standard output looks; `None` if there is none.
+    pub table: Option<Style>,
+    /// The tier of an incident from which on the exit status is 1.
+    pub fail_on: Option<Tier>,
+}
+
+impl Config {
+    /// Reads the files that the flags name, and resolves all.
+    pub fn load(args: ReplayArgs, env: &Environment) -> Result<Self, Error> {
+        let file = match &args.shared.config {
+            Some(path) => FileConfig::parse(&read(path)?, path)?,
+            None => FileConfig::default(),
+        };
+        let rules = match args.shared.reply_rules.as_ref().or(file.reply_rules.as_ref()) {
+            Some(path) => ReplyRules::from_toml(&read(path)?)
+                .map_err(|error| Error::Config { place: shown(path), message: error.to_string() })?,
+            None => ReplyRules::builtin(),
+        };
+        Self::resolve(args, file, Arc::new(rules), env)
+    }
+
+    /// Puts flags over the file over the defaults, and checks what no value alone can show.
+    pub fn resolve(
+        args: ReplayArgs,
+        file: FileConfig,
+        reply_rules: Arc<ReplyRules>,
+        env: &Environment,
+    ) -> Result<Self, Error> {
+        let shared = args.shared;
+        let inputs: Vec<Input> = args.files.into_iter().map(Input::new).collect();
+        if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
+            return Err(Error::Usage("standard input (`-`) can be read only once: name it once".to_owned()));
+        }
+        let (report, sessions) = (shared.report.map(Target::new), shared.sessions.map(Target::new));
+        check_targets(&inputs, report.as_ref(), sessions.as_ref())?;
+        let stdout_taken = [&report, &sessions].into_iter().flatten().any(|target| *target == Target::Stdout);
+        let table = (!shared.quiet && !stdout_taken).then(|| style(shared.color, env));
+
+        let mut ports = given(shared.ports).or(file.ports).unwrap_or_else(|| vec![SMTP_PORT]);
+        ports.sort_unstable();
+        ports.dedup();
+        Ok(Self {
+            inputs,
+            site: Site {
+                relay_domains: unique(file.relay_domains.unwrap_or_default()),
+                relay_networks: unique(file.relay_networks.unwrap_or_default()),
+                ..site(
+                    given(shared.home_nets).or(file.home_nets),
+                    given(shared.mail_servers).or(file.mail_servers).unwrap_or_default(),
+                    given(shared.local_domains).or(file.local_domains).unwrap_or_default(),
+                )
+            },
+            ports,
+            reply_rules,
+            filter: shared.filter.filter(|filter| !filter.trim().is_empty()),
+            limits: Limits::default(),
+            settings: DetectSettings::default(),
+            workers: shared.workers.map_or(env.cpus, usize::from).clamp(1, WORKERS_MAX as usize),
+            report,
+            sessions,
+            table,
+            fail_on: shared.fail_on.map(Tier::from),
+        })
+    }
+}
+
+/// A list of flags, if there were any.
+fn given<T>(flags: Vec<T>) -> Option<Vec<T>> {
+    (!flags.is_empty()).then_some(flags)
+}
+
+fn site(home_nets: Option<Vec<IpNet>>, mail_servers: Vec<IpAddr>, local_domains: Vec<String>) -> Site {
+    let mut site = Site { mail_servers: unique(mail_servers), local_domains: unique(local_domains), ..Site::default() };
+    if let Some(nets) = home_nets {
+        site.home_nets = unique(nets);
+        site.home_nets_given = true;
+    }
+    // Who names a mail server says that it is theirs.
+    for ip in &site.mail_servers {
+        if !site.home_nets.iter().any(|net| net.contains(ip)) {
+            site.home_nets.push(IpNet::from(*ip));
+        }
+    }
+    site
+}
+
+/// Each item once, in the order of its first mention.
+fn unique<T: PartialEq>(items: Vec<T>) -> Vec<T> {
+    items.into_iter().fold(Vec::new(), |mut kept, item| {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+        kept
+    })
+}
+
+/// No two outputs to one place, and none over a capture that is read.
+fn check_targets(inputs: &[Input], report: Option<&Target>, sessions: Option<&Target>) -> Result<(), Error> {
+    if let (Some(Target::Stdout), Some(Target::Stdout)) = (report, sessions) {
+        return Err(Error::Usage(
+            "--report and --sessions cannot both go to standard output (`-`): give one of them a file".to_owned(),
+        ));
+    }
+    if let (Some(Target::File(report)), Some(Target::File(sessions))) = (report, sessions)
+        && is_same_file(report, sessions)
+    {
+        return Err(Error::Usage(format!(
+            "--report and --sessions cannot both go to {}: give each its own file",
+            shown(report)
+        )));
+    }
+    for (flag, target) in [("--report", report), ("--sessions", sessions)] {
+        for input in inputs {
+            if let (Some(Target::File(path)), Input::File(file)) = (target, input)
+                && is_same_file(path, file)
+            {
+                return Err(Error::Usage(format!(
+                    "{flag} {} would overwrite a capture that is to be read: give it another name",
+                    shown(path)
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether two paths lead to one regular file (or to what does not exist yet, by the same name). Devices such as
+/// `/dev/null` can take any number of outputs.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    match (fs::canonicalize(a), fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b && a.is_file(),
+        _ => a == b,
+    }
+}
+
+fn style(color: ColorChoice, env: &Environment) -> Style {
+    let color = match color {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => env.columns.is_some() && !env.no_color,
+    };
+    Style::new(env.columns.map_or(Style::COLUMNS, usize::from), color)
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let fail = |source| Error::ConfigFile { file: shown(path), source };
+    let size = fs::metadata(path).map_err(fail)?.len();
+    if size > CONFIG_BYTES_MAX {
+        let message = format!("the file has {size} bytes, which is no configuration");
+        return Err(Error::Config { place: shown(path), message });
+    }
+    let bytes = fs::read(path).map_err(fail)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytecount(error.as_bytes(), error.utf8_error().valid_up_to());
+        Error::Config { place: format!("{}, line {line}", shown(path)), message: "this is not UTF-8 text".to_owned() }
+    })
+}
+
+/// Line feeds before a place.
+fn bytecount(bytes: &[u8], place: usize) -> usize {
+    bytes.iter().take(place).filter(|&&byte| byte == b'\n').count()
+}
+
+/// A path as it may be shown.
+pub(crate) fn shown(path: &Path) -> String {
+    wire::escape(path.as_os_str().as_encoded_bytes()).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

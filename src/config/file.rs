@@ -1,0 +1,120 @@
+//! The TOML file: its keys, and errors that name the file, the line, and what was meant.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::values::{parse_domain, parse_home_net, parse_mail_server, parse_port};
+use super::{bytecount, shown};
+use crate::error::Error;
+
+/// Every key of the file.
+pub(super) const KEYS: [&str; 7] =
+    ["home_nets", "mail_servers", "local_domains", "relay_domains", "relay_networks", "ports", "reply_rules"];
+
+/// As it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    home_nets: Option<Vec<Spanned<String>>>,
+    mail_servers: Option<Vec<Spanned<String>>>,
+    local_domains: Option<Vec<Spanned<String>>>,
+    relay_domains: Option<Vec<Spanned<String>>>,
+    relay_networks: Option<Vec<Spanned<String>>>,
+    ports: Option<Vec<Spanned<i64>>>,
+    reply_rules: Option<PathBuf>,
+}
+
+/// What a configuration file says, each value valid; `None` where it says nothing.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct FileConfig {
+    /// Networks of ours.
+    pub home_nets: Option<Vec<IpNet>>,
+    /// Mail servers of ours.
+    pub mail_servers: Option<Vec<IpAddr>>,
+    /// Domains of ours.
+    pub local_domains: Option<Vec<String>>,
+    /// Domains of others for which we take mail and pass it on.
+    pub relay_domains: Option<Vec<String>>,
+    /// Outside networks that may relay through us.
+    pub relay_networks: Option<Vec<IpNet>>,
+    /// SMTP ports.
+    pub ports: Option<Vec<u16>>,
+    /// Rules for replies; a relative path starts at the configuration file's directory.
+    pub reply_rules: Option<PathBuf>,
+}
+
+impl FileConfig {
+    /// Reads the text of a file; `path` is its name, for messages and for what is relative to it.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
+        let raw: Raw = toml::from_str(text).map_err(|error| {
+            let span = error.span().unwrap_or_default();
+            wrong(text, path, span.start, explain(&error, text))
+        })?;
+        // Nothing would be judged, or nothing read: surely not what was meant.
+        if raw.home_nets.as_ref().is_some_and(Vec::is_empty) {
+            return Err(empty(text, path, "home_nets", "the private networks"));
+        }
+        if raw.ports.as_ref().is_some_and(Vec::is_empty) {
+            return Err(empty(text, path, "ports", "port 25"));
+        }
+        Ok(Self {
+            home_nets: list(raw.home_nets, text, path, "home_nets", |net| parse_home_net(&net))?,
+            mail_servers: list(raw.mail_servers, text, path, "mail_servers", |ip| parse_mail_server(&ip))?,
+            local_domains: list(raw.local_domains, text, path, "local_domains", |name| parse_domain(&name))?,
+            relay_domains: list(raw.relay_domains, text, path, "relay_domains", |name| parse_domain(&name))?,
+            relay_networks: list(raw.relay_networks, text, path, "relay_networks", |net| parse_home_net(&net))?,
+            ports: list(raw.ports, text, path, "ports", parse_port)?,
+            reply_rules: raw.reply_rules.map(|rules| path.parent().unwrap_or(Path::new("")).join(rules)),
+        })
+    }
+}
+
+/// Checks each value of a list; the first wrong one is named with its line.
+fn list<T, U>(
+    values: Option<Vec<Spanned<T>>>,
+    text: &str,
+    path: &Path,
+    key: &str,
+    parse: impl Fn(T) -> Result<U, String>,
+) -> Result<Option<Vec<U>>, Error> {
+    let Some(values) = values else { return Ok(None) };
+    let parsed = values.into_iter().map(|value| {
+        let start = value.span().start;
+        parse(value.into_inner()).map_err(|message| wrong(text, path, start, format!("{key}: {message}")))
+    });
+    parsed.collect::<Result<Vec<U>, Error>>().map(Some)
+}
+
+fn wrong(text: &str, path: &Path, start: usize, message: String) -> Error {
+    let line = 1 + bytecount(text.as_bytes(), start);
+    Error::Config { place: format!("{}, line {line}", shown(path)), message }
+}
+
+fn empty(text: &str, path: &Path, key: &str, default: &str) -> Error {
+    let start = text.find(key).unwrap_or_default();
+    wrong(text, path, start, format!("{key} is empty: name at least one, or leave the key out for {default}"))
+}
+
+/// An error of the parser in the words of this program.
+fn explain(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message();
+    if !message.starts_with("unknown field") {
+        return message.replace('\n', ", ");
+    }
+    let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+    match nearest(key.trim_matches(['"', '\''])) {
+        Some(known) => format!("there is no key `{key}`: did you mean `{known}`?"),
+        None => format!("there is no key `{key}`: the keys are {}", KEYS.join(", ")),
+    }
+}
+
+/// The known key that was probably meant. 0.8 lets a letter or two and a missing `s` pass, but not another word.
+fn nearest(key: &str) -> Option<&'static str> {
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    let scored = KEYS.iter().map(|known| (strsim::jaro_winkler(&key, known), *known));
+    scored.filter(|(score, _)| *score >= 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+}

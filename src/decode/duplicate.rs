@@ -1,0 +1,181 @@
+//! Copies of one segment told apart from retransmissions.
+//!
+//! A mirror port that copies both directions of two ports shows a segment twice; one on both sides of a router shows it
+//! with another TTL, other Ethernet addresses, another VLAN and IP checksum; a tunnel to the sensor shows it once more.
+//! TCP would take every copy for a retransmission, or for a second connection attempt.
+//!
+//! Two segments are candidates if all this is equal: addresses, ports, sequence and acknowledgement numbers, flags,
+//! window, options (with the time stamp), payload length, IP identification, and the payload itself as far as it is
+//! compared (128 bytes, or the first and last 64 of a longer one). What a router changes does not count. Then:
+//!
+//! - **IPv4 with an identification that is not zero.** Linux counts it up for each connection even where it sets DF,
+//!   Windows for the whole host, and a retransmission is a new datagram: the same number on the same segment means the
+//!   same datagram. A copy, if it comes within [`DecodeLimits::duplicate_window`].
+//! - **Identification zero, and IPv6.** BSD systems send zero with DF (RFC 6864 section 4.1 allows it), and so does Linux
+//!   in SYN-ACKs and resets. A copy if the way it came by differs (TTL, VLAN, Ethernet addresses, tunnel) within the
+//!   same window, or if it came within [`DecodeLimits::duplicate_window_same_path`], which is shorter than any
+//!   retransmission timer.
+//!
+//! What this may get wrong does little harm: a segment taken for a copy by mistake has the sequence numbers and, as far
+//! as compared, the bytes of one that was handed on; lost are a pure duplicate acknowledgement or a repeated reset of a
+//! system that sends identification zero, or a probe that a scanner repeats with a fixed one. A copy that is missed looks
+//! like a retransmission, as it would without this room. Mirrors with a different snap length, and routers that rewrite
+//! the MSS option of SYNs, make such copies.
+//!
+//! The memory is one table of fixed size where a newer segment takes the place of an older one. Its index is a fixed
+//! hash, so that every run forgets the same segments; the digest of what an attacker chooses freely has a random seed,
+//! so that nobody can make two different segments look equal, and results still never depend on it.
+
+use std::hash::{BuildHasher, RandomState};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::limits::DecodeLimits;
+use crate::net::Mac;
+use crate::time::{Span, Ts};
+
+use super::segment::{Segment, SegmentHeader};
+
+/// Payload that is compared whole: all but the longest commands and replies. Of a longer one, which is mail data, as many
+/// bytes from both ends: the hash of whole segments would cost more than the rest of the decoder.
+const COMPARED_MAX: usize = 128;
+
+/// The segments seen last.
+pub(super) struct DuplicateCache {
+    seen: Box<[Line]>,
+    mask: u64,
+    seed: u64,
+    window: Span,
+    window_same_path: Span,
+}
+
+/// A segment on a line of the processor's cache, so that a look-up waits for memory once.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(Seen);
+
+/// One segment.
+#[derive(Clone, Copy)]
+struct Seen {
+    ts: Ts,
+    /// Of all that a copy has in common with its original and that has no field of its own.
+    digest: u64,
+    hosts: [[u8; 16]; 2],
+    ports: [u16; 2],
+    seq: u32,
+    ack: u32,
+    ip_id: u16,
+    /// The way it came by, which a copy need not have in common.
+    path: u16,
+}
+
+const _: () = assert!(size_of::<Line>() == 64, "a table entry is one cache line");
+
+impl DuplicateCache {
+    pub(super) fn new(limits: &DecodeLimits) -> Self {
+        let entries = limits.duplicate_entries.max(1).next_power_of_two();
+        // Longer ago than any window.
+        let ts = Ts::from_nanos(i64::MIN);
+        let nothing = Seen { ts, digest: 0, hosts: [[0; 16]; 2], ports: [0; 2], seq: 0, ack: 0, ip_id: 0, path: 0 };
+        Self {
+            seen: vec![Line(nothing); entries].into(),
+            mask: entries as u64 - 1,
+            seed: RandomState::new().hash_one(0),
+            window: limits.duplicate_window,
+            window_same_path: limits.duplicate_window_same_path,
+        }
+    }
+
+    /// Whether `segment` is a copy of one seen before; if not, it is remembered.
+    ///
+    /// The first of several copies stays the one remembered, so that a stream of equal segments cannot hide for longer
+    /// than a window.
+    pub(super) fn is_copy(&mut self, segment: &Segment<'_>) -> bool {
+        let new = Seen::of(segment, self.seed);
+        // The mask keeps the index inside the table.
+        let Line(old) = &mut self.seen[(new.index() & self.mask) as usize];
+        if old.is_equal(&new) {
+            // Clocks of two taps may disagree: a copy can bear the earlier stamp.
+            let apart = new.ts.since(old.ts).as_nanos().unsigned_abs();
+            let within = |window: Span| apart <= window.as_nanos().unsigned_abs();
+            let told_apart = new.ip_id != 0 || new.path != old.path;
+            if within(self.window_same_path) || (told_apart && within(self.window)) {
+                return true;
+            }
+        }
+        *old = new;
+        false
+    }
+}
+
+impl Seen {
+    fn of(segment: &Segment<'_>, seed: u64) -> Self {
+        let head = &segment.head;
+        let (src, dst) = (head.key.end(head.from), head.key.end(head.from.other()));
+        Self {
+            ts: head.at.ts,
+            digest: digest(segment, seed),
+            hosts: [src.host.octets(), dst.host.octets()],
+            ports: [src.port, dst.port],
+            seq: head.seq.0,
+            ack: head.ack.0,
+            ip_id: head.ip.id,
+            path: path_of(head),
+        }
+    }
+
+    /// Whether the two can be copies of one segment.
+    fn is_equal(&self, other: &Self) -> bool {
+        self.digest == other.digest
+            && self.hosts == other.hosts
+            && self.ports == other.ports
+            && (self.seq, self.ack, self.ip_id) == (other.seq, other.ack, other.ip_id)
+    }
+
+    /// Where in the table: the same in every run.
+    fn index(&self) -> u64 {
+        let [src, dst] = self.hosts.map(u128::from_be_bytes);
+        let [src_port, dst_port] = self.ports.map(u64::from);
+        let fields = (self.seq as u64) << 32 | self.ack as u64;
+        let ports = src_port << 48 | dst_port << 32 | self.ip_id as u64;
+        mix(mix(fold(src), fold(dst).rotate_left(32)) ^ fields, ports)
+    }
+}
+
+/// Flags, window, payload length, options, and the payload as far as it is compared.
+fn digest(segment: &Segment<'_>, seed: u64) -> u64 {
+    let head = &segment.head;
+    let fixed = (head.flags.0 as u64) << 48 | (head.window as u64) << 32 | head.payload_len as u64;
+    let options = xxh3_64_with_seed(segment.options, mix(seed, fixed));
+    if segment.payload.len() <= COMPARED_MAX {
+        return xxh3_64_with_seed(segment.payload, options);
+    }
+    let (first, rest) = segment.payload.split_at(COMPARED_MAX / 2);
+    let last = rest.split_at(rest.len() - COMPARED_MAX / 2).1;
+    xxh3_64_with_seed(last, xxh3_64_with_seed(first, options))
+}
+
+/// The way a segment came by, as a number: what routers, switches and tunnels change.
+fn path_of(head: &SegmentHeader) -> u16 {
+    let mac = |Mac([a, b, c, d, e, f]): Mac| u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+    let macs = head.link.macs.map_or(0, |(src, dst)| mix(mac(src), mac(dst)));
+    // 4,096 is no identifier: no tag differs from tag zero.
+    let [outer, inner] = head.link.vlans.map(|vlan| vlan.unwrap_or(4096) as u64);
+    let [a, b, c, d] = head.link.encaps.map(|encap| encap.map_or(0, |encap| encap as u8));
+    let tunnels = u32::from_be_bytes([a, b, c, d]) as u64;
+    (mix(macs ^ tunnels << 32, outer << 16 | inner) ^ head.ip.ttl as u64) as u16
+}
+
+/// The two halves of a wide number as one.
+const fn fold(wide: u128) -> u64 {
+    (wide >> 64) as u64 ^ wide as u64
+}
+
+/// A number that depends on all bits of two others, as the multiplication of hash functions does it. The odd constants
+/// (the fractions of the square roots of 2 and 3) keep zeros from swallowing the other factor.
+const fn mix(a: u64, b: u64) -> u64 {
+    fold((a ^ 0x6a09_e667_f3bc_c909) as u128 * (b ^ 0xbb67_ae85_84ca_a73b) as u128)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! The incident report: one JSON document a run, `schema_version` 1, as `docs/report-schema.md` promises it.
+//!
+//! Keys stand in the order of the fields here. A key is never taken away or given another meaning within a version; new
+//! ones may come.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+
+use super::facts::{Counts, FrameCounts, InputFacts, Results};
+use super::ids;
+use super::layout::Lines;
+use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Rounded, Severity, Standing, Tier};
+use crate::frame::FrameNo;
+use crate::incident::{EvidenceLine, Incident, IncidentId, RankedHost};
+use crate::ledger::Role;
+use crate::net::{HostKey, Mac};
+use crate::tcp::ConnId;
+use crate::time::Ts;
+use crate::wire::Wire;
+
+/// The version of the report's form; it grows when a key changes its meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Hosts listed, the worst first. `summary.hosts` tells how many there were: more than ten thousand rows nobody reads,
+/// and a flood of made-up addresses must not decide the size of the report.
+pub const HOSTS_MAX: usize = 10_000;
+
+/// Writes the report, with a line feed at its end.
+pub fn write(out: &mut dyn Write, results: &Results<'_>) -> io::Result<()> {
+    let mut json = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
+    Report::of(results).serialize(&mut json).map_err(io::Error::from)?;
+    out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    tool: Tool,
+    input: &'a [InputFacts],
+    capture: Capture<'a>,
+    site: SiteRecord<'a>,
+    hosts: Vec<HostRecord<'a>>,
+    incidents: Vec<IncidentRecord<'a>>,
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Capture<'a> {
+    frames: &'a FrameCounts,
+    gaps: u64,
+    missed_bytes: u64,
+    duplicates: u64,
+    drops: &'a Counts,
+    limits_hit: Counts,
+}
+
+#[derive(Serialize)]
+struct SiteRecord<'a> {
+    home_nets: &'a [IpNet],
+    mail_servers: Vec<MailServer<'a>>,
+    /// Given, and learned beyond doubt.
+    local_domains: BTreeSet<Cow<'a, str>>,
+    public_ips: Vec<IpAddr>,
+}
+
+#[derive(Serialize)]
+struct MailServer<'a> {
+    ip: HostKey,
+    learned: bool,
+    banner: Option<&'a Wire>,
+}
+
+#[derive(Serialize)]
+struct HostRecord<'a> {
+    rank: usize,
+    ip: HostKey,
+    tier: Option<Tier>,
+    score_db: Rounded,
+    classes: &'a [Class],
+    identity: Identity<'a>,
+    counts: HostCountsRecord,
+    first_ts: Ts,
+    last_ts: Ts,
+}
+
+#[derive(Serialize)]
+struct Identity<'a> {
+    mac: &'a [Mac],
+    vendor: Option<&'a str>,
+    vlan: &'a [u16],
+    names: BTreeMap<&'static str, &'a Wire>,
+    os: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct HostCountsRecord {
+    connections: u64,
+    failed: u64,
+    sessions: u64,
+    transactions: u64,
+    rcpt_accepted: u64,
+    rcpt_rejected: u64,
+    servers: u64,
+}
+
+#[derive(Serialize)]
+struct IncidentRecord<'a> {
+    id: IncidentId,
+    class: Class,
+    kind: Option<&'static str>,
+    tier: Tier,
+    severity: Severity,
+    confidence: Confidence,
+    host: HostKey,
+    score_db: Option<Rounded>,
+    first_ts: Ts,
+    last_ts: Ts,
+    summary: &'a str,
+    evidence: Vec<EvidenceRecord<'a>>,
+    verdicts: &'a [RelayVerdict],
+    peers: &'a [Peer],
+    remediation: &'a [String],
+    attack: &'a [&'static str],
+}
+
+/// A line of a score. The prior was found by no detector: it has no frames and no sessions.
+#[derive(Serialize)]
+struct EvidenceRecord<'a> {
+    family: Family,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detector: Option<&'static str>,
+    db: Rounded,
+    says: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    numbers: Option<&'a Numbers>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<&'a [FrameNo]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sessions: Option<Uids<'a>>,
+}
+
+/// Sessions by the `uid` of their lines.
+struct Uids<'a>(&'a [ConnId]);
+
+impl Serialize for Uids<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.0.iter().map(ids::uid))
+    }
+}
+
+#[derive(Serialize)]
+struct Summary {
+    hosts: usize,
+    incidents: Counts,
+}
+
+impl<'a> Report<'a> {
+    fn of(results: &Results<'a>) -> Self {
+        let (facts, judgement) = (results.facts, results.judgement);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+            input: &facts.inputs,
+            capture: Capture {
+                frames: &facts.frames,
+                gaps: facts.gaps,
+                missed_bytes: facts.missed_bytes,
+                duplicates: facts.duplicates,
+                drops: &facts.drops,
+                limits_hit: results.limits_hit(),
+            },
+            site: SiteRecord::of(results),
+            hosts: judgement.hosts.iter().take(HOSTS_MAX).map(HostRecord::of).collect(),
+            incidents: judgement.incidents.iter().map(IncidentRecord::of).collect(),
+            summary: Summary {
+                hosts: judgement.hosts.len(),
+                incidents: judgement.incidents.iter().map(|incident| (incident.class.name(), 1)).collect(),
+            },
+        }
+    }
+}
+
+impl<'a> SiteRecord<'a> {
+    fn of(results: &Results<'a>) -> Self {
+        let site = results.judge.site();
+        // Named servers stand there even if they were never seen.
+        let mut servers: BTreeMap<HostKey, MailServer<'a>> = site
+            .mail_servers
+            .iter()
+            .map(|ip| HostKey::from(*ip))
+            .map(|ip| (ip, MailServer { ip, learned: false, banner: None }))
+            .collect();
+        for RankedHost { row, .. } in &results.judgement.hosts {
+            if row.role == Role::Server {
+                let learned = !site.is_configured_server(row.host);
+                servers.insert(row.host, MailServer { ip: row.host, learned, banner: row.banner.as_ref() });
+            }
+        }
+        let (domains, roles) = (results.judge.domains(), results.judge.roles());
+        let learned = domains.servers().into_iter().flat_map(|server| {
+            domains
+                .learned_at(server, roles.banner_name(server))
+                .filter(|(_, standing)| *standing == Standing::Confirmed)
+                .map(|(name, _)| name.escaped())
+        });
+        Self {
+            home_nets: &site.home_nets,
+            mail_servers: servers.into_values().collect(),
+            local_domains: site.local_domains.iter().map(Into::into).chain(learned).collect(),
+            public_ips: results.judge.reputation().public_ips().collect(),
+        }
+    }
+}
+
+impl<'a> HostRecord<'a> {
+    fn of(host: &'a RankedHost) -> Self {
+        let row = &host.row;
+        Self {
+            rank: host.rank,
+            ip: row.host,
+            tier: host.tier,
+            score_db: Rounded(host.score_db),
+            classes: &host.classes,
+            identity: Identity {
+                mac: &row.macs,
+                vendor: None,
+                vlan: &row.vlans,
+                names: row.helos.first().map(|helo| ("helo", helo)).into_iter().collect(),
+                os: None,
+            },
+            counts: HostCountsRecord {
+                connections: row.counts.connections,
+                failed: row.counts.failed,
+                sessions: row.counts.sessions,
+                transactions: row.counts.transactions,
+                rcpt_accepted: row.counts.rcpt_accepted,
+                rcpt_rejected: row.counts.rcpt_rejected,
+                servers: row.servers.count(),
+            },
+            first_ts: row.first,
+            last_ts: row.last,
+        }
+    }
+}
+
+impl<'a> IncidentRecord<'a> {
+    fn of(incident: &'a Incident) -> Self {
+        Self {
+            id: incident.id,
+            class: incident.class,
+            kind: incident.kind,
+            tier: incident.tier,
+            severity: incident.severity,
+            confidence: incident.confidence,
+            host: incident.host,
+            score_db: incident.score_db.map(Rounded),
+            first_ts: incident.first,
+            last_ts: incident.last,
+            summary: &incident.summary,
+            evidence: incident.evidence.iter().map(EvidenceRecord::of).collect(),
+            verdicts: &incident.verdicts,
+            peers: &incident.peers,
+            remediation: &incident.remediation,
+            attack: &incident.attack,
+        }
+    }
+}
+
+impl<'a> EvidenceRecord<'a> {
+    fn of(line: &'a EvidenceLine) -> Self {
+        let found = line.detector.is_some();
+        Self {
+            family: line.family,
+            detector: line.detector,
+            db: Rounded(line.db),
+            says: &line.says,
+            numbers: found.then_some(&line.numbers),
+            frames: found.then_some(&line.frames),
+            sessions: found.then_some(Uids(&line.sessions)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

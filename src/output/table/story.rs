@@ -1,0 +1,168 @@
+//! One incident told: what, who, since when, why, and what to do.
+
+use std::io::{self, Write};
+
+use super::super::facts::Results;
+use super::super::text::{Style, Tone, counted, grouped, pad, paragraph, period, safe, width};
+use super::ranking::name;
+use crate::detect::{Peer, RelayOutcome, RelayVerdict, Tier};
+use crate::incident::{Incident, RankedHost};
+
+/// Labels stand in a column of this width, texts beside it.
+const LABEL: usize = 12;
+/// Peers of one kind that are named.
+const PEERS_MAX: usize = 5;
+/// Relay attempts that are listed: the seven tests of one client in all forms that are known, twice.
+const VERDICTS_MAX: usize = 40;
+
+/// Writes an incident.
+pub(super) fn write(
+    out: &mut dyn Write,
+    results: &Results<'_>,
+    number: usize,
+    incident: &Incident,
+    style: Style,
+) -> io::Result<()> {
+    let kind = incident.kind.map(|kind| format!(" ({kind})")).unwrap_or_default();
+    let title = format!(
+        "{number}. {}: {}{kind}, {}, {}",
+        incident.host,
+        incident.class.name(),
+        incident.tier.name(),
+        incident.severity.name()
+    );
+    let tone = if incident.class.is_victim() {
+        Tone::Heading
+    } else if incident.tier == Tier::Confirmed {
+        Tone::Bad
+    } else {
+        Tone::Doubtful
+    };
+    writeln!(out, "{}", style.paint(tone, &title))?;
+    paragraph(out, "   ", &incident.summary, style.columns())?;
+
+    let mut section = Section { out, style };
+    if let Some(host) = results.judgement.hosts.iter().find(|host| host.row.host == incident.host) {
+        section.text("Who", &who(host))?;
+    }
+    let confidence = match incident.confidence.name() {
+        "high" => "",
+        "medium" => "; part of what would tell could not be seen (confidence medium)",
+        _ => "; much of what would tell could not be seen (confidence low)",
+    };
+    section.text("When", &format!("{}{confidence}", period(incident.first, incident.last)))?;
+    why(&mut section, incident)?;
+    verdicts(&mut section, &incident.verdicts)?;
+    for (role, label) in [("refuses", "Refused by"), ("triggers", "Set off by"), ("client", "Clients")] {
+        peers(&mut section, label, incident.peers.iter().filter(|peer| peer.role == role).collect())?;
+    }
+    let known = ["refuses", "triggers", "client"];
+    peers(&mut section, "Others", incident.peers.iter().filter(|peer| !known.contains(&peer.role)).collect())?;
+    for (i, step) in incident.remediation.iter().enumerate() {
+        section.hanging(if i == 0 { "What to do" } else { "" }, &format!("{}. ", i + 1), step)?;
+    }
+    Ok(())
+}
+
+/// Writes labelled texts.
+struct Section<'a> {
+    out: &'a mut dyn Write,
+    style: Style,
+}
+
+impl Section<'_> {
+    fn text(&mut self, label: &str, text: &str) -> io::Result<()> {
+        self.hanging(label, "", text)
+    }
+
+    /// A text behind a mark; its further lines begin under its first.
+    fn hanging(&mut self, label: &str, mark: &str, text: &str) -> io::Result<()> {
+        let lead = format!("   {}{mark}", pad(label, LABEL, false));
+        paragraph(self.out, &lead, text, self.style.columns())
+    }
+}
+
+/// The machine, as one would look for it.
+fn who(host: &RankedHost) -> String {
+    let row = &host.row;
+    let mut parts = vec![row.host.to_string()];
+    parts.extend(row.macs.first().map(|mac| match host.behind_router {
+        0 => format!("MAC {mac}"),
+        others => format!("MAC {mac} (this MAC belongs to a router: it carries {} of your addresses)", others + 1),
+    }));
+    if let [vlan, rest @ ..] = row.vlans.as_slice() {
+        let rest: String = rest.iter().map(|vlan| format!(", {vlan}")).collect();
+        parts.push(format!("VLAN {vlan}{rest}"));
+    }
+    parts.extend(name(row).map(|name| format!("calls itself \"{name}\"")));
+    parts.join(", ")
+}
+
+/// The lines of the score, and their sum.
+fn why(section: &mut Section<'_>, incident: &Incident) -> io::Result<()> {
+    let mut label = "Why";
+    for line in &incident.evidence {
+        let mark = match incident.score_db {
+            Some(_) if line.detector.is_none() || line.db != 0.0 => format!("{:>+6.1} dB  ", line.db),
+            // Said, but not counted: something stronger of its family was.
+            Some(_) => pad("also", 11, false),
+            None => "- ".to_owned(),
+        };
+        section.hanging(label, &mark, &line.says)?;
+        label = "";
+    }
+    match incident.score_db {
+        Some(score) => {
+            let says = "in sum; 0 dB is as likely as not, each +10 dB ten times as likely";
+            section.hanging("", &format!("{score:>+6.1} dB  "), says)
+        }
+        None => Ok(()),
+    }
+}
+
+fn verdicts(section: &mut Section<'_>, verdicts: &[RelayVerdict]) -> io::Result<()> {
+    let techniques: Vec<String> = verdicts.iter().map(|verdict| verdict.technique.join(" ")).collect();
+    let shown = techniques.iter().take(VERDICTS_MAX);
+    let widest = shown.clone().map(|technique| width(technique)).max().unwrap_or(0);
+    for (i, (verdict, technique)) in verdicts.iter().zip(shown).enumerate() {
+        let mark = format!("{}  {}  ", pad(outcome(verdict.verdict), 17, false), pad(technique, widest, false));
+        let reply = verdict.reply.as_ref().map(|reply| format!(": \"{}\"", reply.escaped())).unwrap_or_default();
+        let text = format!(
+            "<{}> to <{}>, asked by {} (frame {}){reply}",
+            verdict.sender.escaped(),
+            verdict.recipient.escaped(),
+            verdict.client,
+            verdict.frame.0
+        );
+        section.hanging(if i == 0 { "Attempts" } else { "" }, &mark, &text)?;
+    }
+    if verdicts.len() > VERDICTS_MAX {
+        let more = counted((verdicts.len() - VERDICTS_MAX) as u64, "more stands", "more stand");
+        section.text("", &format!("{more} in the report (--report FILE)."))?;
+    }
+    Ok(())
+}
+
+/// What became of an attempt, in plain words.
+const fn outcome(outcome: RelayOutcome) -> &'static str {
+    match outcome {
+        RelayOutcome::Rejected => "refused",
+        RelayOutcome::AcceptedUnproven => "accepted, no more",
+        RelayOutcome::AcceptedThenNdr => "accepted, bounced",
+        RelayOutcome::Proven => "RELAYED",
+    }
+}
+
+/// The ones with the most to say, with their words.
+fn peers(section: &mut Section<'_>, label: &str, mut peers: Vec<&Peer>) -> io::Result<()> {
+    peers.sort_by(|a, b| b.count.cmp(&a.count).then(a.ip.cmp(&b.ip)));
+    for (i, peer) in peers.iter().take(PEERS_MAX).enumerate() {
+        let says = peer.says.as_ref().map(|says| format!(": \"{}\"", safe(&says.escaped()))).unwrap_or_default();
+        let text = format!("{}, {}{says}", peer.ip, counted(peer.count, "time", "times"));
+        section.text(if i == 0 { label } else { "" }, &text)?;
+    }
+    if peers.len() > PEERS_MAX {
+        section.text("", &format!("and {} more", grouped((peers.len() - PEERS_MAX) as u64)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What could not be seen: every loss that may have hidden something, in a few lines.
+
+use std::io::{self, Write};
+
+use super::super::facts::{Counts, Results};
+use super::super::text::{Style, Tone, counted, grouped, paragraph, safe};
+
+/// Reasons that are named of each kind of loss.
+const REASONS_MAX: usize = 3;
+/// Damaged files that are named.
+const FILES_MAX: usize = 5;
+
+/// Writes what was lost, or that nothing was.
+pub(super) fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) -> io::Result<()> {
+    let losses = losses(results);
+    writeln!(out)?;
+    if losses.is_empty() {
+        return paragraph(
+            out,
+            "",
+            "Nothing was lost or hidden: every frame was read, no stream has a gap.",
+            style.columns(),
+        );
+    }
+    writeln!(out, "{}", style.paint(Tone::Heading, "What could not be seen:"))?;
+    losses.iter().try_for_each(|loss| paragraph(out, " - ", loss, style.columns()))
+}
+
+fn losses(results: &Results<'_>) -> Vec<String> {
+    let facts = results.facts;
+    let mut losses = Vec::new();
+    let damaged: Vec<_> = facts.inputs.iter().filter(|input| input.truncated || input.error.is_some()).collect();
+    for input in damaged.iter().take(FILES_MAX) {
+        let why = input.error.as_deref().unwrap_or("it ends in the middle of a frame");
+        losses.push(format!("{} could not be read to its end: {}", safe(&input.file), safe(why)));
+    }
+    if damaged.len() > FILES_MAX {
+        losses.push(format!("{} more files could not be read to their ends", damaged.len() - FILES_MAX));
+    }
+    if !facts.drops.is_empty() {
+        losses.push(format!("{} dropped while capturing ({})", frames(facts.drops.total()), reasons(&facts.drops)));
+    }
+    if facts.gaps > 0 {
+        let gaps = counted(facts.gaps, "gap", "gaps");
+        losses.push(format!("{gaps} in the conversations: {} missing from the capture", bytes(facts.missed_bytes)));
+    }
+    let hidden = results.judgement.hosts.iter().map(|host| host.row.counts.hidden).sum();
+    if hidden > 0 {
+        let sessions = counted(hidden, "conversation", "conversations");
+        losses.push(format!("{sessions} of your hosts went on under TLS: what was mailed there is hidden"));
+    }
+    let undecoded = &facts.frames.undecoded;
+    if !undecoded.is_empty() {
+        losses.push(format!("{} could not be decoded ({})", frames(undecoded.total()), reasons(undecoded)));
+    }
+    let limits = results.limits_hit();
+    if !limits.is_empty() {
+        losses.push(format!("limits of memory were reached {} times ({})", grouped(limits.total()), reasons(&limits)));
+    }
+    losses
+}
+
+fn frames(count: u64) -> String {
+    counted(count, "frame", "frames")
+}
+
+fn bytes(count: u64) -> String {
+    counted(count, "byte", "bytes")
+}
+
+/// The most frequent reasons.
+fn reasons(counts: &Counts) -> String {
+    let mut sorted: Vec<(&str, u64)> = counts.iter().collect();
+    sorted.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let named: Vec<String> =
+        sorted.iter().take(REASONS_MAX).map(|(name, count)| format!("{} {name}", grouped(*count))).collect();
+    let more = if sorted.len() > REASONS_MAX { ", ..." } else { "" };
+    format!("{}{more}", named.join(", "))
+}

@@ -1,0 +1,456 @@
+//! From the steps of a dialogue to the facts of a session: transactions with their outcome, each told as it ends.
+//!
+//! Read first: RFC 5321 sections 3.3 (mail transactions), 4.1.4 (order of commands) and 4.2.1 (what replies mean).
+//!
+//! # Outcomes
+//!
+//! The first rule that applies decides (`outcome`):
+//!
+//! 1. There is a reply to the mail data: 2xx is accepted, 4xx deferred, 5xx rejected.
+//! 2. MAIL was refused: 5xx rejected, 4xx deferred.
+//! 3. Bytes are missing, or the capture ended: incomplete.
+//! 4. RCPTs were refused and none was accepted: rejected if any refusal was a 5xx, else deferred.
+//! 5. DATA was refused: 5xx rejected, 4xx deferred.
+//! 6. The session went on under TLS: hidden.
+//! 7. The server hung up (421): deferred.
+//! 8. The data were sent whole, or the client went on without a reply that we saw: incomplete.
+//! 9. Else the client gave it up: abandoned. That is so wherever at least one RCPT was accepted, or none was sent.
+
+mod envelope;
+
+use std::sync::Arc;
+
+use envelope::{Answer, Effect, Envelope};
+
+use super::{
+    AuthAttempt, CommandLog, Outcome, Recipient, SessionEvent, SessionEventKind, SessionHead, SmtpFacts, TlsState,
+    Transaction, Transfer,
+};
+use crate::frame::{At, FrameNo};
+use crate::limits::SmtpLimits;
+use crate::net::LinkFacts;
+use crate::smtp::{Dialogue, MailEnd, Reply, Sent, SmtpEvent};
+use crate::tcp::{ConnId, StreamEvent};
+use crate::weird::Weird;
+use crate::wire::Wire;
+
+/// Where a session's events go.
+pub type Out<'a> = dyn FnMut(SessionEvent) + 'a;
+
+/// Folds the steps of one dialogue.
+#[derive(Debug)]
+pub struct SessionBuilder {
+    id: ConnId,
+    first: FrameNo,
+    link: LinkFacts,
+    facts: SmtpFacts,
+    /// Shared by the events until something in it changes.
+    head: Option<Arc<SessionHead>>,
+    first_helo: Option<Wire>,
+    open: Option<Box<Open>>,
+    /// Transactions that began.
+    begun: u32,
+    /// Recipients in the transactions that are kept.
+    recipients: usize,
+    /// Commands are missing, so a transaction may have begun unseen.
+    lossy: bool,
+}
+
+/// A transaction under way.
+#[derive(Debug)]
+struct Open {
+    transaction: Transaction,
+    /// A RCPT was refused for good.
+    permanent: bool,
+    /// A reply was not seen.
+    unseen: bool,
+    /// The server hung up.
+    shut: bool,
+}
+
+/// Why a transaction ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Why {
+    /// By a reply.
+    Answered,
+    /// By another command of the client.
+    GaveUp,
+    /// By the end of the connection.
+    Closed,
+    /// By missing bytes or the end of the capture.
+    Lost,
+    /// By TLS.
+    Hidden,
+}
+
+impl SessionBuilder {
+    /// A builder for a connection.
+    pub fn new(id: ConnId, first: FrameNo, link: LinkFacts) -> Self {
+        Self {
+            id,
+            first,
+            link,
+            facts: SmtpFacts::default(),
+            head: None,
+            first_helo: None,
+            open: None,
+            begun: 0,
+            recipients: 0,
+            lossy: false,
+        }
+    }
+
+    /// Takes the next step.
+    pub fn handle(&mut self, event: SmtpEvent, limits: &SmtpLimits, out: &mut Out<'_>) {
+        match event {
+            SmtpEvent::Greeted { at, reply } => {
+                self.facts.last_reply = Some(reply.clone());
+                self.facts.greeting = Some(reply);
+                self.facts.greeted = Some(at);
+                self.head = None;
+                let kind = SessionEventKind::Greeted(self.head());
+                out(SessionEvent { at, kind });
+            }
+            SmtpEvent::Answered { sent, said, at, reply } => self.answered(sent, said, at, reply, limits, out),
+            SmtpEvent::Unasked { reply, .. } => {
+                if let (Some(open), Some(421)) = (&mut self.open, reply.code) {
+                    open.shut = true;
+                }
+                self.facts.last_reply = Some(reply);
+            }
+            SmtpEvent::AuthEnded(attempt) => self.auth_ended(attempt, limits, out),
+            SmtpEvent::DataCut { mail, reply, .. } => self.data_cut(*mail, reply),
+            SmtpEvent::Lost { at } => {
+                self.lossy = true;
+                self.end(at, Why::Lost, limits, out);
+            }
+            SmtpEvent::Tls { at, state } => {
+                self.facts.tls.state = match (self.facts.tls.state, state) {
+                    (TlsState::Implicit, TlsState::None) => TlsState::None,
+                    (now, TlsState::None) => now,
+                    (now, TlsState::StarttlsRefused) if now != TlsState::None => now,
+                    (_, state) => state,
+                };
+                if matches!(state, TlsState::Starttls | TlsState::Implicit) {
+                    self.end(at, Why::Hidden, limits, out);
+                }
+            }
+            SmtpEvent::Pipelined => self.facts.pipelined = true,
+            SmtpEvent::Weird { weird, .. } => self.facts.weird.insert(weird),
+        }
+    }
+
+    /// Ends the session. `lost`: the capture ended or a limit cut the connection short, or only one side was captured,
+    /// so that what is missing means nothing.
+    pub fn finish(mut self, at: At, lost: bool, limits: &SmtpLimits, out: &mut Out<'_>) -> SmtpFacts {
+        self.end(at, if lost { Why::Lost } else { Why::Closed }, limits, out);
+        self.facts
+    }
+
+    fn head(&mut self) -> Arc<SessionHead> {
+        let Self { id, first, link, facts, head, .. } = self;
+        let head = head.get_or_insert_with(|| {
+            Arc::new(SessionHead {
+                id: *id,
+                first: *first,
+                link: *link,
+                greeting: facts.greeting.clone(),
+                helo: facts.helo.clone(),
+            })
+        });
+        Arc::clone(head)
+    }
+
+    fn auth_ended(&mut self, attempt: AuthAttempt, limits: &SmtpLimits, out: &mut Out<'_>) {
+        if self.facts.auth.len() < limits.auth_max {
+            self.facts.auth.push(attempt.clone());
+        } else {
+            self.facts.weird.insert(Weird::SessionLimit);
+        }
+        let at = attempt.at;
+        let kind = SessionEventKind::Auth(self.head(), attempt);
+        out(SessionEvent { at, kind });
+    }
+
+    fn answered(&mut self, sent: Sent, said: At, at: At, reply: Option<Reply>, limits: &SmtpLimits, out: &mut Out<'_>) {
+        self.log(&sent, said, at, reply.as_ref(), limits);
+        match &sent {
+            Sent::Hello { esmtp, name } => self.hello(*esmtp, name, reply.as_ref(), limits),
+            Sent::Quit => self.facts.quit = true,
+            _ => {}
+        }
+        let (effect, weird) = envelope::rule(self.envelope(), &sent, Answer::of(reply.as_ref()));
+        if let Some(weird) = weird.filter(|_| !self.lossy) {
+            self.facts.weird.insert(weird);
+        }
+        match effect {
+            Effect::Nothing => {}
+            Effect::Begin => {
+                self.end(at, Why::GaveUp, limits, out);
+                let begun = self.begin(said, at);
+                self.open = Some(begun);
+                self.add(sent, at, reply, limits, out);
+            }
+            Effect::BeginUnseen => {
+                let begun = self.begin(said, at);
+                self.open = Some(begun);
+                self.add(sent, at, reply, limits, out);
+            }
+            Effect::Aside => {
+                let open = self.open.take();
+                let begun = self.begin(said, at);
+                self.open = Some(begun);
+                self.add(sent, at, reply, limits, out);
+                self.end(at, Why::Answered, limits, out);
+                self.open = open;
+            }
+            Effect::Add => self.add(sent, at, reply, limits, out),
+            Effect::End => self.end(at, Why::GaveUp, limits, out),
+        }
+    }
+
+    fn log(&mut self, sent: &Sent, said: At, at: At, reply: Option<&Reply>, limits: &SmtpLimits) {
+        self.facts.commands_total = self.facts.commands_total.saturating_add(1);
+        if self.facts.commands.len() < limits.commands_max {
+            let code = reply.and_then(|reply| reply.code);
+            self.facts.commands.push(CommandLog {
+                verb: sent.verb(),
+                code,
+                said: said.ts,
+                replied: reply.map(|_| at.ts),
+            });
+        } else {
+            self.facts.weird.insert(Weird::SessionLimit);
+        }
+        if let Some(reply) = reply {
+            self.facts.last_reply = Some(reply.clone());
+        }
+    }
+
+    fn hello(&mut self, esmtp: bool, name: &Wire, reply: Option<&Reply>, limits: &SmtpLimits) {
+        let facts = &mut self.facts;
+        let first = self.first_helo.get_or_insert_with(|| name.clone());
+        if first != name && !facts.more_helos.contains(name) {
+            if facts.more_helos.len() < limits.helos_max {
+                facts.more_helos.push(name.clone());
+            } else {
+                facts.weird.insert(Weird::SessionLimit);
+            }
+        }
+        // RFC 5321 section 4.1.4: a refused one leaves all as it was.
+        let refused = reply.is_some_and(|reply| !reply.is_positive());
+        if facts.helo.is_none() || !refused {
+            facts.esmtp = Some(esmtp);
+            facts.helo = Some(name.clone());
+        }
+        self.head = None;
+        let Some(reply) = reply else { return };
+        let mut lines = reply.lines();
+        let text = Wire::from(lines.next().unwrap_or_default());
+        if esmtp && reply.is_positive() && facts.ehlo_keywords.is_empty() {
+            facts.ehlo_keywords = lines.take(limits.keywords_max).map(Wire::from).collect();
+        }
+        if !facts.helo_reply.as_ref().is_some_and(Reply::is_positive) {
+            facts.helo_reply = Some(Reply { text, ..*reply });
+        }
+    }
+
+    fn envelope(&self) -> Envelope {
+        match &self.open {
+            None => Envelope::Closed,
+            Some(open) if open.transaction.mail_reply.as_ref().is_some_and(|reply| !reply.is_positive()) => {
+                Envelope::Refused
+            }
+            Some(_) => Envelope::Open,
+        }
+    }
+
+    fn begin(&mut self, began: At, at: At) -> Box<Open> {
+        self.begun = self.begun.saturating_add(1);
+        Box::new(Open {
+            transaction: Transaction {
+                trans_depth: self.begun,
+                began,
+                ended: at,
+                mailfrom: Wire::default(),
+                null_sender: false,
+                declared_size: None,
+                mail_reply: None,
+                rcptto: Vec::new(),
+                rcpt_total: 0,
+                rcpt_accepted: 0,
+                rcpt_rejected: 0,
+                transfer: None,
+                data_cmd_reply: None,
+                data_reply: None,
+                size: 0,
+                complete: false,
+                outcome: Outcome::Incomplete,
+                content: None,
+            },
+            permanent: false,
+            unseen: false,
+            shut: false,
+        })
+    }
+
+    /// Adds a command to the open transaction.
+    fn add(&mut self, sent: Sent, at: At, reply: Option<Reply>, limits: &SmtpLimits, out: &mut Out<'_>) {
+        let Some(open) = &mut self.open else { return };
+        open.unseen |= reply.is_none();
+        let transaction = &mut open.transaction;
+        match sent {
+            Sent::Mail { path, size } => {
+                transaction.null_sender = path.is_empty();
+                transaction.mailfrom = path;
+                transaction.declared_size = size;
+                transaction.mail_reply = reply;
+            }
+            Sent::Rcpt { path } => {
+                transaction.rcpt_total = transaction.rcpt_total.saturating_add(1);
+                if let Some(reply) = &reply {
+                    if reply.is_positive() {
+                        transaction.rcpt_accepted = transaction.rcpt_accepted.saturating_add(1);
+                    } else if reply.is_transient() || reply.is_permanent() {
+                        transaction.rcpt_rejected = transaction.rcpt_rejected.saturating_add(1);
+                    }
+                    open.permanent |= reply.is_permanent();
+                }
+                if transaction.rcptto.len() < limits.recipients_max {
+                    transaction.rcptto.push(Recipient { to: path, reply });
+                } else {
+                    self.facts.weird.insert(Weird::SessionLimit);
+                }
+            }
+            Sent::Data => {
+                transaction.data_cmd_reply = reply;
+                if transaction.data_cmd_reply.as_ref().is_none_or(Reply::is_intermediate) {
+                    transaction.transfer = Some(Transfer::Data);
+                }
+            }
+            Sent::EndOfData(mail) => {
+                open.take_mail(Transfer::Data, *mail);
+                open.transaction.data_reply = reply;
+                self.end(at, Why::Answered, limits, out);
+            }
+            Sent::Bdat { size, last, mail } => {
+                transaction.transfer = Some(Transfer::Bdat);
+                transaction.size = transaction.size.saturating_add(size);
+                if let Some(mut mail) = mail {
+                    mail.size = transaction.size;
+                    open.take_mail(Transfer::Bdat, *mail);
+                }
+                // Once a chunk is refused the later ones are too (RFC 3030 section 2), for that reason alone.
+                let refused = reply.as_ref().is_some_and(|reply| !reply.is_positive());
+                if (refused || last) && open.transaction.data_reply.is_none() {
+                    open.transaction.data_reply = reply;
+                }
+                if last {
+                    self.end(at, Why::Answered, limits, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn data_cut(&mut self, mail: MailEnd, reply: Option<Reply>) {
+        let Some(open) = &mut self.open else { return };
+        let transfer = open.transaction.transfer.unwrap_or(Transfer::Data);
+        let size = open.transaction.size.saturating_add(mail.size);
+        open.take_mail(transfer, MailEnd { size, ..mail });
+        if open.transaction.data_reply.is_none() {
+            open.transaction.data_reply = reply;
+        }
+    }
+
+    /// Ends the open transaction, if there is one.
+    fn end(&mut self, at: At, why: Why, limits: &SmtpLimits, out: &mut Out<'_>) {
+        let Some(mut open) = self.open.take() else { return };
+        open.transaction.ended = at;
+        open.transaction.outcome = outcome(&open, why);
+        let transaction = Arc::new(open.transaction);
+        self.facts.transactions_total = self.facts.transactions_total.saturating_add(1);
+        let recipients = self.recipients + transaction.rcptto.len();
+        if self.facts.transactions.len() < limits.transactions_max && recipients <= limits.session_recipients_max {
+            self.recipients = recipients;
+            self.facts.transactions.push(Arc::clone(&transaction));
+        } else {
+            self.facts.weird.insert(Weird::SessionLimit);
+        }
+        let kind = SessionEventKind::Transaction(self.head(), transaction);
+        out(SessionEvent { at, kind });
+    }
+}
+
+impl Open {
+    fn take_mail(&mut self, transfer: Transfer, mail: MailEnd) {
+        let MailEnd { size, complete, facts } = mail;
+        self.transaction.transfer = Some(transfer);
+        self.transaction.size = size;
+        self.transaction.complete = complete;
+        if size > 0 {
+            self.transaction.content = Some(Box::new(facts));
+        }
+    }
+}
+
+/// What became of a transaction (see the module's head).
+fn outcome(open: &Open, why: Why) -> Outcome {
+    let transaction = &open.transaction;
+    let refused = |reply: &Reply| if reply.is_permanent() { Outcome::Rejected } else { Outcome::Deferred };
+    if let Some(reply) = &transaction.data_reply {
+        return if reply.is_positive() { Outcome::Accepted } else { refused(reply) };
+    }
+    if let Some(reply) = transaction.mail_reply.as_ref().filter(|reply| !reply.is_positive()) {
+        return refused(reply);
+    }
+    if why == Why::Lost {
+        return Outcome::Incomplete;
+    }
+    if transaction.rcpt_rejected > 0 && transaction.rcpt_accepted == 0 {
+        return if open.permanent { Outcome::Rejected } else { Outcome::Deferred };
+    }
+    if let Some(reply) = transaction.data_cmd_reply.as_ref().filter(|reply| !reply.is_intermediate()) {
+        return refused(reply);
+    }
+    match why {
+        Why::Hidden => Outcome::Hidden,
+        Why::GaveUp | Why::Closed if open.shut => Outcome::Deferred,
+        _ if transaction.complete => Outcome::Incomplete,
+        Why::GaveUp if open.unseen => Outcome::Incomplete,
+        Why::GaveUp | Why::Closed => Outcome::Abandoned,
+        Why::Answered | Why::Lost => Outcome::Incomplete,
+    }
+}
+
+/// A dialogue and its session, as the application state of a connection.
+#[derive(Debug)]
+pub struct Conversation {
+    dialogue: Dialogue,
+    builder: SessionBuilder,
+}
+
+impl Conversation {
+    /// A conversation of which nothing was seen.
+    pub fn new(id: ConnId, first: FrameNo, link: LinkFacts, limits: &SmtpLimits) -> Self {
+        Self { dialogue: Dialogue::new(limits), builder: SessionBuilder::new(id, first, link) }
+    }
+
+    /// Takes the next event of the connection's streams.
+    pub fn handle(&mut self, event: &StreamEvent<'_>, limits: &SmtpLimits, out: &mut Out<'_>) {
+        let Self { dialogue, builder } = self;
+        dialogue.handle(event, limits, &mut |step| builder.handle(step, limits, out));
+    }
+
+    /// Ends the session (see [`SessionBuilder::finish`]).
+    pub fn finish(self, at: At, lost: bool, limits: &SmtpLimits, out: &mut Out<'_>) -> SmtpFacts {
+        let Self { mut dialogue, mut builder } = self;
+        let tls = dialogue.finish(at, limits, &mut |step| builder.handle(step, limits, out));
+        let mut facts = builder.finish(at, lost, limits, out);
+        facts.tls = super::Tls { state: facts.tls.state, ..tls };
+        facts
+    }
+}
+
+#[cfg(test)]
+mod tests;

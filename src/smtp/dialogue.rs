@@ -1,0 +1,354 @@
+//! The dialogue: both sides of one connection, from stream events to steps of SMTP.
+//!
+//! Read first: RFC 5321 sections 3 and 4.3 (what may follow what), RFC 2920 (pipelining), RFC 3030 (BDAT), RFC 3207
+//! (STARTTLS), RFC 4954 (AUTH).
+//!
+//! - **Commands queue until they are replied to** (`queue`); each reply belongs to the oldest of them.
+//! - **The server's replies decide** what the client's bytes were: data or commands after DATA, the end of the data where
+//!   that was not CRLF.CRLF (`data`), records or lines after STARTTLS.
+//! - **Positions decide, never the clock** and, between the two sides, never the order of capture: who had seen what is
+//!   told by the acknowledgement numbers. A reply that acknowledges bytes not captured yet waits for them.
+//! - **Nothing is assumed**: not that the server speaks first, not that both sides or the beginning were captured.
+//!
+//! How bytes are read is one pure table (`phase`). What a transaction came to is the session builder's business.
+
+mod client;
+mod data;
+mod end_of_data;
+mod phase;
+mod queue;
+mod server;
+
+use std::collections::VecDeque;
+
+use data::{Held, MailData, OtherEnd};
+use phase::{Class, Kind, Phase, Step};
+use queue::{Entry, Queue, Waiting};
+
+use crate::frame::At;
+use crate::limits::SmtpLimits;
+use crate::net::Side;
+use crate::session::{AuthAttempt, AuthResult, Tls, TlsState};
+use crate::smtp::{AuthExchange, LineSplitter, Reply, ReplyAssembler, Sent, SmtpEvent, TlsFollower};
+use crate::tcp::StreamEvent;
+use crate::weird::{Weird, WeirdSet};
+
+/// Where the steps go.
+pub type Sink<'a> = dyn FnMut(SmtpEvent) + 'a;
+
+/// Replies that wait for the bytes that they acknowledge. Frames of the two sides swap places over microseconds; where
+/// more replies than this wait, the client's side is not captured at all.
+const EARLY_MAX: usize = 8;
+
+/// Commands that wait while the capture does not even show what the client had acknowledged before the oldest: the
+/// server's side is not captured.
+const UNSEEN_MAX: usize = 8;
+
+/// The machine of both sides of one connection.
+#[derive(Debug)]
+pub struct Dialogue {
+    phase: Phase,
+    client: Half,
+    server: Half,
+    assembler: ReplyAssembler,
+    queue: Queue,
+    /// Replies that acknowledge bytes of the client that were not captured yet.
+    early: VecDeque<EarlyReply>,
+    /// Where the greeting ended in the server's stream, once it was seen.
+    greeting_end: Option<u64>,
+    /// No greeting will be taken for one any more.
+    past_greeting: bool,
+    /// What the client had acknowledged when it sent its first byte.
+    first_acked: Option<u64>,
+    /// Where the last matched reply ended, and whether what it answers must end a group.
+    last_reply: Option<(u64, bool)>,
+    /// PIPELINING was offered since the last greeting or STARTTLS.
+    may_pipeline: bool,
+    pipelined: bool,
+    /// The mail whose data are under way.
+    mail: Option<Box<MailData>>,
+    /// Bytes of the chunk or blob to come, and whether the chunk is the last one.
+    chunk: (u64, bool),
+    /// What was sent after DATA or XEXCH50 before the answer.
+    held: Option<Box<Held>>,
+    /// The exchange that the client's lines belong to, once AUTH was answered.
+    exchange: Option<Box<AuthExchange>>,
+    tls: Option<Box<TlsFollower>>,
+    /// The server speaks TLS.
+    server_tls: bool,
+    /// What looked like TLS of the client was answered in the clear.
+    tls_refuted: bool,
+    /// In [`Phase::Unsure`]: what the client had acknowledged when its bytes became unsure.
+    unsure_since: Option<u64>,
+    /// The server's next line may be the rest of one.
+    server_resync: bool,
+    /// SMTPUTF8 was asked for (RFC 6531).
+    smtputf8: bool,
+    weird: [WeirdSet; 2],
+    finished: bool,
+}
+
+/// One side's stream.
+#[derive(Debug)]
+struct Half {
+    lines: LineSplitter,
+    /// Bytes that were delivered or are known to be missing.
+    pos: u64,
+    /// The last acknowledgement of this side.
+    acked: u64,
+    /// Bytes are missing.
+    lost: bool,
+    /// Where the last missing bytes end.
+    gap_end: u64,
+    /// Something of it was seen.
+    seen: bool,
+    /// It sends no more.
+    closed: bool,
+}
+
+impl Half {
+    fn new(line_max: usize) -> Self {
+        Self {
+            lines: LineSplitter::new(line_max),
+            pos: 0,
+            acked: 0,
+            lost: false,
+            gap_end: 0,
+            seen: false,
+            closed: false,
+        }
+    }
+}
+
+/// A reply that waits for the client's bytes.
+#[derive(Debug)]
+struct EarlyReply {
+    reply: Reply,
+    at: At,
+    end: u64,
+    acked: u64,
+}
+
+impl Dialogue {
+    /// A dialogue of which nothing was seen.
+    pub fn new(limits: &SmtpLimits) -> Self {
+        Self {
+            phase: Phase::Start,
+            client: Half::new(limits.command_line_max),
+            server: Half::new(limits.reply_line_max),
+            assembler: ReplyAssembler::default(),
+            queue: Queue::default(),
+            early: VecDeque::new(),
+            greeting_end: None,
+            past_greeting: false,
+            first_acked: None,
+            last_reply: None,
+            may_pipeline: false,
+            pipelined: false,
+            mail: None,
+            chunk: (0, false),
+            held: None,
+            exchange: None,
+            tls: None,
+            server_tls: false,
+            tls_refuted: false,
+            unsure_since: None,
+            server_resync: false,
+            smtputf8: false,
+            weird: [WeirdSet::default(); 2],
+            finished: false,
+        }
+    }
+
+    /// Takes the next event of the connection's streams.
+    pub fn handle(&mut self, event: &StreamEvent<'_>, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        match *event {
+            StreamEvent::Data { side: Side::Orig, at, offset, acked, bytes } => {
+                if offset > self.client.pos {
+                    self.client_gap(at, offset - self.client.pos, limits, sink);
+                }
+                self.client_data(at, acked, bytes, limits, sink);
+            }
+            StreamEvent::Data { side: Side::Resp, at, offset, acked, bytes } => {
+                if offset > self.server.pos {
+                    self.server_gap(offset - self.server.pos, limits, sink);
+                }
+                self.server_data(at, acked, bytes, limits, sink);
+            }
+            StreamEvent::Gap { side: Side::Orig, at, len } => {
+                self.client_gap(at, len, limits, sink);
+                self.handle_early(limits, sink);
+            }
+            StreamEvent::Gap { side: Side::Resp, len, .. } => self.server_gap(len, limits, sink),
+            StreamEvent::Fin { side, .. } => self.close(side, limits, sink),
+            StreamEvent::Reset { .. } => {
+                self.close(Side::Orig, limits, sink);
+                self.close(Side::Resp, limits, sink);
+            }
+            // What TCP finds odd stands in the connection's own facts.
+            StreamEvent::Weird { .. } => {}
+        }
+    }
+
+    /// Tells the steps that can only be told at the end, and what encryption came to (the state is told by steps).
+    /// Nothing may be handled afterwards.
+    pub fn finish(&mut self, at: At, limits: &SmtpLimits, sink: &mut Sink<'_>) -> Tls {
+        if !self.finished {
+            self.finished = true;
+            self.close(Side::Orig, limits, sink);
+            self.close(Side::Resp, limits, sink);
+            self.finish_server(at, limits, sink);
+            self.settle_held(true, limits, sink);
+            let cut = self.cut_mail();
+            self.flush(at, self.queue.len(), sink);
+            if let Some((mail, reply)) = cut {
+                sink(SmtpEvent::DataCut { at, mail, reply });
+            }
+            if let Some(exchange) = self.exchange.take() {
+                end_auth(*exchange, at, None, sink);
+            }
+        }
+        let mut tls = Tls::default();
+        if let Some(follower) = &self.tls {
+            follower.write_to(&mut tls);
+        }
+        tls
+    }
+
+    fn close(&mut self, side: Side, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        match side {
+            Side::Orig => {
+                self.client.closed = true;
+                self.handle_early(limits, sink);
+            }
+            Side::Resp => self.server.closed = true,
+        }
+    }
+
+    /// Moves on in the table.
+    fn step(&mut self, side: Side, step: Step, at: At, sink: &mut Sink<'_>) {
+        let (phase, weird) = phase::next(self.phase, side, step);
+        self.phase = phase;
+        if let Some(weird) = weird {
+            self.note(side, weird, at, sink);
+        }
+    }
+
+    /// Tells of an oddity, each kind once a side.
+    fn note(&mut self, side: Side, weird: Weird, at: At, sink: &mut Sink<'_>) {
+        let Some(seen) = self.weird.get_mut(usize::from(side == Side::Resp)) else { return };
+        if !seen.contains(weird) {
+            seen.insert(weird);
+            sink(SmtpEvent::Weird { side, at, weird });
+        }
+    }
+
+    /// Gives up waiting for replies to the `count` oldest entries.
+    fn flush(&mut self, at: At, count: usize, sink: &mut Sink<'_>) {
+        for _ in 0..count {
+            match self.queue.pop() {
+                Some(Entry::Command(waiting)) => self.tell_answered(waiting, at, None, sink),
+                Some(Entry::Lost(at)) => sink(SmtpEvent::Lost { at }),
+                None => return,
+            }
+        }
+        self.tell_lost(sink);
+    }
+
+    /// Tells of gaps that nothing waits before any more.
+    fn tell_lost(&mut self, sink: &mut Sink<'_>) {
+        while self.queue.begins_with_lost() {
+            if let Some(Entry::Lost(at)) = self.queue.pop() {
+                sink(SmtpEvent::Lost { at });
+            }
+        }
+    }
+
+    /// Tells of a command's end, and of the AUTH exchange's if it is one's.
+    fn tell_answered(&mut self, waiting: Waiting, at: At, reply: Option<Reply>, sink: &mut Sink<'_>) {
+        let Waiting { sent, kind, at: said, exchange, .. } = waiting;
+        let ended = if kind == Kind::Auth { self.auth_answered(exchange, reply.as_ref()) } else { None };
+        let verdict = ended.is_some().then(|| reply.clone());
+        sink(SmtpEvent::Answered { sent, said, at, reply });
+        if let Some(exchange) = ended {
+            end_auth(*exchange, at, verdict.flatten(), sink);
+        }
+    }
+
+    /// Takes a reply to AUTH (`started`) or to a line of the exchange under way. Returns the exchange that it ends.
+    fn auth_answered(
+        &mut self,
+        started: Option<Box<AuthExchange>>,
+        reply: Option<&Reply>,
+    ) -> Option<Box<AuthExchange>> {
+        if started.is_some() {
+            // An older one whose end was not seen is over without a result; it was told when its lines were.
+            self.exchange = started;
+        }
+        match reply {
+            Some(reply) if reply.code == Some(334) => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.handle_server(reply.text.as_bytes());
+                }
+                None
+            }
+            Some(_) => self.exchange.take(),
+            None => None,
+        }
+    }
+
+    /// What there is of a mail whose data do not end.
+    fn cut_mail(&mut self) -> Option<(Box<super::MailEnd>, Option<Reply>)> {
+        let phase = self.phase;
+        let mut mail = self.mail.take()?;
+        mail.judge_other();
+        if phase == Phase::Chunk {
+            let left = self.chunk.0;
+            let size = self.queue.newest(|waiting| waiting.kind == Kind::Bdat).map(|waiting| &mut waiting.sent);
+            if let Some(Sent::Bdat { size, .. }) = size {
+                *size = size.saturating_sub(left);
+            }
+        } else if phase != Phase::Data {
+            // Chunks without a last one: their sizes stand with their commands.
+            let mut end = mail.finish(false);
+            end.size = 0;
+            return Some((Box::new(end), None));
+        }
+        let verdict = mail.verdict.take();
+        let mut end = mail.finish(false);
+        if phase == Phase::Chunk {
+            end.size = 0;
+        }
+        Some((Box::new(end), verdict))
+    }
+}
+
+/// Tells how an AUTH exchange ended.
+fn end_auth(exchange: AuthExchange, at: At, reply: Option<Reply>, sink: &mut Sink<'_>) {
+    let result = match &reply {
+        Some(reply) if reply.is_positive() => AuthResult::Succeeded,
+        _ if exchange.is_cancelled() => AuthResult::Cancelled,
+        Some(_) => AuthResult::Failed,
+        None => AuthResult::Unknown,
+    };
+    sink(SmtpEvent::AuthEnded(AuthAttempt {
+        at,
+        mechanism: exchange.mechanism(),
+        user: exchange.user(),
+        result,
+        reply,
+    }));
+}
+
+/// What a reply means for the way in which bytes are read.
+fn class(reply: &Reply) -> Class {
+    match reply.code {
+        Some(334) => Class::Challenge,
+        Some(300..=399) => Class::GoOn,
+        Some(200..=299) => Class::Done,
+        _ => Class::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,542 @@
+//! The client's bytes: lines, data, chunks, records, as the phase wants them read.
+
+use super::*;
+use crate::smtp::command::parse;
+use crate::smtp::{Command, Line, LineEnd};
+use crate::wire::Wire;
+
+impl Dialogue {
+    /// Takes a segment's bytes. Where a reply waits for a place inside them, the reply comes in between.
+    pub(super) fn client_data(
+        &mut self,
+        at: At,
+        acked: u64,
+        mut bytes: &[u8],
+        limits: &SmtpLimits,
+        sink: &mut Sink<'_>,
+    ) {
+        self.client.seen = true;
+        self.client.acked = acked;
+        if self.first_acked.is_none() {
+            self.first_acked = Some(acked);
+            self.judge_early_talk(at, sink);
+        }
+        self.end_open_reply(at, acked, limits, sink);
+        self.handle_early(limits, sink);
+        while !bytes.is_empty() {
+            let until = self.early.front().map_or(u64::MAX, |early| early.acked.saturating_sub(self.client.pos));
+            let now = usize::try_from(until).map_or(bytes.len(), |until| until.clamp(1, bytes.len()));
+            let (head, rest) = bytes.split_at_checked(now).unwrap_or((bytes, &[]));
+            self.client_bytes(at, acked, head, limits, sink);
+            self.handle_early(limits, sink);
+            bytes = rest;
+        }
+    }
+
+    /// Takes bytes as the phase wants them read, which each of them may change.
+    pub(super) fn client_bytes(
+        &mut self,
+        at: At,
+        acked: u64,
+        mut bytes: &[u8],
+        limits: &SmtpLimits,
+        sink: &mut Sink<'_>,
+    ) {
+        while let Some(&first) = bytes.first() {
+            let used = match self.phase {
+                Phase::Data => self.read_data(at, acked, bytes, limits, sink),
+                Phase::Chunk | Phase::Blob => self.read_chunk(at, bytes, sink),
+                Phase::DataAsked | Phase::BlobAsked => self.hold(at, acked, bytes, limits, sink),
+                Phase::Tls => {
+                    self.client.pos += bytes.len() as u64;
+                    let broken = self.tls.as_mut().and_then(|tls| tls.handle(Side::Orig, bytes));
+                    if let Some(weird) = broken {
+                        self.note(Side::Orig, weird, at, sink);
+                    }
+                    bytes.len()
+                }
+                _ if self.client.lines.pending().is_empty() && self.begins_tls(first) => {
+                    self.start_tls(at, sink);
+                    0
+                }
+                _ => self.read_lines(at, acked, bytes, limits, sink),
+            };
+            bytes = bytes.get(used..).unwrap_or_default();
+        }
+    }
+
+    /// Whether a line's first byte is a TLS record's: content types 20 to 23 (RFC 8446 section 5.1), none of which any
+    /// text begins with; after STARTTLS also the length byte of SSL 2.0's hello.
+    fn begins_tls(&self, first: u8) -> bool {
+        !self.tls_refuted
+            && match self.phase {
+                Phase::TlsGranted | Phase::TlsAsked => matches!(first, 20..=23 | 0x80..),
+                Phase::Start => first == 22,
+                _ => matches!(first, 20..=23),
+            }
+    }
+
+    fn start_tls(&mut self, at: At, sink: &mut Sink<'_>) {
+        let from = self.phase;
+        if from == Phase::Start && self.greeting_end.is_some() {
+            // The server has greeted in the clear, so it does not speak TLS.
+            self.tls_refuted = true;
+        }
+        self.step(Side::Orig, if self.tls_refuted { Step::PlainBytes } else { Step::TlsBytes }, at, sink);
+        if self.phase != Phase::Tls {
+            self.tls_refuted = true;
+            self.note(Side::Orig, Weird::BadTls, at, sink);
+            return;
+        }
+        let state = if from == Phase::Start { TlsState::Implicit } else { TlsState::Starttls };
+        self.tls.get_or_insert_with(|| Box::new(TlsFollower::new()));
+        if from == Phase::TlsGranted {
+            self.flush(at, self.queue.len(), sink);
+        }
+        sink(SmtpEvent::Tls { at, state });
+    }
+
+    /// Takes lines until the phase changes.
+    fn read_lines(&mut self, at: At, acked: u64, bytes: &[u8], limits: &SmtpLimits, sink: &mut Sink<'_>) -> usize {
+        match self.phase {
+            Phase::TlsGranted => {
+                self.step(Side::Orig, Step::PlainBytes, at, sink);
+                // RFC 3207 section 4.2: both sides forget what they learned before.
+                self.may_pipeline = false;
+                sink(SmtpEvent::Tls { at, state: TlsState::StarttlsPlaintext });
+            }
+            Phase::Start => self.step(Side::Orig, Step::PlainBytes, at, sink),
+            _ => {}
+        }
+        let mut lines = std::mem::replace(&mut self.client.lines, LineSplitter::new(0));
+        let (start, phase) = (self.client.pos, self.phase);
+        let mut input = bytes;
+        while let Some(line) = lines.next(&mut input) {
+            let used = bytes.len() - input.len();
+            self.client.pos = start + used as u64;
+            self.client_line(&line, at, acked, limits, sink);
+            let lines_go_on = !matches!(
+                self.phase,
+                Phase::Data | Phase::Chunk | Phase::Blob | Phase::DataAsked | Phase::BlobAsked | Phase::Tls
+            );
+            // The next line may be TLS's first byte, so look again after STARTTLS.
+            if !lines_go_on || self.phase != phase {
+                self.client.lines = lines;
+                return used;
+            }
+        }
+        self.client.pos = start + bytes.len() as u64;
+        self.client.lines = lines;
+        bytes.len()
+    }
+
+    fn client_line(&mut self, line: &Line<'_>, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        let command = match self.phase {
+            Phase::AuthLine => return self.auth_line(line, at, acked, limits, sink),
+            Phase::AuthAsked => {
+                let command = parse(line.bytes);
+                if !is_sure(&command, line.bytes) {
+                    return self.auth_line(line, at, acked, limits, sink);
+                }
+                command
+            }
+            Phase::Unsure => {
+                let command = parse(line.bytes);
+                // In the middle of mail data nothing new is acknowledged: the server has nothing to say then.
+                let news = self.unsure_since.is_none_or(|before| acked > before);
+                if !(is_sure(&command, line.bytes) && news) {
+                    self.unsure_since.get_or_insert(acked);
+                    return;
+                }
+                command
+            }
+            _ => parse(line.bytes),
+        };
+        self.note_line(line, &command, at, sink);
+        self.said(&command, at, acked, limits, sink);
+    }
+
+    /// Notes what is odd about a line.
+    fn note_line(&mut self, line: &Line<'_>, command: &Command<'_>, at: At, sink: &mut Sink<'_>) {
+        let utf8 = matches!(command, Command::Mail { params, .. } if params.smtputf8);
+        self.smtputf8 |= utf8;
+        for (odd, weird) in [
+            (line.ending == LineEnd::Lf, Weird::BareLf),
+            (line.has_bare_cr, Weird::BareCr),
+            (line.too_long, Weird::LineTooLong),
+            (line.has_nul, Weird::NulByte),
+            (line.has_8bit && !self.smtputf8, Weird::EightBit),
+            (matches!(command, Command::Unknown(_)), Weird::UnknownCommand),
+            (matches!(command, Command::BadArguments(_)), Weird::BadArguments),
+            (matches!(command, Command::Foreign(_)), Weird::ForeignProtocol),
+            (matches!(command, Command::Masked), Weird::MaskedCommand),
+        ] {
+            if odd {
+                self.note(Side::Orig, weird, at, sink);
+            }
+        }
+    }
+
+    /// Queues a command.
+    fn said(&mut self, command: &Command<'_>, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        let room = limits.unanswered_bytes_max.saturating_sub(self.queue.bytes()).min(limits.path_max);
+        let wire = |bytes| Wire::capped(bytes, room);
+        let mut exchange = None;
+        let (sent, kind) = match *command {
+            Command::Helo(name) => (Sent::Hello { esmtp: false, name: wire(name) }, Kind::Other),
+            Command::Ehlo(name) => (Sent::Hello { esmtp: true, name: wire(name) }, Kind::Other),
+            Command::Mail { path, params, .. } => (Sent::Mail { path: wire(path), size: params.size }, Kind::Other),
+            Command::Rcpt { path, .. } => (Sent::Rcpt { path: wire(path) }, Kind::Other),
+            Command::Data => (Sent::Data, Kind::Data),
+            Command::Bdat { size: Some(size), last } if size <= CHUNK_MAX => {
+                (Sent::Bdat { size, last, mail: None }, Kind::Bdat)
+            }
+            Command::Bdat { last, .. } => (Sent::Bdat { size: 0, last, mail: None }, Kind::BadBdat),
+            Command::Rset => (Sent::Rset, Kind::Other),
+            Command::StartTls => (Sent::StartTls, Kind::StartTls),
+            Command::Auth { mechanism, initial } => {
+                exchange = Some(Box::new(AuthExchange::new(mechanism, initial)));
+                (Sent::Auth, Kind::Auth)
+            }
+            Command::Quit => (Sent::Quit, Kind::Other),
+            Command::Xexch50 { size: Some(size) } if size > 0 => {
+                self.chunk = (size, false);
+                (Sent::Other("XEXCH50"), Kind::Xexch50)
+            }
+            _ => (Sent::Other(command.verb()), Kind::Other),
+        };
+        match sent {
+            // A mail in chunks ends unfinished.
+            Sent::Mail { .. } | Sent::Rset | Sent::Hello { .. } => self.mail = None,
+            _ => {}
+        }
+        let bdat = if let Sent::Bdat { size, last, .. } = sent { Some((size, last)) } else { None };
+        self.enqueue(Waiting { sent, kind, at, acked, exchange }, limits, sink);
+        self.step(Side::Orig, Step::Said(kind), at, sink);
+        self.unsure_since = (self.phase == Phase::Unsure).then_some(acked);
+        if let (Kind::Bdat, Some((size, last))) = (kind, bdat) {
+            self.chunk = (size, last);
+            self.mail.get_or_insert_with(|| Box::new(MailData::new(limits)));
+            if size == 0 {
+                self.end_chunk(at, sink);
+            }
+        }
+    }
+
+    fn auth_line(&mut self, line: &Line<'_>, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        let waiting = self.queue.newest(|waiting| waiting.exchange.is_some());
+        let exchange = waiting.and_then(|waiting| waiting.exchange.as_mut()).or(self.exchange.as_mut());
+        if let Some(exchange) = exchange {
+            exchange.handle_client(line.bytes);
+        }
+        if line.ending == LineEnd::Lf {
+            self.note(Side::Orig, Weird::BareLf, at, sink);
+        }
+        self.judge_pipelining(acked, at, sink);
+        self.bound_queue(at, limits, sink);
+        self.queue.push(Waiting { sent: Sent::AuthLine, kind: Kind::Auth, at, acked, exchange: None });
+        self.step(Side::Orig, Step::SaidAuthLine, at, sink);
+    }
+
+    /// Puts a command into the queue, and gives up those that will not be answered any more.
+    fn enqueue(&mut self, waiting: Waiting, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        let (at, acked) = (waiting.at, waiting.acked);
+        self.judge_pipelining(acked, at, sink);
+        if self.queue.is_doubtful() {
+            let lockstep = !self.pipelined && acked <= self.server.pos;
+            let done = self.queue.resolve(acked, lockstep);
+            self.flush(at, done, sink);
+        }
+        let (pos, gap_end, doubtful) = (self.server.pos, self.server.gap_end, self.queue.is_doubtful());
+        let unseen = |front: &Waiting| front.acked > pos || doubtful && front.acked < gap_end;
+        while self.queue.len() >= UNSEEN_MAX && self.queue.front().is_some_and(unseen) {
+            self.flush(at, 1, sink);
+        }
+        self.bound_queue(at, limits, sink);
+        self.queue.push(waiting);
+    }
+
+    /// Gives up following a client that sends more than can be kept without listening.
+    fn bound_queue(&mut self, at: At, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        if self.queue.len() >= limits.unanswered_max {
+            self.note(Side::Orig, Weird::SessionLimit, at, sink);
+            self.flush(at, self.queue.len(), sink);
+            self.queue.push_lost(at, self.client.acked);
+            self.tell_lost(sink);
+        }
+    }
+
+    /// Decides whether a command was sent before the reply to the one before it was seen, as far as that can be told
+    /// now; where the reply is still to come, [`Self::judge_next`] does.
+    fn judge_pipelining(&mut self, acked: u64, at: At, sink: &mut Sink<'_>) {
+        if let Some(last) = self.queue.back() {
+            if acked <= last.acked {
+                self.tell_pipelined(sink);
+            }
+        } else if let Some((end, ends_group)) = self.last_reply {
+            self.judge(acked, end, ends_group, at, sink);
+        }
+    }
+
+    /// A command that acknowledges `acked` comes after one whose reply ends at `end`.
+    pub(super) fn judge(&mut self, acked: u64, end: u64, ends_group: bool, at: At, sink: &mut Sink<'_>) {
+        if acked >= end {
+            return;
+        }
+        self.tell_pipelined(sink);
+        // Where replies are missing PIPELINING may have been offered.
+        if ends_group || !(self.may_pipeline || self.server.lost) {
+            self.note(Side::Orig, Weird::IllegalPipelining, at, sink);
+        }
+    }
+
+    fn tell_pipelined(&mut self, sink: &mut Sink<'_>) {
+        if !self.pipelined {
+            self.pipelined = true;
+            sink(SmtpEvent::Pipelined);
+        }
+    }
+
+    /// Whether the client spoke before it had seen the whole greeting.
+    pub(super) fn judge_early_talk(&mut self, at: At, sink: &mut Sink<'_>) {
+        if let (Some(acked), Some(end)) = (self.first_acked, self.greeting_end)
+            && acked < end
+            && !self.client.lost
+        {
+            self.note(Side::Orig, Weird::EarlyTalker, at, sink);
+        }
+    }
+
+    /// Takes mail data up to their end, or up to what may be one.
+    fn read_data(&mut self, at: At, acked: u64, bytes: &[u8], limits: &SmtpLimits, sink: &mut Sink<'_>) -> usize {
+        if self.mail.is_none() {
+            self.mail = Some(Box::new(MailData::new(limits)));
+            // The data are what follows DATA in the order of pipelining.
+            if let (true, Some((end, ends_group))) = (self.queue.is_empty(), self.last_reply) {
+                self.judge(acked, end, ends_group, at, sink);
+            }
+        }
+        if let Some(other) = self.mail.as_ref().and_then(|mail| mail.other.as_ref())
+            && self.saw_unseen(acked, other.acked)
+        {
+            // The server has said something that was not captured: it saw an end.
+            self.take_other_end(at, None, limits, sink);
+            return 0;
+        }
+        let Some(mail) = &mut self.mail else { return bytes.len() };
+        let (used, ended) = mail.handle(at, acked, self.client.pos, bytes, limits);
+        let smuggling = mail.smuggling;
+        self.client.pos += used as u64;
+        if smuggling {
+            self.note(Side::Orig, Weird::SmugglingPattern, at, sink);
+        }
+        if ended {
+            self.end_data(at, acked, limits, sink);
+        }
+        used
+    }
+
+    fn end_data(&mut self, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        let Some(mut mail) = self.mail.take() else { return };
+        let verdict = mail.verdict.take();
+        let sent = Sent::EndOfData(Box::new(mail.finish(true)));
+        self.step(Side::Orig, Step::Ended, at, sink);
+        let waiting = Waiting { sent, kind: Kind::Other, at, acked, exchange: None };
+        if verdict.is_some() && self.queue.is_empty() {
+            self.tell_answered(waiting, at, verdict, sink);
+        } else {
+            self.bound_queue(at, limits, sink);
+            self.queue.push(waiting);
+        }
+    }
+
+    /// The server took another place for the end of the data: `reply` is its verdict, if it was captured. What was sent
+    /// after that place is read again.
+    pub(super) fn take_other_end(
+        &mut self,
+        at: At,
+        reply: Option<(Reply, u64)>,
+        limits: &SmtpLimits,
+        sink: &mut Sink<'_>,
+    ) {
+        let Some(mut mail) = self.mail.take() else { return };
+        mail.judge_other();
+        if mail.smuggling {
+            self.note(Side::Orig, Weird::SmugglingPattern, at, sink);
+        }
+        let Some(other) = mail.other.take() else { return };
+        let OtherEnd { gap, acked, .. } = *other;
+        let sent = Sent::EndOfData(Box::new(mail.finish_at(&other)));
+        self.step(Side::Resp, if gap { Step::TookLostEnd } else { Step::TookOtherEnd }, at, sink);
+        let waiting = Waiting { sent, kind: Kind::Other, at, acked, exchange: None };
+        if let Some((reply, end)) = reply {
+            self.last_reply = Some((end, false));
+            self.tell_answered(waiting, at, Some(reply), sink);
+        } else {
+            self.bound_queue(at, limits, sink);
+            self.queue.push(waiting);
+        }
+        self.client.lines.reset();
+        if other.tail.overflow {
+            self.lose_commands(at, sink);
+        } else {
+            self.unsure_since = None;
+            self.replay(&other.tail, limits, sink);
+        }
+    }
+
+    /// Takes a chunk's or a blob's bytes.
+    fn read_chunk(&mut self, at: At, bytes: &[u8], sink: &mut Sink<'_>) -> usize {
+        let used = usize::try_from(self.chunk.0).map_or(bytes.len(), |left| left.min(bytes.len()));
+        self.chunk.0 -= used as u64;
+        self.client.pos += used as u64;
+        if self.phase == Phase::Chunk
+            && let Some(mail) = &mut self.mail
+        {
+            mail.handle_chunk(bytes.get(..used).unwrap_or(bytes));
+        }
+        if self.chunk.0 == 0 {
+            self.end_chunk(at, sink);
+        }
+        used
+    }
+
+    fn end_chunk(&mut self, at: At, sink: &mut Sink<'_>) {
+        if self.phase == Phase::Blob {
+            // The blob has a reply of its own.
+            let acked = self.client.acked;
+            let sent = Sent::Other("XEXCH50");
+            self.queue.push(Waiting { sent, kind: Kind::Other, at, acked, exchange: None });
+        } else if self.chunk.1 {
+            let end = self.mail.take().map(|mail| Box::new(mail.finish(true)));
+            let waiting = self.queue.newest(|waiting| waiting.kind == Kind::Bdat);
+            if let Some(Sent::Bdat { mail, last: true, .. }) = waiting.map(|waiting| &mut waiting.sent) {
+                *mail = end;
+            }
+        }
+        self.step(Side::Orig, Step::Ended, at, sink);
+    }
+
+    /// Holds bytes back until the answer to DATA or XEXCH50 tells what they are.
+    fn hold(&mut self, at: At, acked: u64, bytes: &[u8], limits: &SmtpLimits, sink: &mut Sink<'_>) -> usize {
+        let start = self.client.pos;
+        let held = self.held.get_or_insert_with(|| Box::new(Held::new(start, limits.reread_max)));
+        let used = bytes.len().min(held.room());
+        held.push(at, acked, bytes.get(..used).unwrap_or(bytes));
+        let full = held.room() == 0;
+        self.client.pos += used as u64;
+        let asked = self.queue.back().map_or(acked, |waiting| waiting.acked);
+        if full || self.saw_unseen(acked, asked) {
+            self.settle_held(full, limits, sink);
+        }
+        used
+    }
+
+    /// Whether the client, when it sent bytes that acknowledge `acked`, had seen something of the server that was not
+    /// captured, and had not seen it when it had acknowledged `before`.
+    fn saw_unseen(&self, acked: u64, before: u64) -> bool {
+        acked > before && (acked > self.server.pos || self.server.gap_end > before)
+    }
+
+    /// Decides by the first line what was held back: the client would not go on with a command if it had been told to
+    /// send the data. Without a whole line it waits, unless it must not.
+    pub(super) fn settle_held(&mut self, must: bool, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        let Some(held) = &self.held else { return };
+        let line = memchr::memchr(b'\n', held.bytes()).and_then(|end| held.bytes().get(..end));
+        if line.is_none() && !must {
+            return;
+        }
+        let line = line.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let command = line.is_some_and(|line| is_sure(&parse(line), line));
+        let at = held.runs().next().map_or(At::default(), |(at, ..)| at);
+        self.step(Side::Orig, if command { Step::Declined } else { Step::Assumed }, at, sink);
+        self.release_held(limits, sink);
+    }
+
+    /// Reads what was held back as the phase wants it now.
+    pub(super) fn release_held(&mut self, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        if let Some(held) = self.held.take() {
+            self.replay(&held, limits, sink);
+        }
+    }
+
+    fn replay(&mut self, held: &Held, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        self.client.pos = held.start;
+        for (at, acked, bytes) in held.runs() {
+            self.client_bytes(at, acked, bytes, limits, sink);
+        }
+    }
+
+    /// Bytes of the client are missing.
+    pub(super) fn client_gap(&mut self, at: At, len: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        self.client.seen = true;
+        self.client.lost = true;
+        if self.held.is_some() {
+            self.settle_held(true, limits, sink);
+        }
+        let acked = self.client.acked;
+        self.client.pos = self.client.pos.saturating_add(len);
+        let before = self.phase;
+        self.step(Side::Orig, Step::Gap, at, sink);
+        match self.phase {
+            Phase::Data => {
+                let end = self.client.pos;
+                let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(limits)));
+                mail.handle_gap(len, acked, end, limits);
+            }
+            Phase::Chunk | Phase::Blob => {
+                let inside = self.chunk.0.min(len);
+                self.chunk.0 -= inside;
+                if let (Phase::Chunk, Some(mail)) = (self.phase, &mut self.mail) {
+                    mail.handle_chunk_gap(inside);
+                }
+                if self.chunk.0 == 0 {
+                    self.end_chunk(at, sink);
+                    if inside < len {
+                        self.lose_commands(at, sink);
+                    }
+                }
+            }
+            Phase::Tls => {
+                if let Some(tls) = &mut self.tls {
+                    tls.handle_gap(Side::Orig, len);
+                }
+            }
+            _ => {
+                self.lose_commands(at, sink);
+                if before == Phase::Start {
+                    self.unsure_since = None;
+                }
+            }
+        }
+    }
+
+    /// Commands are missing: what was open cannot be followed.
+    fn lose_commands(&mut self, at: At, sink: &mut Sink<'_>) {
+        self.phase = Phase::Unsure;
+        self.unsure_since = Some(self.client.acked);
+        self.client.lines.reset();
+        self.client.lost = true;
+        self.mail = None;
+        self.queue.push_lost(at, self.client.acked);
+        self.tell_lost(sink);
+    }
+}
+
+/// A chunk larger than this is no chunk: 1 TiB is far beyond what any server takes, and overflowing sizes are an attack
+/// as old as the command.
+const CHUNK_MAX: u64 = 1 << 40;
+
+/// Whether a line surely is a command, and neither text of a mail nor base64.
+fn is_sure(command: &Command<'_>, line: &[u8]) -> bool {
+    let alone = |verb: &str| line.trim_ascii_end().eq_ignore_ascii_case(verb.as_bytes());
+    match *command {
+        Command::Mail { .. } | Command::Rcpt { .. } | Command::Bdat { size: Some(_), .. } => true,
+        Command::Ehlo(name) | Command::Helo(name) => !name.is_empty() && !name.contains(&b' '),
+        Command::Auth { mechanism, .. } => {
+            mechanism.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        }
+        Command::Data | Command::Rset | Command::Quit | Command::Noop | Command::StartTls => alone(command.verb()),
+        _ => false,
+    }
+}

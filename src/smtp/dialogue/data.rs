@@ -1,0 +1,256 @@
+//! Mail data under way: their contents, and the places where a server may have seen their end.
+
+use super::end_of_data::{DotScanner, Stop};
+use crate::frame::At;
+use crate::limits::SmtpLimits;
+use crate::smtp::mail::MailScanner;
+use crate::smtp::{MailEnd, Reply};
+
+/// How far after a dot line of another form a command makes it a smuggling attempt. A second mail follows at once; a
+/// mail that quotes a dot line by chance goes on with text.
+const SMUGGLING_WINDOW: usize = 512;
+
+/// Bytes of the client that may have to be read (again) as commands: bounded, with what each run of them acknowledged.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Where in the client's stream they begin.
+    pub(super) start: u64,
+    bytes: Vec<u8>,
+    runs: Vec<Run>,
+    max: usize,
+    /// There were more bytes than may be kept.
+    pub(super) overflow: bool,
+}
+
+/// Bytes that acknowledge the same.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    end: usize,
+    at: At,
+    acked: u64,
+}
+
+/// A run costs as much as 32 bytes; a client that sends single bytes gets coarser runs.
+const RUNS_MAX: usize = 256;
+
+impl Held {
+    pub(super) const fn new(start: u64, max: usize) -> Self {
+        Self { start, bytes: Vec::new(), runs: Vec::new(), max, overflow: false }
+    }
+
+    /// How many more bytes there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.max.saturating_sub(self.bytes.len())
+    }
+
+    /// Keeps what there is room for.
+    pub(super) fn push(&mut self, at: At, acked: u64, bytes: &[u8]) {
+        let kept = bytes.get(..self.room()).unwrap_or(bytes);
+        self.overflow |= kept.len() < bytes.len();
+        if kept.is_empty() {
+            return;
+        }
+        self.bytes.extend_from_slice(kept);
+        let end = self.bytes.len();
+        let full = self.runs.len() >= RUNS_MAX;
+        match self.runs.last_mut() {
+            Some(run) if run.acked == acked || full => run.end = end,
+            _ => self.runs.push(Run { end, at, acked }),
+        }
+    }
+
+    /// Starts anew at another place.
+    fn restart(&mut self, start: u64) {
+        self.start = start;
+        self.bytes.clear();
+        self.runs.clear();
+        self.overflow = false;
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes run by run.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (At, u64, &[u8])> {
+        let mut from = 0;
+        self.runs.iter().map(move |run| {
+            let bytes = self.bytes.get(from..run.end).unwrap_or_default();
+            from = run.end;
+            (run.at, run.acked, bytes)
+        })
+    }
+}
+
+/// A place where the data may have ended for the server.
+#[derive(Debug)]
+pub(super) struct OtherEnd {
+    /// Bytes of content before it.
+    size: u64,
+    /// What the client had acknowledged when it sent it.
+    pub(super) acked: u64,
+    /// It is a gap that may hide the end, no dot line.
+    pub(super) gap: bool,
+    /// What follows it.
+    pub(super) tail: Held,
+}
+
+/// A mail's data, by DATA or BDAT.
+#[derive(Debug)]
+pub(super) struct MailData {
+    dots: DotScanner,
+    scanner: MailScanner,
+    size: u64,
+    /// Bytes are missing.
+    holes: bool,
+    /// What the client had acknowledged when it sent the first byte.
+    pub(super) acked: Option<u64>,
+    /// The last place where the data may have ended, unless the one before it is the better guess.
+    pub(super) other: Option<Box<OtherEnd>>,
+    /// A dot line of another form is followed by a command.
+    pub(super) smuggling: bool,
+    /// The server's verdict, given before the end.
+    pub(super) verdict: Option<Reply>,
+}
+
+impl MailData {
+    pub(super) fn new(limits: &SmtpLimits) -> Self {
+        Self {
+            dots: DotScanner::new(),
+            scanner: MailScanner::new(limits),
+            size: 0,
+            holes: false,
+            acked: None,
+            other: None,
+            smuggling: false,
+            verdict: None,
+        }
+    }
+
+    /// Takes data up to the end or the next dot line of another form. `start`: where in the client's stream `bytes`
+    /// begins. Says how many bytes were used and whether the end is among them.
+    pub(super) fn handle(
+        &mut self,
+        at: At,
+        acked: u64,
+        start: u64,
+        bytes: &[u8],
+        limits: &SmtpLimits,
+    ) -> (usize, bool) {
+        self.acked.get_or_insert(acked);
+        let Self { dots, scanner, size, .. } = self;
+        let (used, stop) = dots.scan(bytes, |content| {
+            *size += content.len() as u64;
+            scanner.handle(content);
+        });
+        let taken = bytes.get(..used).unwrap_or(bytes);
+        if let Some(other) = &mut self.other {
+            let short = other.tail.bytes().len() < SMUGGLING_WINDOW;
+            other.tail.push(at, acked, taken);
+            if short && other.tail.bytes().len() >= SMUGGLING_WINDOW {
+                self.judge_other();
+            }
+        }
+        match stop {
+            Stop::Used => {}
+            Stop::End => {
+                self.judge_other();
+                self.other = None;
+            }
+            Stop::OtherDot => self.note_other(acked, start + used as u64, false, limits),
+        }
+        (used, stop == Stop::End)
+    }
+
+    /// Takes a chunk's bytes: no dots, no ends.
+    pub(super) fn handle_chunk(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        self.scanner.handle(bytes);
+    }
+
+    /// Takes note of missing bytes inside a chunk.
+    pub(super) fn handle_chunk_gap(&mut self, len: u64) {
+        self.size = self.size.saturating_add(len);
+        self.holes = true;
+    }
+
+    /// Takes note of missing bytes; `end`: where in the client's stream they end. They may hide the end of the data.
+    pub(super) fn handle_gap(&mut self, len: u64, acked: u64, end: u64, limits: &SmtpLimits) {
+        self.dots.forget();
+        self.holes = true;
+        self.note_other(acked, end, true, limits);
+        self.size = self.size.saturating_add(len);
+    }
+
+    /// The data are whole.
+    pub(super) fn finish(self, complete: bool) -> MailEnd {
+        let mut facts = self.scanner.finish();
+        if self.holes || !complete {
+            facts.body_hash = None;
+        }
+        MailEnd { size: self.size, complete, facts }
+    }
+
+    /// The data ended at `other`.
+    pub(super) fn finish_at(mut self, other: &OtherEnd) -> MailEnd {
+        let only = other.tail.bytes().is_empty() && !other.tail.overflow;
+        self.size = other.size;
+        self.holes |= other.gap;
+        let mut mail = self.finish(!other.gap && !other.tail.overflow);
+        if !only {
+            // The scanner has read what follows the end, too.
+            mail.facts.body_hash = None;
+        }
+        mail
+    }
+
+    /// Decides whether the bytes after the place make it a smuggling attempt.
+    pub(super) fn judge_other(&mut self) {
+        if let Some(other) = &self.other {
+            self.smuggling |=
+                !other.gap && has_command(other.tail.bytes().get(..SMUGGLING_WINDOW).unwrap_or(other.tail.bytes()));
+        }
+    }
+
+    /// Notes a place. An earlier one is kept if a command follows it at once, for then it is the better guess.
+    fn note_other(&mut self, acked: u64, end: u64, gap: bool, limits: &SmtpLimits) {
+        self.judge_other();
+        let size = self.size;
+        match &mut self.other {
+            Some(other) if begins_with_command(other.tail.bytes()) => {}
+            Some(other) => {
+                (other.size, other.acked, other.gap) = (size, acked, gap);
+                other.tail.restart(end);
+            }
+            None => {
+                let tail = Held::new(end, limits.reread_max);
+                self.other = Some(Box::new(OtherEnd { size, acked, gap, tail }));
+            }
+        }
+    }
+}
+
+/// The verbs that open a smuggled mail, and how they go on.
+const SMUGGLED: [(&[u8], &[u8]); 7] = [
+    (b"MAIL FROM", b":"),
+    (b"RCPT TO", b":"),
+    (b"DATA", b"\r\n"),
+    (b"EHLO", b" "),
+    (b"HELO", b" "),
+    (b"RSET", b"\r\n"),
+    (b"BDAT", b" "),
+];
+
+/// Whether a line of `bytes` begins with a command; a line begins after LF or CR, and at the start.
+fn has_command(bytes: &[u8]) -> bool {
+    begins_with_command(bytes)
+        || memchr::memchr2_iter(b'\r', b'\n', bytes).any(|end| bytes.get(end + 1..).is_some_and(begins_with_command))
+}
+
+/// Whether `bytes` begin with a command.
+pub(super) fn begins_with_command(bytes: &[u8]) -> bool {
+    SMUGGLED.iter().any(|(verb, next)| {
+        let Some((head, rest)) = bytes.split_at_checked(verb.len()) else { return false };
+        head.eq_ignore_ascii_case(verb) && rest.first().is_some_and(|byte| next.contains(byte))
+    })
+}

@@ -1,0 +1,278 @@
+//! Connection attempts that nobody has answered yet, in a table of their own.
+//!
+//! A flood of SYNs to ever new hosts makes nothing but these. An entry is therefore small (a test holds it at 128 bytes with
+//! its list links, two cache lines), the table asks for its room at once, and taking the oldest out is as cheap as putting a
+//! new one in: under a flood the oldest lies just where the last one lay, so that memory is walked through in order.
+
+use std::hash::{BuildHasher, Hasher};
+use std::num::NonZeroU32;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::slab::{Slab, TimeList};
+use super::{Attempt, ConnId, SynSignature};
+use crate::decode::SegmentHeader;
+use crate::frame::{At, FrameNo};
+use crate::net::{Encap, End, Endpoint, FlowKey, LinkFacts, Mac, SeqNum};
+use crate::time::{Span, Ts};
+
+/// The hash of a key under a table's random seed.
+pub(super) fn hash(seed: &RandomState, key: &FlowKey) -> u64 {
+    let mut hasher = seed.build_hasher();
+    hasher.write(&key.bytes());
+    hasher.finish()
+}
+
+/// The end of `key` that equals `endpoint`.
+fn end_of(key: &FlowKey, endpoint: Endpoint) -> End {
+    if key.end(End::Lower) == endpoint { End::Lower } else { End::Upper }
+}
+
+const V6: u8 = 1;
+const SCALE: u8 = 1 << 1;
+const TSVAL: u8 = 1 << 2;
+const MACS: u8 = 1 << 3;
+
+/// An attempt, packed: what `Attempt` holds, and the number of the SYN.
+pub(super) struct HalfOpen {
+    first_ts: Ts,
+    last_ts: Ts,
+    first: u64,
+    olayout: u64,
+    quirks: u32,
+    tsval: u32,
+    isn: SeqNum,
+    /// The last SYN's frame, counted from the first's; saturates.
+    last_after: u32,
+    syns: NonZeroU32,
+    orig: Endpoint,
+    resp: Endpoint,
+    macs: [Mac; 2],
+    vlans: [Option<NonZeroVlan>; 2],
+    encaps: [Option<Encap>; 4],
+    mss: u16,
+    wsize: u16,
+    ip_id: u16,
+    scale: u8,
+    ttl: u8,
+    olen: u8,
+    bits: u8,
+}
+
+/// A VLAN number plus one, so that none costs nothing.
+#[derive(Clone, Copy)]
+struct NonZeroVlan(std::num::NonZeroU16);
+
+impl NonZeroVlan {
+    /// Tags are 12 bits wide, so nothing wraps.
+    fn new(vlan: u16) -> Option<Self> {
+        std::num::NonZeroU16::new(vlan.wrapping_add(1)).map(Self)
+    }
+
+    fn get(self) -> u16 {
+        self.0.get().wrapping_sub(1)
+    }
+}
+
+impl HalfOpen {
+    /// From the first SYN.
+    pub(super) fn new(head: &SegmentHeader, syn: &SynSignature) -> Self {
+        let bits = [
+            (syn.v6, V6),
+            (syn.scale.is_some(), SCALE),
+            (syn.tsval.is_some(), TSVAL),
+            (head.link.macs.is_some(), MACS),
+        ];
+        let (src, dst) = head.link.macs.unwrap_or_default();
+        Self {
+            first_ts: head.at.ts,
+            last_ts: head.at.ts,
+            first: head.at.frame.0,
+            olayout: syn.olayout,
+            quirks: syn.quirks,
+            tsval: syn.tsval.unwrap_or(0),
+            isn: head.seq,
+            last_after: 0,
+            syns: NonZeroU32::MIN,
+            orig: head.key.end(head.from),
+            resp: head.key.end(head.from.other()),
+            macs: [src, dst],
+            vlans: head.link.vlans.map(|vlan| vlan.and_then(NonZeroVlan::new)),
+            encaps: head.link.encaps,
+            mss: syn.mss,
+            wsize: syn.wsize,
+            ip_id: syn.ip_id,
+            scale: syn.scale.unwrap_or(0),
+            ttl: syn.ttl,
+            olen: syn.olen,
+            bits: bits.iter().filter(|(set, _)| *set).fold(0, |bits, (_, bit)| bits | bit),
+        }
+    }
+
+    /// The number of the SYN.
+    pub(super) fn isn(&self) -> SeqNum {
+        self.isn
+    }
+
+    /// The end of its key that sent the SYN. Where both ends are equal, the lower one.
+    pub(super) fn orig_end(&self) -> End {
+        end_of(&self.key(), self.orig)
+    }
+
+    /// First frame.
+    pub(super) fn first(&self) -> FrameNo {
+        FrameNo(self.first)
+    }
+
+    fn key(&self) -> FlowKey {
+        FlowKey::of(self.orig, self.resp).0
+    }
+
+    fn is_of(&self, key: &FlowKey) -> bool {
+        let (lower, upper) = (key.end(End::Lower), key.end(End::Upper));
+        (self.orig == lower && self.resp == upper) || (self.orig == upper && self.resp == lower)
+    }
+
+    fn has(&self, bit: u8) -> bool {
+        self.bits & bit != 0
+    }
+
+    /// Unpacked.
+    pub(super) fn attempt(&self) -> Attempt {
+        let [src, dst] = self.macs;
+        Attempt {
+            id: ConnId { ts: self.first_ts, orig: self.orig, resp: self.resp },
+            first: FrameNo(self.first),
+            last: At { ts: self.last_ts, frame: FrameNo(self.first + u64::from(self.last_after)) },
+            syns: self.syns.get(),
+            link: LinkFacts {
+                macs: self.has(MACS).then_some((src, dst)),
+                vlans: self.vlans.map(|vlan| vlan.map(NonZeroVlan::get)),
+                encaps: self.encaps,
+            },
+            syn: SynSignature {
+                v6: self.has(V6),
+                ttl: self.ttl,
+                olen: self.olen,
+                mss: self.mss,
+                wsize: self.wsize,
+                scale: self.has(SCALE).then_some(self.scale),
+                olayout: self.olayout,
+                quirks: self.quirks,
+                tsval: self.has(TSVAL).then_some(self.tsval),
+                ip_id: self.ip_id,
+            },
+        }
+    }
+}
+
+/// See the head of the module.
+pub(super) struct Attempts {
+    index: HashTable<u32>,
+    slab: Slab<HalfOpen>,
+    order: TimeList,
+    max: usize,
+}
+
+impl Attempts {
+    /// An empty table for at most `max` attempts, at least one.
+    pub(super) fn new(max: usize) -> Self {
+        let max = max.max(1);
+        Self { index: HashTable::new(), slab: Slab::with_capacity(max), order: TimeList::new(), max }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.order.len() >= self.max
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(super) fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
+        let is_it = |slot: &u32| self.slab.get(*slot).is_some_and(|entry| entry.is_of(key));
+        self.index.find(hash, is_it).copied()
+    }
+
+    pub(super) fn get(&self, slot: u32) -> Option<&HalfOpen> {
+        self.slab.get(slot)
+    }
+
+    /// Takes in an attempt whose key is in no other; the caller has made room.
+    pub(super) fn insert(&mut self, seed: &RandomState, hash: u64, attempt: HalfOpen) {
+        let slot = self.slab.insert(attempt);
+        self.slab.push(&mut self.order, slot);
+        let slab = &self.slab;
+        let rehash = |slot: &u32| slab.get(*slot).map_or(0, |entry| self::hash(seed, &entry.key()));
+        self.index.insert_unique(hash, slot, rehash);
+    }
+
+    /// Another SYN of a known attempt.
+    pub(super) fn repeat(&mut self, slot: u32, at: At) {
+        if let Some(entry) = self.slab.get_mut(slot) {
+            entry.syns = entry.syns.saturating_add(1);
+            entry.last_ts = at.ts;
+            entry.last_after = u32::try_from(at.frame.0.saturating_sub(entry.first)).unwrap_or(u32::MAX);
+        }
+        self.slab.refresh(&mut self.order, slot);
+    }
+
+    pub(super) fn remove(&mut self, seed: &RandomState, slot: u32) -> Option<HalfOpen> {
+        let hash = self::hash(seed, &self.slab.get(slot)?.key());
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
+            entry.remove();
+        }
+        self.slab.remove(&mut self.order, slot)
+    }
+
+    /// Takes out the one whose last SYN is the oldest.
+    pub(super) fn pop_oldest(&mut self, seed: &RandomState) -> Option<HalfOpen> {
+        self.remove(seed, self.order.oldest()?)
+    }
+
+    /// Takes out the oldest one if its last SYN is `timeout` before `now`.
+    pub(super) fn pop_expired(&mut self, seed: &RandomState, now: Ts, timeout: Span) -> Option<HalfOpen> {
+        let oldest = self.slab.get(self.order.oldest()?)?;
+        if now.since(oldest.last_ts) >= timeout { self.pop_oldest(seed) } else { None }
+    }
+
+    /// All of them with their places, in no order that means anything.
+    pub(super) fn slots(&self) -> impl Iterator<Item = (u32, &HalfOpen)> {
+        self.slab.slots()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::testing::Script;
+
+    #[test]
+    fn an_entry_is_two_cache_lines() {
+        assert!(Slab::<HalfOpen>::PLACE_SIZE <= 128, "{}", Slab::<HalfOpen>::PLACE_SIZE);
+    }
+
+    #[test]
+    fn packing_loses_nothing() {
+        let mut head = Script::new().syn(7).head;
+        head.link.macs = Some((Mac([1; 6]), Mac([2; 6])));
+        head.link.vlans = [Some(0), Some(4095)];
+        head.link.encaps[0] = Some(Encap::Gre);
+        let syn = SynSignature {
+            v6: true,
+            ttl: 63,
+            olen: 4,
+            mss: 1400,
+            wsize: 512,
+            scale: Some(0),
+            olayout: 0x1234_5678_9abc_def0,
+            quirks: 0x8000_0001,
+            tsval: Some(0),
+            ip_id: 99,
+        };
+        let attempt = HalfOpen::new(&head, &syn).attempt();
+        assert_eq!((attempt.syn, attempt.link), (syn, head.link));
+        assert_eq!((attempt.id.orig, attempt.id.ts), (head.key.end(head.from), head.at.ts));
+    }
+}

@@ -1,0 +1,445 @@
+//! One connection: what its segments do to its two streams.
+//!
+//! Read first: RFC 9293 sections 3.4 (sequence numbers), 3.8.4 (keep-alives), 3.10.7 (arrival of segments); RFC 5961 (blind
+//! attacks). A passive reader sees neither stack: it takes what the receiver would take, as far as the wire shows it, and where
+//! it cannot know, prefers to lose nothing.
+//!
+//! **Waiting.** Bytes wait for two reasons: the bytes before them are missing, or they acknowledge bytes of the other side that
+//! were not handed on yet. The second comes from captures that mix two mirrored directions, or a card's queues, and show a reply before
+//! its command; handing it on as captured would make an early talker of every such server and a pipeliner of every client.
+//! It costs one comparison a segment, and nothing is held in a capture that is in order. Both waits are bounded alike: a hole
+//! is given up ([`Flow::settle`]) once the receiver has acknowledged past it *and* the sender went on (`reorder_segments`
+//! later ones) or time did (`reorder_wait`); at once where one side is not captured at all; by the limits on what is held; and
+//! by the end of the connection. A hole that was *not* acknowledged is a loss on the network: its retransmission is waited
+//! for as long as the limits allow. A forged ACK gives nothing up by itself, because the side whose bytes are
+//! missing must have gone on itself; where it is silent, what waited for it is handed on without a gap.
+//!
+//! A hole of exactly one byte at the end, with nothing behind it, is taken for a FIN that was not captured.
+
+use super::ConnStart;
+use super::assembler::Run;
+use super::event::StreamEvent;
+use super::half::{EDGE_SLACK, Half, Scale, WINDOW_MAX};
+use super::history::{History, Repeated};
+use super::stats::TcpStats;
+use super::{Connection, SynSignature};
+use crate::decode::{Segment, TcpFlags};
+use crate::frame::At;
+use crate::limits::TcpLimits;
+use crate::net::{End, SeqNum, Side};
+use crate::time::Ts;
+use crate::weird::{Weird, WeirdSet};
+
+mod settle;
+
+/// On which of the table's lists a flow belongs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// No payload yet.
+    Quiet,
+    /// Payload was seen.
+    Active,
+    /// Both sides, or the only one that is seen, have ended.
+    Closed,
+}
+
+/// Since when bytes wait, and how many segments of each side came since that lie behind its hole.
+#[derive(Clone, Copy)]
+struct Stall {
+    since: Ts,
+    later: [u8; 2],
+}
+
+/// See the head of the module.
+pub(super) struct Flow {
+    halves: [Half; 2],
+    /// The last frame.
+    pub(super) last: At,
+    /// Which end of the key is the originator.
+    orig_end: End,
+    /// Payload was seen.
+    carried: bool,
+    stall: Option<Stall>,
+    weird: WeirdSet,
+    gaps: u32,
+    missed: u64,
+    history: History,
+}
+
+const fn index(side: Side) -> usize {
+    match side {
+        Side::Orig => 0,
+        Side::Resp => 1,
+    }
+}
+
+/// What the parts of [`Flow::handle`] share of one segment.
+#[derive(Clone, Copy)]
+struct Arrival {
+    side: Side,
+    at: At,
+    /// Where the segment begins in its side's stream.
+    offset: i64,
+    /// What it acknowledges of the other side's.
+    acked: u64,
+    /// It lies where the receiver had not allowed anything.
+    stray: bool,
+}
+
+impl Flow {
+    /// A connection of which nothing was seen yet.
+    pub(super) fn new(orig_end: End, flipped: bool) -> Self {
+        let mut history = History::new();
+        if flipped {
+            history.flipped();
+        }
+        Self {
+            halves: [Half::new(), Half::new()],
+            last: At::default(),
+            orig_end,
+            carried: false,
+            stall: None,
+            weird: WeirdSet::default(),
+            gaps: 0,
+            missed: 0,
+            history,
+        }
+    }
+
+    /// A connection whose originator sent `syns` SYNs with this number and signature, the last one at `last`.
+    pub(super) fn after_syn(orig_end: End, isn: SeqNum, syn: &SynSignature, syns: u32, last: At) -> Self {
+        let mut flow = Self::new(orig_end, false);
+        let flags = TcpFlags(TcpFlags::SYN);
+        flow.history.segment(Side::Orig, flags, isn, 0);
+        flow.history.advance(Side::Orig, flags, 0);
+        flow.last = last;
+        let [orig, resp] = &mut flow.halves;
+        orig.learn_syn(isn, syn.scale.map_or(Scale::Absent, |shift| Scale::By(shift.min(14))));
+        orig.frames = syns;
+        resp.edge = u64::from(syn.wsize);
+        flow
+    }
+
+    /// The side that a segment from `end` belongs to.
+    pub(super) fn side(&self, end: End) -> Side {
+        if end == self.orig_end { Side::Orig } else { Side::Resp }
+    }
+
+    /// Where the flow stands in its life.
+    pub(super) fn phase(&self) -> Phase {
+        let [orig, resp] = &self.halves;
+        let alone = |seen: &Half, other: &Half| seen.fin_told && other.frames == 0;
+        if orig.reset || resp.reset || (orig.fin_seen && resp.fin_seen) || alone(orig, resp) || alone(resp, orig) {
+            Phase::Closed
+        } else if self.carried {
+            Phase::Active
+        } else {
+            Phase::Quiet
+        }
+    }
+
+    /// Whether bytes wait.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stall.is_some()
+    }
+
+    /// What is held, in bytes with bookkeeping.
+    pub(super) fn held_cost(&self) -> u32 {
+        self.halves[0].bytes.cost() + self.halves[1].bytes.cost()
+    }
+
+    /// Whether a SYN or SYN-ACK of `side` with this number is part of this connection, or may be.
+    pub(super) fn fits_syn(&self, side: Side, seq: SeqNum) -> bool {
+        self.halves[index(side)].fits_syn(seq)
+    }
+
+    /// Whether a segment of `side` lies near where the connection stands.
+    pub(super) fn is_near(&self, side: Side, seq: SeqNum) -> bool {
+        let half = &self.halves[index(side)];
+        half.is_known() && (half.offset(seq) - half.bytes.next() as i64).unsigned_abs() <= EDGE_SLACK
+    }
+
+    /// Notes a SYN that belongs to another connection between the same ends.
+    pub(super) fn note_foreign_syn(&mut self, side: Side, at: At, emit: &mut impl FnMut(StreamEvent<'_>)) {
+        self.note(Weird::SynInsideConnection, side, at, emit);
+    }
+
+    /// Takes in one segment.
+    pub(super) fn handle(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        limits: &TcpLimits,
+        stats: &mut TcpStats,
+        emit: &mut impl FnMut(StreamEvent<'_>),
+    ) {
+        let head = &segment.head;
+        let (flags, at, len) = (head.flags, head.at, head.payload_len);
+        let (syn, fin, rst) = (flags.has(TcpFlags::SYN), flags.has(TcpFlags::FIN), flags.has(TcpFlags::RST));
+        self.last = at;
+        self.halves[index(side)].frames = self.halves[index(side)].frames.saturating_add(1);
+        self.history.segment(side, flags, head.seq, len);
+        if head.window == 0 && !rst && self.history.window_matters(side) {
+            self.history.repeated(side, Repeated::ZeroWindow);
+        }
+        if (syn && (fin || rst)) || (fin && rst) {
+            self.note(Weird::BadFlags, side, at, emit);
+        }
+        if rst {
+            self.handle_reset(side, segment, limits, stats, emit);
+            return;
+        }
+        if syn && fin {
+            return; // No stack sends it; whoever does means the reader.
+        }
+
+        let (own, peer) = self.own_and_peer(side);
+        if syn {
+            let scale = SynSignature::from_segment(segment).scale;
+            own.learn_syn(head.seq, scale.map_or(Scale::Absent, |shift| Scale::By(shift.min(14))));
+        }
+        own.learn_segment(head.seq.plus(u32::from(syn)), len);
+        let offset = own.offset(head.seq) + i64::from(syn);
+        let ahead = offset - own.bytes.next() as i64;
+        if ahead.unsigned_abs() > WINDOW_MAX {
+            self.note(Weird::OutOfWindow, side, at, emit);
+            return;
+        }
+        let reached = (offset + i64::from(len)).max(0) as u64;
+        let stray = own.edge > 0 && reached > own.edge + EDGE_SLACK;
+        let mut acked = 0;
+        if flags.has(TcpFlags::ACK) {
+            peer.learn_ack(head.ack);
+            let shift = if syn { 0 } else { own.window_shift(peer.scale) };
+            acked = peer.offset(head.ack).max(0) as u64;
+            if acked > peer.bytes.next() + WINDOW_MAX {
+                acked = 0; // From nowhere: it says nothing.
+            } else if !stray {
+                peer.acked = peer.acked.max(acked);
+                peer.doubt_fin(acked.saturating_sub(1));
+                peer.edge = peer.edge.max(acked + (u64::from(head.window) << shift));
+            }
+            acked = acked.min(peer.fin);
+        }
+        let again = len > 0 && reached + u64::from(fin) <= own.sent;
+        if !stray {
+            own.sent = own.sent.max(reached + u64::from(fin));
+            own.claimed = own.claimed.max(offset.max(0) as u64);
+        }
+        if let Some(stall) = &mut self.stall
+            && ahead > 0
+        {
+            let later = &mut stall.later[index(side)];
+            *later = later.saturating_add(1);
+        }
+        if again {
+            self.history.repeated(side, Repeated::Retransmission);
+        }
+        self.history.advance(side, flags, len);
+        if stray {
+            self.note(Weird::OutOfWindow, side, at, emit);
+        }
+        if flags.has(TcpFlags::URG) {
+            self.note(Weird::UrgentData, side, at, emit);
+        }
+        let arrival = Arrival { side, at, offset, acked, stray };
+        if len > 0 {
+            self.carried = true;
+            if syn {
+                self.note(Weird::SynData, side, at, emit);
+            }
+            self.handle_payload(&arrival, segment, stats, emit);
+        }
+        if fin {
+            self.handle_fin(&arrival, len, emit);
+        }
+        if self.stall.is_some() || self.halves[0].is_waiting() || self.halves[1].is_waiting() {
+            self.settle(at, limits, stats, emit);
+        }
+    }
+
+    fn own_and_peer(&mut self, side: Side) -> (&mut Half, &mut Half) {
+        let [orig, resp] = &mut self.halves;
+        match side {
+            Side::Orig => (orig, resp),
+            Side::Resp => (resp, orig),
+        }
+    }
+
+    /// Tells of an oddity, of each kind once a connection.
+    fn note(&mut self, weird: Weird, side: Side, at: At, emit: &mut impl FnMut(StreamEvent<'_>)) {
+        if !self.weird.contains(weird) {
+            self.weird.insert(weird);
+            emit(StreamEvent::Weird { side, at, weird });
+        }
+    }
+
+    /// Hands on payload, or holds it.
+    ///
+    /// - Bytes before the place where the stream stands were handed on: they are compared and dropped.
+    /// - A single byte just before it is a keep-alive; its content means nothing.
+    /// - Bytes after a FIN are not part of the stream.
+    /// - What the capture cut off is a gap behind what it kept.
+    fn handle_payload(
+        &mut self,
+        arrival: &Arrival,
+        segment: &Segment<'_>,
+        stats: &mut TcpStats,
+        emit: &mut impl FnMut(StreamEvent<'_>),
+    ) {
+        let &Arrival { side, at, offset, acked, stray } = arrival;
+        let len = segment.head.payload_len;
+        let mut captured = segment.payload.get(..len as usize).unwrap_or(segment.payload);
+        let mut lost = len - captured.len() as u32;
+        let (own, peer) = self.own_and_peer(side);
+        if own.reset {
+            stats.after_close += 1;
+            return;
+        }
+        let next = own.bytes.next() as i64;
+        let mut end = offset + i64::from(len);
+        if len == 1 && end == next {
+            stats.keep_alives += 1;
+            return;
+        }
+        own.doubt_fin(end.max(0) as u64);
+        let mut after_fin = false;
+        if end > 0 && end as u64 > own.fin {
+            after_fin = true;
+            let over = (end as u64 - own.fin).min(u64::from(len)) as usize;
+            let kept = (len as usize - over).min(captured.len());
+            lost = (len - over as u32) - kept as u32;
+            captured = &captured[..kept];
+            end = offset + kept as i64 + i64::from(lost);
+        }
+        let mut disagrees = false;
+        let mut from = offset;
+        if offset < next {
+            let old = (next - offset) as usize;
+            let (before, rest) = captured.split_at(old.min(captured.len()));
+            // Bytes before the beginning of a stream that was met in the middle are unknown.
+            if let Ok(start) = u64::try_from(offset) {
+                disagrees = own.bytes.compare_old(start, before).disagrees;
+            }
+            lost -= (old - before.len()).min(lost as usize) as u32;
+            captured = rest;
+            from = next;
+        }
+        if end > next {
+            let start = from as u64;
+            let total = captured.len() as u64 + u64::from(lost);
+            if from == next && acked <= peer.bytes.next() && own.bytes.is_free(total) && !captured.is_empty() {
+                emit(StreamEvent::Data { side, at, offset: start, acked, bytes: captured });
+                own.bytes.advance(captured);
+                captured = &[];
+            } else if from == next {
+                stats.ahead_of_other_side += u64::from(acked > peer.bytes.next());
+            } else {
+                stats.out_of_order += 1;
+            }
+            if !captured.is_empty() {
+                disagrees |= own.bytes.hold(start, Run::Bytes(captured), acked, stray).disagrees;
+            }
+            if lost > 0 {
+                stats.truncated_bytes += u64::from(lost);
+                own.bytes.hold(end as u64 - u64::from(lost), Run::Lost(lost), acked, stray);
+            }
+        } else if !after_fin {
+            stats.retransmissions += 1;
+        }
+        if disagrees {
+            stats.overlaps_disagree += 1;
+            self.note(Weird::OverlapDisagrees, side, at, emit);
+        }
+        if after_fin && self.halves[index(side)].fin_seen {
+            self.note(Weird::DataAfterFin, side, at, emit);
+        }
+    }
+
+    /// Notes where a side's stream ends. The FIN stands behind the payload of its segment.
+    fn handle_fin(&mut self, arrival: &Arrival, len: u32, emit: &mut impl FnMut(StreamEvent<'_>)) {
+        let &Arrival { side, at, offset, acked, stray } = arrival;
+        let (own, _) = self.own_and_peer(side);
+        let Ok(fin) = u64::try_from(offset + i64::from(len)) else { return };
+        if own.fin_seen || own.reset {
+            return;
+        }
+        if fin < own.bytes.next() || stray {
+            self.note(Weird::FinOutOfWindow, side, at, emit);
+            return;
+        }
+        own.fin = fin;
+        own.fin_seen = true;
+        own.fin_acked = acked;
+    }
+
+    /// Follows a RST if its receiver would: if it lies between what was acknowledged and the edge of the window (RFC 9293
+    /// section 3.10.7.4). A side of which nothing is known cannot be checked. Payload in a RST is a diagnosis (RFC 1122 section
+    /// 4.2.2.12), not part of the stream.
+    fn handle_reset(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        limits: &TcpLimits,
+        stats: &mut TcpStats,
+        emit: &mut impl FnMut(StreamEvent<'_>),
+    ) {
+        let head = &segment.head;
+        let (own, _) = self.own_and_peer(side);
+        let offset = own.offset(head.seq);
+        let latest = own.edge.max(own.sent).max(own.claimed) + 1;
+        let earliest = own.acked_bytes();
+        let inside = offset >= 0 && (earliest..=latest).contains(&(offset as u64));
+        // A RST that answers a SYN, or a segment before it, carries the number that was acknowledged: for a SYN that is zero,
+        // or the byte before the stream.
+        let before_stream = own.bytes.next() == 0 && offset == -1;
+        if own.is_known() && !inside && !before_stream {
+            stats.resets_refused += 1;
+            self.note(Weird::ResetOutOfWindow, side, head.at, emit);
+            return;
+        }
+        self.history.advance(side, head.flags, head.payload_len);
+        let (own, _) = self.own_and_peer(side);
+        if own.reset {
+            return;
+        }
+        self.give_up_all(head.at, limits, stats, emit);
+        self.halves[index(side)].reset = true;
+        emit(StreamEvent::Reset { side, at: head.at });
+    }
+
+    /// Ends the connection: gives up what is still missing, and tells all that is known.
+    pub(super) fn finish(
+        mut self,
+        start: &ConnStart,
+        at: At,
+        limits: &TcpLimits,
+        stats: &mut TcpStats,
+        emit: &mut impl FnMut(StreamEvent<'_>),
+    ) -> Connection {
+        let cut_short = self.phase() != Phase::Closed;
+        self.give_up_all(at, limits, stats, emit);
+        let [orig, resp] = &self.halves;
+        let (orig_bytes, resp_bytes) = (orig.bytes.next(), resp.bytes.next());
+        let one_sided = |seen: &Half, other: &Half| seen.frames > 0 && other.frames == 0 && other.is_known();
+        let duration = self.last.ts.since(start.id.ts);
+        Connection {
+            id: start.id,
+            state: self.history.conn_state(orig_bytes == 0 && resp_bytes == 0),
+            history: self.history.letters(),
+            duration: duration.max(crate::time::Span::ZERO),
+            orig_bytes,
+            resp_bytes,
+            missed_bytes: self.missed,
+            gaps: self.gaps,
+            first: start.first,
+            last: self.last.frame,
+            frames: u64::from(orig.frames) + u64::from(resp.frames),
+            link: start.link,
+            syn: start.syn,
+            one_sided: one_sided(orig, resp) || one_sided(resp, orig),
+            cut_short,
+            weird: self.weird,
+        }
+    }
+}

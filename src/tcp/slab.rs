@@ -1,0 +1,174 @@
+//! Places for values, known by number, and lists through them in the order of time.
+//!
+//! A number stays good until its value is removed; freed places are used again, last freed first. Lists are threaded
+//! through the places, so that moving an entry to the young end and taking the oldest cost the same however many there
+//! are: expiry never scans a table.
+
+/// No place.
+const NIL: u32 = u32::MAX;
+
+/// Values by number.
+pub(super) struct Slab<T> {
+    places: Vec<Place<T>>,
+    free: u32,
+}
+
+struct Place<T> {
+    /// Towards the old end of the list, or the next free place.
+    older: u32,
+    /// Towards the young end of the list.
+    younger: u32,
+    value: Option<T>,
+}
+
+/// A list through a [`Slab`], from old to young. A place is on at most one list; the caller says on which.
+pub(super) struct TimeList {
+    oldest: u32,
+    youngest: u32,
+    len: usize,
+}
+
+impl TimeList {
+    pub(super) const fn new() -> Self {
+        Self { oldest: NIL, youngest: NIL, len: 0 }
+    }
+
+    /// How many are on it.
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The oldest entry.
+    pub(super) fn oldest(&self) -> Option<u32> {
+        (self.oldest != NIL).then_some(self.oldest)
+    }
+}
+
+impl<T> Slab<T> {
+    /// What one value costs, links included.
+    #[cfg(test)]
+    pub(super) const PLACE_SIZE: usize = size_of::<Place<T>>();
+
+    /// An empty slab with room for `capacity` values. The room is asked for at once and touched only when used: growing
+    /// by copying is what costs most under a flood.
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Self { places: Vec::with_capacity(capacity), free: NIL }
+    }
+
+    pub(super) fn get(&self, slot: u32) -> Option<&T> {
+        self.places.get(slot as usize)?.value.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.places.get_mut(slot as usize)?.value.as_mut()
+    }
+
+    /// Takes a value in; it is on no list yet.
+    pub(super) fn insert(&mut self, value: T) -> u32 {
+        if let Some(place) = self.places.get_mut(self.free as usize) {
+            let slot = self.free;
+            self.free = place.older;
+            *place = Place { older: NIL, younger: NIL, value: Some(value) };
+            slot
+        } else {
+            self.places.push(Place { older: NIL, younger: NIL, value: Some(value) });
+            (self.places.len() - 1) as u32
+        }
+    }
+
+    /// Takes a value out of `list` and of the slab.
+    pub(super) fn remove(&mut self, list: &mut TimeList, slot: u32) -> Option<T> {
+        self.get(slot)?;
+        self.unlink(list, slot);
+        let place = self.places.get_mut(slot as usize)?;
+        place.older = self.free;
+        self.free = slot;
+        place.value.take()
+    }
+
+    /// Puts a value that is on no list at the young end of `list`.
+    pub(super) fn push(&mut self, list: &mut TimeList, slot: u32) {
+        let youngest = list.youngest;
+        if let Some(place) = self.places.get_mut(slot as usize) {
+            place.older = youngest;
+            place.younger = NIL;
+        }
+        match self.places.get_mut(youngest as usize) {
+            Some(place) => place.younger = slot,
+            None => list.oldest = slot,
+        }
+        list.youngest = slot;
+        list.len += 1;
+    }
+
+    /// Takes a value off `list`, which it must be on.
+    pub(super) fn unlink(&mut self, list: &mut TimeList, slot: u32) {
+        let Some(place) = self.places.get(slot as usize) else { return };
+        let (older, younger) = (place.older, place.younger);
+        match self.places.get_mut(older as usize) {
+            Some(place) => place.younger = younger,
+            None => list.oldest = younger,
+        }
+        match self.places.get_mut(younger as usize) {
+            Some(place) => place.older = older,
+            None => list.youngest = older,
+        }
+        list.len -= 1;
+    }
+
+    /// Moves a value on `list` to its young end.
+    pub(super) fn refresh(&mut self, list: &mut TimeList, slot: u32) {
+        if list.youngest != slot {
+            self.unlink(list, slot);
+            self.push(list, slot);
+        }
+    }
+
+    /// The numbers of all values, in no order that means anything.
+    pub(super) fn slots(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.places.iter().enumerate().filter_map(|(slot, place)| Some((slot as u32, place.value.as_ref()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(slab: &mut Slab<u32>, list: &mut TimeList) -> Vec<u32> {
+        std::iter::from_fn(|| list.oldest().and_then(|slot| slab.remove(list, slot))).collect()
+    }
+
+    #[test]
+    fn a_list_gives_the_oldest_first() {
+        let (mut slab, mut list) = (Slab::with_capacity(0), TimeList::new());
+        let slots: Vec<u32> = (0..5)
+            .map(|value| {
+                let slot = slab.insert(value);
+                slab.push(&mut list, slot);
+                slot
+            })
+            .collect();
+        slab.refresh(&mut list, slots[0]);
+        slab.refresh(&mut list, slots[3]);
+        assert_eq!(slab.remove(&mut list, slots[2]), Some(2));
+        assert_eq!(slab.remove(&mut list, slots[2]), None);
+        assert_eq!(list.len(), 4);
+        assert_eq!(drain(&mut slab, &mut list), [1, 4, 0, 3]);
+        assert_eq!((list.len(), list.oldest()), (0, None));
+    }
+
+    #[test]
+    fn freed_places_are_used_again() {
+        let (mut slab, mut list) = (Slab::with_capacity(0), TimeList::new());
+        for value in 0..1000 {
+            let slot = slab.insert(value);
+            slab.push(&mut list, slot);
+            if list.len() > 3 {
+                let oldest = list.oldest().unwrap();
+                slab.remove(&mut list, oldest);
+            }
+        }
+        assert_eq!(slab.places.len(), 4);
+        assert_eq!(drain(&mut slab, &mut list), [997, 998, 999]);
+    }
+}

@@ -1,0 +1,522 @@
+//! The flow table of one shard.
+//!
+//! A segment finds its connection by the two ends, whichever way it goes, with one look-up under a random seed; nothing that
+//! is handed out depends on that seed. Attempts, open connections and closed ones stand on lists in the order of their last
+//! activity (to a second), so that expiry and eviction touch only what goes.
+//!
+//! **Who is the originator:** the sender of a SYN; the receiver of a SYN-ACK; of a connection met in the middle, the side
+//! whose port is not one of SMTP; else the first sender.
+//!
+//! **Port reuse.** A SYN with another number for the ends of an open connection may be a new connection, or forged. It becomes an
+//! attempt beside the old connection, and takes its place when something of the new connection is seen (its SYN-ACK, or
+//! segments with its numbers). For the ends of a closed connection it does so at once.
+//!
+//! **Strays.** A bare ACK, FIN or RST of no known connection opens nothing: it would tell nothing, and the last ACK of a
+//! connection that was evicted must not make a new one. SYN-ACKs and payload do.
+
+use std::collections::VecDeque;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::attempts::{Attempts, HalfOpen, hash};
+use super::flow::{Flow, Phase};
+use super::sink::{ConnStart, FlowSink};
+use super::slab::{Slab, TimeList};
+use super::{ConnId, SynSignature, TcpStats};
+use crate::decode::{Segment, TcpFlags};
+use crate::frame::{At, FrameNo};
+use crate::limits::TcpLimits;
+use crate::net::{End, FlowKey, LinkFacts, Side};
+use crate::time::{Span, Ts};
+
+/// Places on the lists are exact to this: most connections are over before they would be moved.
+const LIST_PRECISION: Span = Span::secs(1);
+
+/// A connection, its place in time, and what the caller keeps of it.
+struct Entry<A> {
+    start: ConnStart,
+    flow: Flow,
+    hash: u64,
+    /// When it was last put at the young end of its list.
+    touched: Ts,
+    list: Phase,
+    /// An attempt with the same ends stands beside it.
+    shadowed: bool,
+    /// It stands in the queue of those that wait.
+    queued: bool,
+    app: A,
+}
+
+impl<A> Entry<A> {
+    fn is_of(&self, key: &FlowKey) -> bool {
+        let (lower, upper) = (key.end(End::Lower), key.end(End::Upper));
+        let (orig, resp) = (self.start.id.orig, self.start.id.resp);
+        (orig == lower && resp == upper) || (orig == upper && resp == lower)
+    }
+}
+
+/// A connection in the queue of those that wait; its first frame tells it from a later one in the same place.
+struct Waiting {
+    due: Ts,
+    slot: u32,
+    first: FrameNo,
+}
+
+/// See the head of the module.
+pub struct FlowTable<A> {
+    ports: Vec<u16>,
+    /// For this shard: counts are divided already.
+    limits: TcpLimits,
+    seed: RandomState,
+    index: HashTable<u32>,
+    flows: Slab<Entry<A>>,
+    lists: [TimeList; 3],
+    attempts: Attempts,
+    waiting: VecDeque<Waiting>,
+    /// Bytes held out of order by all connections.
+    held: usize,
+    stats: TcpStats,
+}
+
+const fn list_of(phase: Phase) -> usize {
+    match phase {
+        Phase::Closed => 0,
+        Phase::Quiet => 1,
+        Phase::Active => 2,
+    }
+}
+
+impl<A> FlowTable<A> {
+    /// The table of one of `limits.shards` shards. `ports` are those of SMTP.
+    pub fn new(ports: &[u16], limits: &TcpLimits) -> Self {
+        let shards = limits.shards.max(1);
+        let share = |count: usize| (count / shards).max(1);
+        let limits = TcpLimits {
+            attempts_max: share(limits.attempts_max),
+            flows_max: share(limits.flows_max),
+            closed_max: share(limits.closed_max),
+            held_total_max: share(limits.held_total_max),
+            ..limits.clone()
+        };
+        Self {
+            ports: ports.to_vec(),
+            seed: RandomState::default(),
+            index: HashTable::new(),
+            flows: Slab::with_capacity(0),
+            lists: [const { TimeList::new() }; 3],
+            attempts: Attempts::new(limits.attempts_max),
+            waiting: VecDeque::new(),
+            held: 0,
+            stats: TcpStats::default(),
+            limits,
+        }
+    }
+
+    /// What was counted so far.
+    pub const fn stats(&self) -> &TcpStats {
+        &self.stats
+    }
+
+    /// Connections that are followed, closed ones included.
+    pub fn open(&self) -> usize {
+        self.lists.iter().map(TimeList::len).sum()
+    }
+
+    /// Attempts without an answer.
+    pub fn half_open(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Takes in one segment.
+    pub fn handle_segment<S: FlowSink<App = A>>(&mut self, segment: &Segment<'_>, sink: &mut S) {
+        self.stats.segments += 1;
+        let key = &segment.head.key;
+        let hash = hash(&self.seed, key);
+        let is_it = |slot: &u32| self.flows.get(*slot).is_some_and(|entry| entry.is_of(key));
+        if let Some(&slot) = self.index.find(hash, is_it) {
+            self.handle_known(slot, hash, segment, sink);
+        } else if let Some(slot) = self.attempts.find(hash, key) {
+            self.handle_attempted(slot, hash, segment, sink);
+        } else {
+            self.handle_unknown(hash, segment, sink);
+        }
+    }
+
+    /// Ends what was silent too long at `now`; to be called about once a second of event time.
+    ///
+    /// Attempts come first, then connections that wait for bytes, then closed, quiet and active ones; each kind from the one
+    /// that was silent longest.
+    pub fn handle_idle<S: FlowSink<App = A>>(&mut self, now: At, sink: &mut S) {
+        while let Some(gone) = self.attempts.pop_expired(&self.seed, now.ts, self.limits.half_open_timeout) {
+            self.stats.unanswered += 1;
+            sink.unanswered(gone.attempt(), now);
+        }
+        self.handle_waiting(now, sink);
+        for (phase, timeout) in [
+            (Phase::Closed, self.limits.closed_linger),
+            (Phase::Quiet, self.limits.quiet_timeout),
+            (Phase::Active, self.limits.idle_timeout),
+        ] {
+            while let Some(slot) = self.lists[list_of(phase)].oldest() {
+                // Its last frame came within a second of when it was put there.
+                let silent = self.flows.get(slot).map_or(Span::ZERO, |entry| now.ts.since(entry.touched));
+                if silent < timeout + LIST_PRECISION {
+                    break;
+                }
+                if phase != Phase::Closed {
+                    self.stats.idle += 1;
+                }
+                self.close(slot, now, sink);
+            }
+        }
+    }
+
+    /// Ends everything, in the order of first frames; the table is empty afterwards.
+    pub fn finish<S: FlowSink<App = A>>(&mut self, at: At, sink: &mut S) {
+        let flows = self.flows.slots().map(|(slot, entry)| (entry.start.first, false, slot));
+        let attempts = self.attempts.slots().map(|(slot, entry)| (entry.first(), true, slot));
+        let mut all: Vec<_> = flows.chain(attempts).collect();
+        all.sort_unstable();
+        for (_, is_attempt, slot) in all {
+            if is_attempt {
+                self.give_up_attempt(slot, at, sink);
+            } else {
+                self.close(slot, at, sink);
+            }
+        }
+        self.waiting.clear();
+    }
+
+    /// A segment between the ends of a connection that is followed.
+    fn handle_known<S: FlowSink<App = A>>(&mut self, slot: u32, hash: u64, segment: &Segment<'_>, sink: &mut S) {
+        let head = &segment.head;
+        let Some(entry) = self.flows.get_mut(slot) else { return };
+        let side = entry.flow.side(head.from);
+        let syn = head.flags.has(TcpFlags::SYN) && !head.flags.any(TcpFlags::FIN | TcpFlags::RST);
+        if syn && !entry.flow.fits_syn(side, head.seq) {
+            self.handle_foreign_syn(slot, side, hash, segment, sink);
+            return;
+        }
+        if entry.shadowed && !syn && !entry.flow.is_near(side, head.seq) {
+            let beside = self.attempts.find(hash, &head.key);
+            if let Some(attempt) = beside.filter(|&attempt| self.follows(attempt, segment)) {
+                self.replace(slot, head.at, sink);
+                self.handle_attempted(attempt, hash, segment, sink);
+                return;
+            }
+        }
+        self.advance(slot, side, segment, sink);
+    }
+
+    /// Lets a connection take in a segment of its own, and keeps the books.
+    fn advance<S: FlowSink<App = A>>(&mut self, slot: u32, side: Side, segment: &Segment<'_>, sink: &mut S) {
+        let at = segment.head.at;
+        let Some(entry) = self.flows.get_mut(slot) else { return };
+        let Entry { start, flow, app, .. } = entry;
+        let before = flow.held_cost();
+        let emit = &mut |event: super::StreamEvent<'_>| sink.stream(app, start, event);
+        flow.handle(side, segment, &self.limits, &mut self.stats, emit);
+        self.held = (self.held + flow.held_cost() as usize).saturating_sub(before as usize);
+
+        let phase = flow.phase();
+        if flow.is_stalled() && !entry.queued {
+            entry.queued = true;
+            let due = at.ts + self.limits.reorder_wait;
+            self.waiting.push_back(Waiting { due, slot, first: entry.start.first });
+        }
+        if phase != entry.list {
+            let from = std::mem::replace(&mut entry.list, phase);
+            entry.touched = at.ts;
+            self.flows.unlink(&mut self.lists[list_of(from)], slot);
+            self.flows.push(&mut self.lists[list_of(phase)], slot);
+            if phase == Phase::Closed {
+                self.make_room_for_closed(at, sink);
+            }
+        } else if at.ts.since(entry.touched) >= LIST_PRECISION {
+            entry.touched = at.ts;
+            self.flows.refresh(&mut self.lists[list_of(phase)], slot);
+        }
+        for _ in 0..self.waiting.len() {
+            if self.held <= self.limits.held_total_max {
+                break;
+            }
+            self.give_up_longest_wait(at, sink);
+        }
+    }
+
+    /// A SYN or SYN-ACK that does not belong to the connection whose ends it has.
+    fn handle_foreign_syn<S: FlowSink<App = A>>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        hash: u64,
+        segment: &Segment<'_>,
+        sink: &mut S,
+    ) {
+        let head = &segment.head;
+        let beside = self.attempts.find(hash, &head.key);
+        if let Some(attempt) = beside.filter(|&attempt| self.follows(attempt, segment)) {
+            self.replace(slot, head.at, sink);
+            self.handle_attempted(attempt, hash, segment, sink);
+            return;
+        }
+        let Some(entry) = self.flows.get_mut(slot) else { return };
+        if entry.list == Phase::Closed {
+            self.close(slot, head.at, sink);
+            match beside {
+                Some(attempt) => self.handle_attempted(attempt, hash, segment, sink),
+                None => self.handle_unknown(hash, segment, sink),
+            }
+            return;
+        }
+        let Entry { start, flow, app, .. } = entry;
+        flow.note_foreign_syn(side, head.at, &mut |event| sink.stream(app, start, event));
+        if head.flags.has(TcpFlags::ACK) {
+            self.stats.strays += 1;
+        } else if let Some(attempt) = beside {
+            self.handle_attempted(attempt, hash, segment, sink);
+        } else {
+            entry.shadowed = true;
+            self.begin_attempt(hash, segment, sink);
+        }
+    }
+
+    /// Ends a connection because a new one takes its place.
+    fn replace<S: FlowSink<App = A>>(&mut self, slot: u32, at: At, sink: &mut S) {
+        if self.flows.get(slot).is_some_and(|entry| entry.list != Phase::Closed) {
+            self.stats.replaced += 1;
+        }
+        self.close(slot, at, sink);
+    }
+
+    /// Whether a segment shows that the connection of an attempt came about.
+    ///
+    /// - From the other end: a SYN-ACK, payload, FIN or RST that acknowledges the SYN, or a SYN of its own (simultaneous open,
+    ///   RFC 9293 figure 7). A bare ACK is none of these: some stacks challenge an unexpected SYN so (RFC 5961 section 4).
+    /// - From the originator: anything but a SYN that follows the SYN in sequence, for the answer was not captured.
+    fn follows(&self, attempt: u32, segment: &Segment<'_>) -> bool {
+        let (head, Some(entry)) = (&segment.head, self.attempts.get(attempt)) else { return false };
+        let flags = head.flags;
+        let syn = flags.has(TcpFlags::SYN);
+        if syn && flags.any(TcpFlags::FIN | TcpFlags::RST) {
+            return false;
+        }
+        if head.from == entry.orig_end() {
+            // A window without scale is the most that can be sent before the SYN-ACK tells of another.
+            return !syn && (0..=0x1_0000).contains(&head.seq.since(entry.isn()));
+        }
+        let acks_syn = flags.has(TcpFlags::ACK) && head.ack.since(entry.isn()) == 1;
+        let later_ack = flags.has(TcpFlags::ACK) && (1..=0x1_0000).contains(&head.ack.since(entry.isn()));
+        if syn {
+            acks_syn || !flags.has(TcpFlags::ACK)
+        } else if flags.has(TcpFlags::RST) {
+            acks_syn
+        } else {
+            later_ack && (head.payload_len > 0 || flags.has(TcpFlags::FIN))
+        }
+    }
+
+    /// A segment between the ends of an attempt.
+    fn handle_attempted<S: FlowSink<App = A>>(&mut self, attempt: u32, hash: u64, segment: &Segment<'_>, sink: &mut S) {
+        let head = &segment.head;
+        let Some(entry) = self.attempts.get(attempt) else { return };
+        let orig_end = entry.orig_end();
+        if self.follows(attempt, segment) {
+            let isn = entry.isn();
+            let Some(known) = self.attempts.remove(&self.seed, attempt).map(|entry| entry.attempt()) else { return };
+            let start = ConnStart {
+                id: known.id,
+                first: known.first,
+                link: known.link,
+                syn: Some(known.syn),
+                midstream: false,
+            };
+            let flow = Flow::after_syn(orig_end, isn, &known.syn, known.syns, known.last);
+            self.open_flow(start, flow, hash, segment, sink);
+        } else if head.flags == TcpFlags(head.flags.0 & !TcpFlags::ACK)
+            && head.flags.has(TcpFlags::SYN)
+            && !head.flags.any(TcpFlags::FIN | TcpFlags::RST)
+        {
+            // The same end once more: the same SYN, or a new attempt.
+            if head.seq == entry.isn() && head.payload_len == 0 {
+                self.attempts.repeat(attempt, head.at);
+            } else {
+                self.give_up_attempt(attempt, head.at, sink);
+                self.handle_unknown(hash, segment, sink);
+            }
+        } else {
+            self.stats.strays += 1;
+        }
+    }
+
+    /// A segment between ends that are not known.
+    fn handle_unknown<S: FlowSink<App = A>>(&mut self, hash: u64, segment: &Segment<'_>, sink: &mut S) {
+        let head = &segment.head;
+        let flags = head.flags;
+        let (syn, ack) = (flags.has(TcpFlags::SYN), flags.has(TcpFlags::ACK));
+        let ends = flags.any(TcpFlags::FIN | TcpFlags::RST);
+        let payload = head.payload_len > 0;
+        if (syn && ends) || flags.has(TcpFlags::RST) || (!syn && !payload) {
+            self.stats.strays += 1;
+        } else if syn && !ack && !payload {
+            self.begin_attempt(hash, segment, sink);
+        } else {
+            let orig_end = match (syn, ack) {
+                (true, false) => head.from,
+                (true, true) => head.from.other(),
+                (false, _) => self.guess_originator(&head.key, head.from),
+            };
+            let flipped = orig_end != head.from;
+            let LinkFacts { macs, .. } = head.link;
+            let start = ConnStart {
+                id: ConnId { ts: head.at.ts, orig: head.key.end(orig_end), resp: head.key.end(orig_end.other()) },
+                first: head.at.frame,
+                link: LinkFacts {
+                    macs: macs.map(|(src, dst)| if flipped { (dst, src) } else { (src, dst) }),
+                    ..head.link
+                },
+                syn: (syn && !ack).then(|| SynSignature::from_segment(segment)),
+                midstream: !syn,
+            };
+            self.open_flow(start, Flow::new(orig_end, flipped), hash, segment, sink);
+        }
+    }
+
+    /// Who opened a connection that was met in the middle.
+    fn guess_originator(&self, key: &FlowKey, from: End) -> End {
+        let serves = |end| self.ports.contains(&key.end(end).port);
+        if serves(from) && !serves(from.other()) { from.other() } else { from }
+    }
+
+    fn begin_attempt<S: FlowSink<App = A>>(&mut self, hash: u64, segment: &Segment<'_>, sink: &mut S) {
+        let head = &segment.head;
+        self.stats.attempts += 1;
+        if self.attempts.is_full()
+            && let Some(gone) = self.attempts.pop_oldest(&self.seed)
+        {
+            self.stats.attempts_evicted += 1;
+            self.stats.unanswered += 1;
+            sink.unanswered(gone.attempt(), head.at);
+        }
+        let attempt = HalfOpen::new(head, &SynSignature::from_segment(segment));
+        self.attempts.insert(&self.seed, hash, attempt);
+    }
+
+    fn give_up_attempt<S: FlowSink<App = A>>(&mut self, attempt: u32, at: At, sink: &mut S) {
+        if let Some(gone) = self.attempts.remove(&self.seed, attempt) {
+            self.stats.unanswered += 1;
+            sink.unanswered(gone.attempt(), at);
+        }
+    }
+
+    /// Follows a new connection from this segment on.
+    fn open_flow<S: FlowSink<App = A>>(
+        &mut self,
+        start: ConnStart,
+        flow: Flow,
+        hash: u64,
+        segment: &Segment<'_>,
+        sink: &mut S,
+    ) {
+        let at = segment.head.at;
+        self.make_room(at, sink);
+        self.stats.opened += 1;
+        self.stats.midstream += u64::from(start.midstream);
+        let side = flow.side(segment.head.from);
+        let app = sink.open(&start);
+        let list = Phase::Quiet;
+        let entry = Entry { start, flow, hash, touched: at.ts, list, shadowed: false, queued: false, app };
+        let slot = self.flows.insert(entry);
+        self.flows.push(&mut self.lists[list_of(list)], slot);
+        let flows = &self.flows;
+        self.index.insert_unique(hash, slot, |&slot| flows.get(slot).map_or(0, |entry| entry.hash));
+        self.advance(slot, side, segment, sink);
+    }
+
+    /// Takes a connection out and hands it on.
+    fn close<S: FlowSink<App = A>>(&mut self, slot: u32, at: At, sink: &mut S) {
+        let Some(entry) = self.flows.get(slot) else { return };
+        let (hash, list) = (entry.hash, list_of(entry.list));
+        if let Ok(found) = self.index.find_entry(hash, |&other| other == slot) {
+            found.remove();
+        }
+        let Some(entry) = self.flows.remove(&mut self.lists[list], slot) else { return };
+        let Entry { start, flow, mut app, .. } = entry;
+        self.held = self.held.saturating_sub(flow.held_cost() as usize);
+        self.stats.closed += 1;
+        let emit = &mut |event: super::StreamEvent<'_>| sink.stream(&mut app, &start, event);
+        let connection = flow.finish(&start, at, &self.limits, &mut self.stats, emit);
+        sink.close(app, connection, at);
+    }
+
+    /// Makes room for one more connection: closed ones go first, then those without data, then the longest silent.
+    fn make_room<S: FlowSink<App = A>>(&mut self, at: At, sink: &mut S) {
+        while self.open() >= self.limits.flows_max {
+            let oldest = |phase| self.lists[list_of(phase)].oldest();
+            if let Some(slot) = oldest(Phase::Closed) {
+                self.stats.closed_early += 1;
+                self.close(slot, at, sink);
+            } else if let Some(slot) = oldest(Phase::Quiet) {
+                self.stats.quiet_evicted += 1;
+                self.close(slot, at, sink);
+            } else if let Some(slot) = oldest(Phase::Active) {
+                self.stats.active_evicted += 1;
+                self.close(slot, at, sink);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn make_room_for_closed<S: FlowSink<App = A>>(&mut self, at: At, sink: &mut S) {
+        let list = list_of(Phase::Closed);
+        while self.lists[list].len() > self.limits.closed_max
+            && let Some(slot) = self.lists[list].oldest()
+        {
+            self.stats.closed_early += 1;
+            self.close(slot, at, sink);
+        }
+    }
+
+    /// Looks after the connections whose bytes have waited as long as they may.
+    fn handle_waiting<S: FlowSink<App = A>>(&mut self, now: At, sink: &mut S) {
+        while self.waiting.front().is_some_and(|waiting| waiting.due <= now.ts)
+            && let Some(mut waiting) = self.waiting.pop_front()
+        {
+            if self.settle(&waiting, false, now, sink) {
+                // Not acknowledged yet, so that a retransmission is likely.
+                waiting.due = now.ts + self.limits.reorder_wait;
+                self.waiting.push_back(waiting);
+            }
+        }
+    }
+
+    /// Gives up the holes of the connection that has waited longest.
+    fn give_up_longest_wait<S: FlowSink<App = A>>(&mut self, at: At, sink: &mut S) {
+        let Some(waiting) = self.waiting.pop_front() else { return };
+        self.stats.held_total_limit += 1;
+        if self.settle(&waiting, true, at, sink) {
+            self.waiting.push_back(waiting);
+        }
+    }
+
+    /// Lets a waiting connection go on if it can; whether it still waits.
+    fn settle<S: FlowSink<App = A>>(&mut self, waiting: &Waiting, give_up: bool, at: At, sink: &mut S) -> bool {
+        let entry = self.flows.get_mut(waiting.slot).filter(|entry| entry.start.first == waiting.first);
+        let Some(Entry { start, flow, app, queued, .. }) = entry else { return false };
+        let before = flow.held_cost() as usize;
+        let emit = &mut |event: super::StreamEvent<'_>| sink.stream(app, start, event);
+        if give_up {
+            flow.give_up_held(at, &self.limits, &mut self.stats, emit);
+        } else if flow.is_stalled() {
+            flow.settle(at, &self.limits, &mut self.stats, emit);
+        }
+        self.held = (self.held + flow.held_cost() as usize).saturating_sub(before);
+        *queued = flow.is_stalled();
+        *queued
+    }
+}
+
+#[cfg(test)]
+mod tests;
