@@ -166,30 +166,24 @@ pub struct CommandLog {
 pub struct Dialect(u16);
 
 impl Dialect {
-    /// A verb is not all upper case.
+    /// The verb MAIL or RCPT is not all upper case.
     pub const VERB_NOT_UPPER: u16 = 1 << 0;
-    /// `FROM:` or `TO:` is not all upper case.
-    pub const KEYWORD_NOT_UPPER: u16 = 1 << 1;
     /// A blank after the colon of MAIL or RCPT.
-    pub const SPACE_AFTER_COLON: u16 = 1 << 2;
+    pub const SPACE_AFTER_COLON: u16 = 1 << 1;
     /// A blank before it.
-    pub const SPACE_BEFORE_COLON: u16 = 1 << 3;
+    pub const SPACE_BEFORE_COLON: u16 = 1 << 2;
     /// A path without angle brackets.
-    pub const NO_BRACKETS: u16 = 1 << 4;
+    pub const NO_BRACKETS: u16 = 1 << 3;
     /// Blanks before a line's end.
-    pub const TRAILING_BLANKS: u16 = 1 << 5;
+    pub const TRAILING_BLANKS: u16 = 1 << 4;
     /// More blanks than one between words.
-    pub const EXTRA_BLANKS: u16 = 1 << 6;
+    pub const EXTRA_BLANKS: u16 = 1 << 5;
     /// A name before the path.
-    pub const DISPLAY_NAME: u16 = 1 << 7;
+    pub const DISPLAY_NAME: u16 = 1 << 6;
     /// `SIZE=` in MAIL.
-    pub const SIZE: u16 = 1 << 8;
+    pub const SIZE: u16 = 1 << 7;
     /// `BODY=` in MAIL.
-    pub const BODY: u16 = 1 << 9;
-    /// RSET before the first MAIL.
-    pub const RSET_FIRST: u16 = 1 << 10;
-    /// RSET after a transaction.
-    pub const RSET_AFTER: u16 = 1 << 11;
+    pub const BODY: u16 = 1 << 8;
 
     /// With some habits more.
     #[must_use]
@@ -211,9 +205,9 @@ pub struct SmugglingFacts {
     /// At most 64 bytes around the dot line: its line ends tell which form it is. Commands may be among them, and
     /// nothing more of a body.
     pub around: Wire,
-    /// Lines of the mail data that CRLF ends, up to there.
+    /// Lines of the mail data that CRLF ends, up to there, in the first 4 KiB: who knows no CRLF shows it in the header.
     pub crlf_lines: u64,
-    /// Lines of the mail data that LF alone ends, up to there.
+    /// Lines that LF alone ends, there.
     pub lf_lines: u64,
 }
 

@@ -339,9 +339,9 @@ impl Tarpit {
     /// For people.
     pub(super) fn says(&self) -> String {
         format!(
-            "refusals were held back for {:.1} s, while acceptances took {:.1} s (a tarpit)",
+            "refusals were held back for {:.1} s, while acceptances took {:.0} ms (a tarpit; both are medians)",
             self.refused.as_secs_f64(),
-            self.accepted.as_secs_f64()
+            1000.0 * self.accepted.as_secs_f64()
         )
     }
 }

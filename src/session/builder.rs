@@ -136,6 +136,10 @@ impl SessionBuilder {
                 }
             }
             SmtpEvent::Pipelined => self.facts.pipelined = true,
+            SmtpEvent::Dialect(dialect) => self.facts.dialect = dialect,
+            SmtpEvent::Smuggling(facts) => {
+                self.facts.smuggling.get_or_insert(facts);
+            }
             SmtpEvent::Weird { weird, .. } => self.facts.weird.insert(weird),
         }
     }

@@ -28,7 +28,7 @@ use queue::{Entry, Queue, Waiting};
 use crate::frame::At;
 use crate::limits::SmtpLimits;
 use crate::net::Side;
-use crate::session::{AuthAttempt, AuthResult, Tls, TlsState};
+use crate::session::{AuthAttempt, AuthResult, Dialect, Tls, TlsState};
 use crate::smtp::{AuthExchange, LineSplitter, Reply, ReplyAssembler, Sent, SmtpEvent, TlsFollower};
 use crate::tcp::StreamEvent;
 use crate::weird::{Weird, WeirdSet};
@@ -84,6 +84,8 @@ pub struct Dialogue {
     server_resync: bool,
     /// SMTPUTF8 was asked for (RFC 6531).
     smtputf8: bool,
+    /// How the client writes.
+    dialect: Dialect,
     weird: [WeirdSet; 2],
     finished: bool,
 }
@@ -155,6 +157,7 @@ impl Dialogue {
             unsure_since: None,
             server_resync: false,
             smtputf8: false,
+            dialect: Dialect::default(),
             weird: [WeirdSet::default(); 2],
             finished: false,
         }

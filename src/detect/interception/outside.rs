@@ -35,6 +35,8 @@ const DEFERRED_MAX: usize = 16;
 const SHOWN_MAX: usize = 10;
 /// Senders that logged in or sent from inside, remembered in each half of the window: a site of that many users.
 const KNOWN_MAX: usize = 1 << 16;
+/// Pairs of server and client that tried to relay, in each half of the window.
+const RELAYERS_MAX: usize = 1 << 16;
 /// An address is cut here when it is kept: RFC 5321 section 4.5.3.1.3 allows 256 bytes for a path.
 const ADDRESS_MAX: usize = 256;
 /// What was put off comes again no sooner than this, if it is a queue that sends it.
@@ -107,17 +109,20 @@ pub(super) struct Outside {
     /// Senders that logged in, and those that sent from inside.
     logged_in: Recent,
     sent_inside: Recent,
+    /// Clients that tried to relay: what D6 judges is no proxy's doing.
+    relayers: Recent,
 }
 
 impl Outside {
     pub(super) fn new(settings: Settings, hosts_max: usize) -> Self {
-        let known_for = settings.known_for;
+        let (known_for, window) = (settings.known_for, settings.window);
         Self {
             settings,
             replies: ReplySettings::default(),
             servers: HostTable::new(hosts_max),
             logged_in: Recent::new(known_for, KNOWN_MAX),
             sent_inside: Recent::new(known_for, KNOWN_MAX),
+            relayers: Recent::new(window, RELAYERS_MAX),
         }
     }
 
@@ -155,6 +160,15 @@ impl Outside {
             state.waits.note(&session.smtp.commands);
         }
         state.forget(now, &self.settings);
+        let pair: [&[u8]; 2] = [&server.octets(), &client.octets()];
+        if session.smtp.transactions.iter().any(|tx| is_relay_attempt(ctx, server, tx)) {
+            self.relayers.insert(&pair, now);
+        }
+        if self.relayers.contains(&pair, now) {
+            // Also what it did before it was known for that.
+            state.clients.remove(&client);
+            return;
+        }
         let mut local = 0;
         for tx in session.smtp.transactions.iter().filter(|tx| !tx.null_sender) {
             let Some(domain) = MailPath::new(tx.mailfrom.as_bytes()).domain() else { continue };
@@ -223,8 +237,8 @@ impl Outside {
 
     pub(super) fn findings(&self, now: Ts, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         let settings = &self.settings;
-        // Domains that the operator did not name are guessed from the server's name.
-        let confidence = if ctx.site.local_domains.is_empty() { Confidence::Low } else { Confidence::Medium };
+        // Domains that the operator did not name are guessed, unless a sender who is known uses them.
+        let guessed = if ctx.site.local_domains.is_empty() { Confidence::Low } else { Confidence::Medium };
         for (server, state) in self.servers.sorted() {
             let mut others: Vec<(&HostKey, &Client)> = Vec::new();
             let mut caught: Vec<(u32, &HostKey, &Client)> = Vec::new();
@@ -240,11 +254,13 @@ impl Outside {
             caught.sort_by_key(|(points, client, record)| (std::cmp::Reverse((*points, record.mails)), **client));
             for (points, client, record) in caught.into_iter().take(SHOWN_MAX) {
                 let tarpit = record.waits.against(&state.waits, &self.replies);
+                let known = record.senders.iter().any(|(_, known)| *known);
+                let confidence = if known { Confidence::Medium } else { guessed };
                 out.push(record.finding(server, *client, points, settings, tarpit, confidence));
             }
             if let Some(spoof) = state.spoof.as_ref().filter(|spoof| now.since(spoof.last) < settings.window) {
                 others.sort_by_key(|(client, record)| (std::cmp::Reverse(record.mails), **client));
-                out.push(spoof.finding(server, &others, confidence));
+                out.push(spoof.finding(server, &others, guessed));
             }
         }
     }
@@ -253,7 +269,7 @@ impl Outside {
         DetectorStats {
             hosts: self.servers.len(),
             evicted: self.servers.evicted(),
-            early_turns: self.logged_in.early_turns() + self.sent_inside.early_turns(),
+            early_turns: self.logged_in.early_turns() + self.sent_inside.early_turns() + self.relayers.early_turns(),
         }
     }
 }
@@ -473,6 +489,12 @@ impl Spoof {
 
 fn state_of(servers: &mut HostTable<ServerState>, server: HostKey, client: HostKey) -> Option<&mut Client> {
     servers.get_mut(server)?.clients.get_mut(&client)
+}
+
+/// Whether neither sender nor a recipient is ours: who brings that does not stand between us and a user of ours.
+fn is_relay_attempt(ctx: &Context<'_>, server: HostKey, tx: &Transaction) -> bool {
+    let ours = |address: &Wire| MailPath::new(address.as_bytes()).domain().is_none_or(|name| ctx.owns(server, name));
+    (tx.null_sender || !ours(&tx.mailfrom)) && tx.rcptto.iter().any(|rcpt| !ours(&rcpt.to))
 }
 
 fn logged_in(session: &Session) -> bool {

@@ -158,7 +158,7 @@ fn nine_an_hour_are_no_spoof() {
 }
 
 #[test]
-fn without_configured_domains_the_servers_name_tells_and_lowers_the_confidence() {
+fn without_configured_domains_the_servers_name_and_a_login_tell() {
     let mut scene = Scene::new(site(&[]));
     scene
         .call("192.0.2.245", SERVER)
@@ -173,7 +173,21 @@ fn without_configured_domains_the_servers_name_tells_and_lowers_the_confidence()
         "mail.globalsuite.example",
         Letter::from(USER).to("a@contoso.example", TOO_MANY),
     );
-    assert_eq!(incidents(&scene, Class::Interception)[0].confidence, Confidence::Low);
+    assert_eq!(incidents(&scene, Class::Interception)[0].confidence, Confidence::Medium);
+}
+
+#[test]
+fn who_tests_for_relaying_is_no_proxy() {
+    let mut scene = home();
+    let letters = [
+        Letter::from(USER).to("a@fabrikam.example", "550 relay not permitted"),
+        Letter::from("spam@contoso.example").to("a@fabrikam.example", "550 relay not permitted"),
+        Letter::from(USER).to("b@fabrikam.example", "550 relay not permitted"),
+    ];
+    for letter in letters {
+        stranger(&mut scene, "198.51.100.150", "tester.example", letter);
+    }
+    assert!(kinds(&scene).is_empty(), "{:?}", scene.findings("interception"));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The client's bytes: lines, data, chunks, records, as the phase wants them read.
 
 use super::*;
-use crate::smtp::command::parse;
+use crate::session::SmugglingFacts;
+use crate::smtp::command::{Sins, parse};
 use crate::smtp::{Command, Line, LineEnd};
 use crate::wire::Wire;
 
@@ -160,6 +161,11 @@ impl Dialogue {
     fn note_line(&mut self, line: &Line<'_>, command: &Command<'_>, at: At, sink: &mut Sink<'_>) {
         let utf8 = matches!(command, Command::Mail { params, .. } if params.smtputf8);
         self.smtputf8 |= utf8;
+        let dialect = dialect(command).fold(self.dialect, |all, (has, habit)| if has { all.with(habit) } else { all });
+        if dialect != self.dialect {
+            self.dialect = dialect;
+            sink(SmtpEvent::Dialect(dialect));
+        }
         for (odd, weird) in [
             (line.ending == LineEnd::Lf, Weird::BareLf),
             (line.has_bare_cr, Weird::BareCr),
@@ -325,15 +331,20 @@ impl Dialogue {
         }
         let Some(mail) = &mut self.mail else { return bytes.len() };
         let (used, ended) = mail.handle(at, acked, self.client.pos, bytes, limits);
-        let smuggling = mail.smuggling;
+        let smuggled = mail.smuggled.take();
         self.client.pos += used as u64;
-        if smuggling {
-            self.note(Side::Orig, Weird::SmugglingPattern, at, sink);
-        }
+        self.tell_smuggled(smuggled, at, sink);
         if ended {
             self.end_data(at, acked, limits, sink);
         }
         used
+    }
+
+    fn tell_smuggled(&mut self, facts: Option<Box<SmugglingFacts>>, at: At, sink: &mut Sink<'_>) {
+        if let Some(facts) = facts {
+            self.note(Side::Orig, Weird::SmugglingPattern, at, sink);
+            sink(SmtpEvent::Smuggling(facts));
+        }
     }
 
     fn end_data(&mut self, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
@@ -361,9 +372,7 @@ impl Dialogue {
     ) {
         let Some(mut mail) = self.mail.take() else { return };
         mail.judge_other();
-        if mail.smuggling {
-            self.note(Side::Orig, Weird::SmugglingPattern, at, sink);
-        }
+        self.tell_smuggled(mail.smuggled.take(), at, sink);
         let Some(other) = mail.other.take() else { return };
         let OtherEnd { gap, acked, .. } = *other;
         let sent = Sent::EndOfData(Box::new(mail.finish_at(&other)));
@@ -482,7 +491,7 @@ impl Dialogue {
             Phase::Data => {
                 let end = self.client.pos;
                 let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(limits)));
-                mail.handle_gap(len, acked, end, limits);
+                mail.handle_gap(at, len, acked, end, limits);
             }
             Phase::Chunk | Phase::Blob => {
                 let inside = self.chunk.0.min(len);
@@ -526,6 +535,27 @@ impl Dialogue {
 /// A chunk larger than this is no chunk: 1 TiB is far beyond what any server takes, and overflowing sizes are an attack
 /// as old as the command.
 const CHUNK_MAX: u64 = 1 << 40;
+
+/// The habits that MAIL and RCPT show, and whether this command does.
+fn dialect(command: &Command<'_>) -> impl Iterator<Item = (bool, u16)> {
+    let (sins, params) = match command {
+        Command::Mail { sins, params, .. } => (*sins, Some(params)),
+        Command::Rcpt { sins, .. } => (*sins, None),
+        _ => (Sins::default(), None),
+    };
+    [
+        (sins.verb_not_upper, Dialect::VERB_NOT_UPPER),
+        (sins.space_after_colon, Dialect::SPACE_AFTER_COLON),
+        (sins.space_before_colon, Dialect::SPACE_BEFORE_COLON),
+        (sins.no_brackets, Dialect::NO_BRACKETS),
+        (sins.trailing_blanks, Dialect::TRAILING_BLANKS),
+        (sins.extra_blanks, Dialect::EXTRA_BLANKS),
+        (sins.display_name, Dialect::DISPLAY_NAME),
+        (params.is_some_and(|params| params.size.is_some()), Dialect::SIZE),
+        (params.is_some_and(|params| params.body.is_some()), Dialect::BODY),
+    ]
+    .into_iter()
+}
 
 /// Whether a line surely is a command, and neither text of a mail nor base64.
 fn is_sure(command: &Command<'_>, line: &[u8]) -> bool {

@@ -3,8 +3,10 @@
 use super::end_of_data::{DotScanner, Stop};
 use crate::frame::At;
 use crate::limits::SmtpLimits;
+use crate::session::SmugglingFacts;
 use crate::smtp::mail::MailScanner;
 use crate::smtp::{MailEnd, Reply};
+use crate::wire::Wire;
 
 /// How far after a dot line of another form a command makes it a smuggling attempt. A second mail follows at once; a
 /// mail that quotes a dot line by chance goes on with text.
@@ -91,6 +93,11 @@ pub(super) struct OtherEnd {
     pub(super) acked: u64,
     /// It is a gap that may hide the end, no dot line.
     pub(super) gap: bool,
+    /// The frame with it.
+    at: At,
+    /// The last bytes up to it, and the lines of the data before it.
+    before: Vec<u8>,
+    lines: LineEnds,
     /// What follows it.
     pub(super) tail: Held,
 }
@@ -107,8 +114,12 @@ pub(super) struct MailData {
     pub(super) acked: Option<u64>,
     /// The last place where the data may have ended, unless the one before it is the better guess.
     pub(super) other: Option<Box<OtherEnd>>,
+    /// Line ends so far.
+    lines: LineEnds,
     /// A dot line of another form is followed by a command.
     pub(super) smuggling: bool,
+    /// The first such place.
+    pub(super) smuggled: Option<Box<SmugglingFacts>>,
     /// The server's verdict, given before the end.
     pub(super) verdict: Option<Reply>,
 }
@@ -122,7 +133,9 @@ impl MailData {
             holes: false,
             acked: None,
             other: None,
+            lines: LineEnds::default(),
             smuggling: false,
+            smuggled: None,
             verdict: None,
         }
     }
@@ -138,8 +151,9 @@ impl MailData {
         limits: &SmtpLimits,
     ) -> (usize, bool) {
         self.acked.get_or_insert(acked);
-        let Self { dots, scanner, size, .. } = self;
+        let Self { dots, scanner, size, lines, .. } = self;
         let (used, stop) = dots.scan(bytes, |content| {
+            lines.count(*size, content);
             *size += content.len() as u64;
             scanner.handle(content);
         });
@@ -157,7 +171,7 @@ impl MailData {
                 self.judge_other();
                 self.other = None;
             }
-            Stop::OtherDot => self.note_other(acked, start + used as u64, false, limits),
+            Stop::OtherDot => self.note_other(at, acked, start + used as u64, Some(taken), limits),
         }
         (used, stop == Stop::End)
     }
@@ -175,10 +189,10 @@ impl MailData {
     }
 
     /// Takes note of missing bytes; `end`: where in the client's stream they end. They may hide the end of the data.
-    pub(super) fn handle_gap(&mut self, len: u64, acked: u64, end: u64, limits: &SmtpLimits) {
+    pub(super) fn handle_gap(&mut self, at: At, len: u64, acked: u64, end: u64, limits: &SmtpLimits) {
         self.dots.forget();
         self.holes = true;
-        self.note_other(acked, end, true, limits);
+        self.note_other(at, acked, end, None, limits);
         self.size = self.size.saturating_add(len);
     }
 
@@ -206,27 +220,70 @@ impl MailData {
 
     /// Decides whether the bytes after the place make it a smuggling attempt.
     pub(super) fn judge_other(&mut self) {
-        if let Some(other) = &self.other {
-            self.smuggling |=
-                !other.gap && has_command(other.tail.bytes().get(..SMUGGLING_WINDOW).unwrap_or(other.tail.bytes()));
+        let Some(other) = &self.other else { return };
+        let tail = other.tail.bytes();
+        if !self.smuggling && !other.gap && has_command(tail.get(..SMUGGLING_WINDOW).unwrap_or(tail)) {
+            self.smuggling = true;
+            let after = tail.get(..AROUND).unwrap_or(tail);
+            self.smuggled = Some(Box::new(SmugglingFacts {
+                at: other.at,
+                around: Wire::from([&other.before, after].concat()),
+                crlf_lines: other.lines.crlf,
+                lf_lines: other.lines.lf,
+            }));
         }
     }
 
     /// Notes a place. An earlier one is kept if a command follows it at once, for then it is the better guess.
-    fn note_other(&mut self, acked: u64, end: u64, gap: bool, limits: &SmtpLimits) {
+    /// `taken`: the bytes up to a dot line; `None` for a gap.
+    fn note_other(&mut self, at: At, acked: u64, end: u64, taken: Option<&[u8]>, limits: &SmtpLimits) {
         self.judge_other();
-        let size = self.size;
-        match &mut self.other {
-            Some(other) if begins_with_command(other.tail.bytes()) => {}
-            Some(other) => {
-                (other.size, other.acked, other.gap) = (size, acked, gap);
-                other.tail.restart(end);
+        let (size, gap, lines) = (self.size, taken.is_none(), self.lines);
+        let taken = taken.unwrap_or_default();
+        let before = taken.get(taken.len().saturating_sub(AROUND)..).unwrap_or_default().to_vec();
+        let tail = match self.other.take().map(|other| *other) {
+            Some(other) if begins_with_command(other.tail.bytes()) => {
+                self.other = Some(Box::new(other));
+                return;
             }
-            None => {
-                let tail = Held::new(end, limits.reread_max);
-                self.other = Some(Box::new(OtherEnd { size, acked, gap, tail }));
+            Some(OtherEnd { mut tail, .. }) => {
+                tail.restart(end);
+                tail
             }
+            None => Held::new(end, limits.reread_max),
+        };
+        self.other = Some(Box::new(OtherEnd { size, acked, gap, at, before, lines, tail }));
+    }
+}
+
+/// Bytes that are shown on either side of a doubtful end.
+const AROUND: usize = 32;
+
+/// Bytes of the data in which line ends are counted: a client that knows no CRLF shows it in the header.
+const LINES_WITHIN: u64 = 4096;
+
+/// How the first lines end.
+#[derive(Clone, Copy, Default, Debug)]
+struct LineEnds {
+    crlf: u64,
+    lf: u64,
+    after_cr: bool,
+}
+
+impl LineEnds {
+    /// Counts in `content`, before which there were `size` bytes.
+    fn count(&mut self, size: u64, content: &[u8]) {
+        let room = usize::try_from(LINES_WITHIN.saturating_sub(size)).unwrap_or(0);
+        let mut after_cr = self.after_cr;
+        for &byte in content.get(..room).unwrap_or(content) {
+            match byte {
+                b'\n' if after_cr => self.crlf += 1,
+                b'\n' => self.lf += 1,
+                _ => {}
+            }
+            after_cr = byte == b'\r';
         }
+        self.after_cr = after_cr;
     }
 }
 
