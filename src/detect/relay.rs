@@ -343,6 +343,7 @@ impl Relay {
                             let shown = proven(taken, known, onward, tx, &rcpt.to);
                             let server = shown.verdict.server;
                             let state = Self::state(&mut self.servers, &self.settings, server, seen.at.ts);
+                            state.first = state.first.min(Some(taken.at));
                             state.note_onward(&rcpt.to);
                             if !known {
                                 state.note_relayed(taken, seen.at.ts);
