@@ -274,7 +274,9 @@ mod tests {
 
     fn db_of(site: Site, helos: &[&str]) -> f64 {
         let mut scene = Scene::new(site);
-        helos.iter().for_each(|helo| call(&mut scene, helo));
+        for helo in helos {
+            call(&mut scene, helo);
+        }
         scene.findings("helo").iter().map(|finding| finding.db).sum()
     }
 
@@ -311,7 +313,9 @@ mod tests {
     #[test]
     fn names_alone_make_no_incident() {
         let mut scene = Scene::new(Site::default());
-        ["pc23", "gmail.com", "yahoo.com"].iter().for_each(|helo| call(&mut scene, helo));
+        for helo in ["pc23", "gmail.com", "yahoo.com"] {
+            call(&mut scene, helo);
+        }
         assert!(Judgement::of(&scene.judge).incidents.is_empty(), "the family's cap is 8 dB");
     }
 

@@ -6,6 +6,7 @@
 //! another end. A mail sent by BDAT has no dot lines and cannot do this.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
@@ -162,7 +163,8 @@ impl Smuggling {
                 return Verdict::LfOnly;
             }
         }
-        if session.smtp.weird.contains(Weird::NonstandardEndOfData) && went_on(session) {
+        let answered = session.smtp.smuggling.as_ref().is_some_and(|facts| facts.extra_replies > 0);
+        if answered || (session.smtp.weird.contains(Weird::NonstandardEndOfData) && went_on(session)) {
             return Verdict::Interpreted;
         }
         let client = seen.id.orig.host.octets();
@@ -191,7 +193,10 @@ fn numbers(session: &Session) -> Numbers {
     let smtp = &session.smtp;
     let mails = Numbers::new().count("mails_answered", u64::from(smtp.transactions_total));
     match &smtp.smuggling {
-        Some(facts) => mails.count("crlf_lines", facts.crlf_lines).count("lf_lines", facts.lf_lines),
+        Some(facts) => mails
+            .count("extra_replies", u64::from(facts.extra_replies))
+            .count("crlf_lines", facts.crlf_lines)
+            .count("lf_lines", facts.lf_lines),
         None => mails,
     }
 }
@@ -214,16 +219,16 @@ fn says(session: &Session, verdict: Verdict, client: HostKey, server: HostKey) -
         }
     };
     if let Some(facts) = &smtp.smuggling {
-        says.push_str(&format!("; the bytes around it: {}", hex(facts.around.as_bytes())));
+        let _ = write!(says, "; the bytes around it: {}", hex(facts.around.as_bytes()));
     }
     let mut mails = smtp.transactions.iter();
     if let Some(outer) = mails.next() {
-        says.push_str(&format!("; the outer mail: {}", envelope(outer)));
+        let _ = write!(says, "; the outer mail: {}", envelope(outer));
     }
     if verdict == Verdict::Interpreted
         && let Some(inner) = mails.next()
     {
-        says.push_str(&format!("; the hidden one: {}", envelope(inner)));
+        let _ = write!(says, "; the hidden one: {}", envelope(inner));
     }
     says
 }
@@ -236,7 +241,10 @@ fn envelope(tx: &Transaction) -> String {
 
 /// At most 64 bytes as hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().take(64).map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().take(64).fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 impl Detector for Smuggling {

@@ -202,7 +202,9 @@ impl Call<'_> {
 
     /// What was odd about the session.
     pub(crate) fn odd(mut self, weirds: &[Weird]) -> Self {
-        weirds.iter().for_each(|weird| self.facts.weird.insert(*weird));
+        for weird in weirds {
+            self.facts.weird.insert(*weird);
+        }
         self
     }
 
@@ -235,10 +237,11 @@ impl Call<'_> {
     }
 
     /// A dot line of another form in the mail data, with a command behind it.
-    pub(crate) fn smuggles(mut self, around: &str, crlf_lines: u64, lf_lines: u64) -> Self {
+    pub(crate) fn smuggles(mut self, around: &str, (crlf_lines, lf_lines): (u64, u64), extra_replies: u32) -> Self {
         let at = self.scene.tick();
         self.facts.weird.insert(Weird::SmugglingPattern);
-        self.facts.smuggling = Some(Box::new(SmugglingFacts { at, around: around.into(), crlf_lines, lf_lines }));
+        self.facts.smuggling =
+            Some(Box::new(SmugglingFacts { at, around: around.into(), crlf_lines, lf_lines, extra_replies }));
         self
     }
 

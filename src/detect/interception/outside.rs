@@ -1,6 +1,7 @@
 //! D10 seen from outside: strangers who send under our own addresses and do not log in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use smallvec::SmallVec;
 
@@ -409,7 +410,7 @@ impl Client {
             self.refusals,
         );
         if let Some(words) = &self.words {
-            says.push_str(&format!(" (\"{words}\")"));
+            let _ = write!(says, " (\"{words}\")");
         }
         if let Some(held) = tarpit {
             says.push_str("; ");

@@ -13,7 +13,7 @@ fn attack<'s>(scene: &'s mut Scene, client: &str, server: &str, body: &str) -> C
         .helo("mail.evil.example")
         .command(".", 250, Span::millis(1))
         .mail(Letter::from("alice@evil.example").rcpt("bob@adatum.example").data("1@evil", body, "250 ok"))
-        .smuggles(FALSE_END, 12, 0)
+        .smuggles(FALSE_END, (12, 0), 0)
 }
 
 fn incident(scene: &Scene) -> Incident {
@@ -49,6 +49,21 @@ fn another_end_without_a_command_behind_it_that_was_answered_is_no_success() {
     attack(&mut scene, "198.51.100.66", SERVER, "x").odd(&[Weird::NonstandardEndOfData]).quit();
     let incident = incident(&scene);
     assert_eq!((incident.kind, incident.tier), (Some("attempted"), Tier::Suspect));
+}
+
+#[test]
+fn a_hidden_mail_sent_in_one_go_is_betrayed_by_the_replies() {
+    let mut scene = Scene::new(Site::default());
+    scene
+        .call("198.51.100.66", SERVER)
+        .greets("220 mail.adatum.example ESMTP")
+        .helo("mail.evil.example")
+        .mail(Letter::from("alice@evil.example").rcpt("bob@adatum.example").data("", "x", "250 ok"))
+        .smuggles(FALSE_END, (12, 0), 2)
+        .quit();
+    let incident = incident(&scene);
+    assert_eq!((incident.kind, incident.severity), (Some("interpreted"), Severity::Critical));
+    assert_eq!(incident.evidence[0].numbers.get("extra_replies"), Some(2.0));
 }
 
 #[test]
@@ -108,7 +123,7 @@ fn a_script_that_knows_only_line_feeds_means_no_harm() {
             .command("MAIL", 250, Span::millis(1))
             .odd(&[Weird::BareLf, Weird::NonstandardEndOfData])
             .mail(Letter::from("cron@adatum.example").rcpt("root@contoso.example").data("", "x", "250 ok"))
-            .smuggles("done\n.\nMAIL FROM:<cron@adatum.example>\n", crlf_lines, lf_lines)
+            .smuggles("done\n.\nMAIL FROM:<cron@adatum.example>\n", (crlf_lines, lf_lines), 0)
             .quit();
         (incident(&scene).kind, incident(&scene).severity)
     };

@@ -230,6 +230,7 @@ impl MailData {
                 around: Wire::from([&other.before, after].concat()),
                 crlf_lines: other.lines.crlf,
                 lf_lines: other.lines.lf,
+                extra_replies: 0,
             }));
         }
     }
@@ -310,4 +311,112 @@ pub(super) fn begins_with_command(bytes: &[u8]) -> bool {
         let Some((head, rest)) = bytes.split_at_checked(verb.len()) else { return false };
         head.eq_ignore_ascii_case(verb) && rest.first().is_some_and(|byte| next.contains(byte))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Dialect;
+    use crate::smtp::testing::{Played, play, play_events, rechunk, script};
+
+    /// A mail whose data hold a false end with a second mail behind it, and what the server says to it.
+    fn smuggled(data: &str, answers: &str) -> String {
+        format!(
+            "S: 220 mx.example\nC: EHLO x\nS: 250 mx.example\nC: MAIL FROM:<a@x.example>\nS: 250 ok\n\
+             C: RCPT TO:<b@y.example>\nS: 250 ok\nC: DATA\nS: 354 go on\nC| {data}\n{answers}\nC: QUIT\nS: 221 bye\n"
+        )
+    }
+
+    fn facts(played: &Played) -> SmugglingFacts {
+        played.facts.smuggling.as_deref().cloned().expect("it was seen")
+    }
+
+    const HIDDEN: &str = "From: a\\r\\n\\r\\nhello\\n.\\r\\nMAIL FROM:<c@x.example>\\r\\nRCPT TO:<b@y.example>\\r\\nDATA\\r\\nspam\\r\\n.\\r\\n";
+
+    #[test]
+    fn the_bytes_around_a_false_end_are_kept_and_no_more() {
+        let played = play(&smuggled(HIDDEN, "S: 250 queued"));
+        let found = facts(&played);
+        assert_eq!(found.around.as_bytes(), b"From: a\r\n\r\nhello\n.\r\nMAIL FROM:<c@x.example>\r\nRCPT TO");
+        assert!(found.around.as_bytes().len() <= 64);
+        assert_eq!((found.crlf_lines, found.lf_lines), (2, 1));
+        assert!(played.weird().contains(&"smtp_smuggling_pattern"));
+        assert_eq!(played.facts.transactions_total, 1);
+    }
+
+    #[test]
+    fn replies_that_outnumber_the_commands_betray_a_server_that_obeys() {
+        let answers = "S: 250 queued\nS: 250 ok\nS: 250 ok\nS: 354 go on\nS: 250 queued";
+        let played = play(&smuggled(HIDDEN, answers));
+        assert_eq!(facts(&played).extra_replies, 4, "{:?}", played.log());
+        assert_eq!(facts(&play(&smuggled(HIDDEN, "S: 250 queued"))).extra_replies, 0);
+        let shut = smuggled(HIDDEN, "S: 250 queued\nS: 421 closing");
+        assert_eq!(facts(&play(&shut)).extra_replies, 0, "a timeout is no answer");
+    }
+
+    #[test]
+    fn a_server_that_answers_at_the_false_end_is_followed() {
+        let (outer, inner) = HIDDEN.split_at(HIDDEN.find("MAIL").unwrap());
+        let mut text = smuggled(outer, "S: 250 queued");
+        let quit = text.find("C: QUIT").unwrap();
+        let (envelope, data) = inner.split_at(inner.find("DATA").unwrap());
+        let data = &data["DATA\\r\\n".len()..];
+        text.insert_str(
+            quit,
+            &format!("C| {envelope}\nS: 250 ok\nS: 250 ok\nC: DATA\nS: 354 go on\nC| {data}\nS: 250 queued\n"),
+        );
+        let played = play(&text);
+        assert!(played.weird().contains(&"nonstandard_end_of_data"), "{:?}", played.weird());
+        assert_eq!(played.facts.transactions_total, 2, "{:?}", played.log());
+    }
+
+    #[test]
+    fn segment_borders_change_nothing_but_how_much_is_shown() {
+        let steps = script(&smuggled(HIDDEN, "S: 250 queued"));
+        for size in 1..40 {
+            let found = facts(&play_events(&rechunk(&steps, &[size]), false));
+            assert_eq!((found.crlf_lines, found.lf_lines), (2, 1), "in pieces of {size}");
+            assert!(found.around.as_bytes().windows(9).any(|bytes| bytes == b"MAIL FROM"), "{:?}", found.around);
+        }
+    }
+
+    #[test]
+    fn a_client_that_knows_only_line_feeds_is_told_by_its_lines() {
+        let data = "From: a\\nTo: b\\n\\nhello\\n.\\nMAIL FROM:<a@x.example>\\n.\\r\\n";
+        let played = play(&smuggled(data, "S: 250 queued"));
+        assert_eq!((facts(&played).crlf_lines, facts(&played).lf_lines), (0, 4));
+    }
+
+    #[test]
+    fn lines_are_counted_in_the_first_bytes_only() {
+        let mut lines = LineEnds::default();
+        lines.count(0, b"a\r");
+        lines.count(2, b"\nb\n");
+        lines.count(LINES_WITHIN - 1, b"\n\n\n");
+        assert_eq!((lines.crlf, lines.lf), (1, 2));
+    }
+
+    #[test]
+    fn a_dialect_is_gathered_over_the_session() {
+        let played = play(
+            "S: 220 mx.example\nC: HELO x\nS: 250 ok\nC: mail from: a@x.example size=5\nS: 250 ok\n\
+             C: RCPT TO :<b@y.example> \nS: 250 ok\nC: QUIT\nS: 221 bye\n",
+        );
+        let want = Dialect::VERB_NOT_UPPER
+            | Dialect::SPACE_AFTER_COLON
+            | Dialect::NO_BRACKETS
+            | Dialect::SIZE
+            | Dialect::SPACE_BEFORE_COLON;
+        assert_eq!(played.facts.dialect.bits() & !Dialect::TRAILING_BLANKS, want, "{:?}", played.facts.dialect);
+        let clean = play("S: 220 mx.example\nC: EHLO x\nS: 250 ok\nC: MAIL FROM:<a@x.example>\nS: 250 ok\n");
+        assert_eq!(clean.facts.dialect, Dialect::default());
+    }
+
+    #[test]
+    fn replies_have_their_times() {
+        let played = play("S: 220 mx.example\nC: EHLO x\nS: 250 ok\nC: MAIL FROM:<a@x.example>\n");
+        let [hello, mail] = &played.facts.commands[..] else { panic!("{:?}", played.log()) };
+        assert_eq!(hello.replied.map(|at| at.since(hello.said)), Some(crate::time::Span::secs(1)));
+        assert_eq!(mail.replied, None);
+    }
 }
