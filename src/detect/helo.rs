@@ -69,7 +69,7 @@ impl Default for Settings {
 }
 
 /// Names remembered within an hour; the threshold lies far below.
-const NAMES_MAX: usize = 16;
+const NAMES_MAX: usize = 8;
 /// Bytes of a name that are told apart: RFC 1035 section 2.3.4 allows 255.
 const NAME_MAX: usize = 255;
 

@@ -82,10 +82,12 @@ fn interception(incident: &Incident, who: &str) -> String {
             format!("A firewall between {who} and the world has been changing what is said on port 25 since {since}.")
         }
         (_, Some(peer)) => format!(
-            "One of your users, away from home, very likely cannot send by {who}: since {since} a proxy of the access \
-             provider ({}{}) has been taking over the connections, and the login is lost.",
+            "One of your users, away from home, {} cannot send by {who}: since {since} a proxy of the access provider \
+             ({}{}) {} taken over the connections, and the login is lost.",
+            if incident.tier >= Tier::Likely { "very likely" } else { "perhaps" },
             peer.ip,
-            peer.says.as_ref().map_or(String::new(), |name| format!(", \"{name}\""))
+            peer.says.as_ref().map_or(String::new(), |name| format!(", \"{name}\"")),
+            if incident.tier >= Tier::Likely { "has" } else { "may have" }
         ),
         _ => format!("Somebody between has taken over port 25 on the way to or from {who} since {since}."),
     }

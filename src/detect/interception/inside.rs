@@ -18,8 +18,8 @@ use crate::time::Ts;
 use crate::weird::Weird;
 use crate::wire::Wire;
 
-/// Names remembered a host: one that answers for all is among the first.
-const NAMES_MAX: usize = 32;
+/// Names remembered a host within the window: one that answers for nine in ten is among the first.
+const NAMES_MAX: usize = 8;
 
 /// Networks that answered by one name.
 #[derive(Debug, Default)]

@@ -24,10 +24,12 @@ use crate::smtp::path::MailPath;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
+/// Servers looked at; an estate has some dozens. With 128 clients of 3 KB each they take 100 MB at the very most.
+const SERVERS_MAX: usize = 256;
 /// Clients remembered a server that sent under a local sender; the one with the fewest points goes first.
-const CLIENTS_MAX: usize = 256;
+const CLIENTS_MAX: usize = 128;
 /// Local senders remembered a server, for the networks they come from.
-const SENDERS_MAX: usize = 256;
+const SENDERS_MAX: usize = 128;
 /// Senders, names and mails remembered a client: two of each tell what is asked.
 const FEW: usize = 4;
 /// Mails that were put off, remembered a client.
@@ -59,6 +61,8 @@ struct Client {
     refused: bool,
     came_again: bool,
     deferred: SmallVec<[(u64, Ts); 1]>,
+    /// What it had when it last sent: for the choice of who is forgotten.
+    points: u32,
     mails: u64,
     refusals: u64,
     words: Option<Wire>,
@@ -120,7 +124,7 @@ impl Outside {
         Self {
             settings,
             replies: ReplySettings::default(),
-            servers: HostTable::new(hosts_max),
+            servers: HostTable::new(hosts_max.min(SERVERS_MAX)),
             logged_in: Recent::new(known_for, KNOWN_MAX),
             sent_inside: Recent::new(known_for, KNOWN_MAX),
             relayers: Recent::new(window, RELAYERS_MAX),
@@ -205,7 +209,7 @@ impl Outside {
         let Some(state) = self.servers.get_mut(server) else { return };
         let sender = Wire::capped(&lower(&tx.mailfrom), ADDRESS_MAX);
         state.note_sender(&sender, client, now);
-        state.make_room(client, settings, &self.replies);
+        state.make_room(client);
         let record = state.clients.entry(client).or_insert_with(|| Client::new(seen.id.ts));
         record.last = record.last.max(now);
         record.mails += 1;
@@ -231,7 +235,11 @@ impl Outside {
             record.words = Some(words(reply));
         }
         record.samples.add(seen.id, tx.ended.frame, refusal.map(|(_, reply)| reply));
-        if state.points(client, settings, &self.replies) < settings.points_min {
+        let points = state.points(client, settings, &self.replies);
+        if let Some(record) = state.clients.get_mut(&client) {
+            record.points = points;
+        }
+        if points < settings.points_min {
             state.note_spoof(client, refusal.is_some(), settings, now);
         }
     }
@@ -301,12 +309,11 @@ impl ServerState {
         }
     }
 
-    fn make_room(&mut self, client: HostKey, settings: &Settings, replies: &ReplySettings) {
+    fn make_room(&mut self, client: HostKey) {
         if self.clients.len() < CLIENTS_MAX || self.clients.contains_key(&client) {
             return;
         }
-        let least =
-            self.clients.iter().map(|(ip, record)| (self.points(*ip, settings, replies), record.last, *ip)).min();
+        let least = self.clients.iter().map(|(ip, record)| (record.points, record.last, *ip)).min();
         if let Some((_, _, ip)) = least {
             self.clients.remove(&ip);
         }
@@ -370,6 +377,7 @@ impl Client {
             refused: false,
             came_again: false,
             deferred: SmallVec::new(),
+            points: 0,
             mails: 0,
             refusals: 0,
             words: None,

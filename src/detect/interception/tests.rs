@@ -204,6 +204,21 @@ fn clients_are_bounded_and_the_proxy_outlasts_a_flood() {
     assert_eq!(kinds(&scene), ["proxy", "sender_spoof"]);
 }
 
+#[test]
+fn the_same_traffic_gives_the_same_findings() {
+    let run = || {
+        let mut scene = home();
+        for n in 0..400 {
+            let letter = Letter::from(&format!("u{}@adatum.example", n % 7)).to("a@contoso.example", TOO_MANY);
+            stranger(&mut scene, &format!("203.0.{}.{}", n % 150, n / 150), "mail.bot.example", letter);
+        }
+        Judgement::of(&scene.judge).incidents
+    };
+    let first = run();
+    assert!(!first.is_empty());
+    assert_eq!(first, run());
+}
+
 fn dial(scene: &mut Scene, server: &str, greeting: &str, odd: &[Weird]) {
     scene.call("192.168.10.10", server).greets(greeting).helo("mail.adatum.example").odd(odd).quit();
 }
