@@ -8,6 +8,7 @@ mod file;
 mod values;
 
 use std::fs;
+use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,7 +38,9 @@ const CONFIG_BYTES_MAX: u64 = 16 << 20;
 pub struct Environment {
     /// `NO_COLOR` is set and not empty (no-color.org), or `TERM` is `dumb`.
     pub no_color: bool,
-    /// The width of the terminal that standard output is, if it is one.
+    /// Standard output is a terminal.
+    pub terminal: bool,
+    /// Its width, if it is a terminal that knows it.
     pub columns: Option<u16>,
     /// CPUs that may be used.
     pub cpus: usize,
@@ -49,6 +52,7 @@ impl Environment {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
             no_color: is_set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb"),
+            terminal: std::io::stdout().is_terminal(),
             columns: terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0),
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         }
@@ -189,7 +193,7 @@ fn unique<T: PartialEq>(items: Vec<T>) -> Vec<T> {
     })
 }
 
-/// No two outputs to one place, and none over a capture that is read.
+/// No two outputs to one place, none over a capture that is read, and none to where no file can be.
 fn check_targets(inputs: &[Input], report: Option<&Target>, sessions: Option<&Target>) -> Result<(), Error> {
     if let (Some(Target::Stdout), Some(Target::Stdout)) = (report, sessions) {
         return Err(Error::Usage(
@@ -205,6 +209,14 @@ fn check_targets(inputs: &[Input], report: Option<&Target>, sessions: Option<&Ta
         )));
     }
     for (flag, target) in [("--report", report), ("--sessions", sessions)] {
+        // Better known now than when hours of capture have been read.
+        if let Some(Target::File(path)) = target
+            && let Some(directory) = path.parent()
+            && !directory.as_os_str().is_empty()
+            && !directory.is_dir()
+        {
+            return Err(Error::Usage(format!("{flag}: there is no directory {}: make it first", shown(directory))));
+        }
         for input in inputs {
             if let (Some(Target::File(path)), Input::File(file)) = (target, input)
                 && is_same_file(path, file)
@@ -232,7 +244,7 @@ fn style(color: ColorChoice, env: &Environment) -> Style {
     let color = match color {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto => env.columns.is_some() && !env.no_color,
+        ColorChoice::Auto => env.terminal && !env.no_color,
     };
     Style::new(env.columns.map_or(Style::COLUMNS, usize::from), color)
 }

@@ -37,7 +37,6 @@ use walk::{Found, Shared, Stop, Walk};
 
 /// What a frame turned out to be.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a value handed to the caller at once; a box would allocate per segment")]
 pub enum Decoded<'a> {
     /// A segment to or from an SMTP port.
     Segment(Segment<'a>),

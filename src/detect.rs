@@ -3,18 +3,23 @@
 //! [`Judge`] takes the ordered stream of session events, works out what several detectors need (direction, role, what a
 //! reply means, whether a mail is news), shows it to each detector, and keeps the ledger. Nothing here looks at a frame.
 
+pub mod accounts;
+pub mod backscatter;
 pub mod behind_nat;
 pub mod blocklisted;
 pub mod connect_failures;
 mod context;
+mod crowd;
 pub mod dialect;
 pub mod direct_to_mx;
 mod domains;
 mod finding;
+pub mod harvest;
 pub mod helo;
 pub mod interception;
 mod judge;
 mod lapses;
+mod lately;
 pub mod mx_lookups;
 pub mod ndr_flood;
 mod novelty;
@@ -91,8 +96,14 @@ pub struct DetectSettings {
     pub connect_failures: connect_failures::Settings,
     /// D4.
     pub ndr_flood: ndr_flood::Settings,
+    /// D5.
+    pub backscatter: backscatter::Settings,
     /// D6.
     pub relay: relay::Settings,
+    /// D7.
+    pub accounts: accounts::Settings,
+    /// D8.
+    pub harvest: harvest::Settings,
     /// D9.
     pub blocklisted: blocklisted::Settings,
     /// D10.
@@ -115,13 +126,16 @@ pub struct DetectSettings {
 
 /// Every detector of the program.
 fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Detector>> {
-    let hosts = limits.hosts_max;
+    let (hosts, clients) = (limits.hosts_max, limits.clients_max);
     vec![
         Box::new(outcome_burst::OutcomeBurst::new(settings.outcome_burst.clone(), hosts)),
         Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone(), hosts)),
         Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
         Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone(), hosts)),
+        Box::new(backscatter::Backscatter::new(settings.backscatter.clone(), hosts)),
         Box::new(relay::Relay::new(settings.relay.clone(), hosts)),
+        Box::new(accounts::Accounts::new(settings.accounts.clone(), clients)),
+        Box::new(harvest::Harvest::new(settings.harvest.clone(), hosts, clients)),
         Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
         Box::new(interception::Interception::new(settings.interception.clone(), hosts)),
         Box::new(replies_in_time::RepliesInTime::new(settings.replies_in_time.clone(), hosts)),

@@ -71,10 +71,13 @@ impl Error {
     /// How the program ends for it. A reader that went away (`| head`) is a normal end.
     pub fn status(&self) -> Status {
         match self {
-            Self::Usage(_) | Self::Config { .. } | Self::ConfigFile { .. } | Self::Filter { .. } => Status::Usage,
             Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => Status::Done,
             // Nobody but the operator can give another place to write to.
-            Self::Write { .. } => Status::Usage,
+            Self::Write { .. }
+            | Self::Usage(_)
+            | Self::Config { .. }
+            | Self::ConfigFile { .. }
+            | Self::Filter { .. } => Status::Usage,
             Self::Capture { .. } => Status::Capture,
             Self::Input(_) => Status::Input,
         }

@@ -12,12 +12,15 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::detect::{Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayVerdict, Severity, Tier};
+use crate::detect::{
+    Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayOutcome, RelayVerdict, Severity, Tier,
+};
 use crate::frame::FrameNo;
 use crate::ledger::HostRow;
 use crate::net::HostKey;
 use crate::tcp::ConnId;
 use crate::time::Ts;
+use crate::wire::Wire;
 
 /// The name of an incident: the same for the same traffic, live or replayed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +74,8 @@ pub struct Incident {
     pub host: HostKey,
     /// The sum of the lines; `None` where the class is logic, not a sum.
     pub score_db: Option<f64>,
+    /// Accounts that it is about, by the names used to log in, the worst first.
+    pub accounts: Vec<Wire>,
     /// Since when.
     pub first: Ts,
     /// Until when.
@@ -145,6 +150,7 @@ impl Judgement {
             stories.entry((finding.host, finding.class)).or_default().push(finding);
         }
         scanners_are_not_worms(&mut stories);
+        adopt(&mut stories);
         let routers = routers(rows.values());
         let mut incidents: Vec<Incident> = stories
             .into_iter()
@@ -173,6 +179,64 @@ fn scanners_are_not_worms(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>
         let lines = stories.remove(&(host, Class::MassMailer)).unwrap_or_default();
         stories.entry((host, Class::PortScan)).or_default().extend(lines);
     }
+}
+
+/// A server that relays has a cause. Where the cause is seen, an abused account or a proven relay, that the server's own
+/// mail is refused is evidence of that incident and no second one; and so are its reports to senders whom the same
+/// clients forged.
+fn adopt(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>) {
+    let causes: Vec<(HostKey, Class)> = stories
+        .iter()
+        .filter(|((_, class), findings)| match class {
+            Class::AccountAbuse => {
+                findings.iter().filter_map(|finding| finding.verdict).any(|ruling| ruling.tier >= Tier::Likely)
+            }
+            Class::Relay => {
+                findings.iter().flat_map(|finding| &finding.relays).any(|relay| relay.verdict == RelayOutcome::Proven)
+            }
+            _ => false,
+        })
+        .map(|(key, _)| *key)
+        .collect();
+    for key in causes {
+        let own = (key.0, Class::MassMailer);
+        // Several senders behind the address: the masses may come from another of them.
+        let alone = |findings: &Vec<Finding>| findings.iter().all(|f| f.numbers.get("senders_at_least").is_none());
+        let reports = (key.0, Class::NdrFlood);
+        let clients: Vec<HostKey> = stories.get(&key).into_iter().flatten().flat_map(clients).collect();
+        let same_clients = |findings: &Vec<Finding>| {
+            let mut triggers = findings.iter().flat_map(triggers).peekable();
+            triggers.peek().is_some() && triggers.all(|client| clients.contains(&client))
+        };
+        let mut adopted = Vec::new();
+        if stories.get(&own).is_some_and(alone) {
+            adopted.extend(stories.remove(&own));
+        }
+        if stories.get(&reports).is_some_and(same_clients) {
+            adopted.extend(stories.remove(&reports));
+        }
+        let Some(cause) = stories.get_mut(&key) else { continue };
+        for mut findings in adopted {
+            // What the server sent before is not part of it.
+            let since = cause.iter().map(|finding| finding.first).min();
+            for finding in &mut findings {
+                finding.first = since.map_or(finding.first, |since| finding.first.max(since));
+                finding.last = finding.last.max(finding.first);
+                finding.kind = None;
+            }
+            cause.append(&mut findings);
+        }
+    }
+}
+
+/// The clients that a finding names.
+fn clients(finding: &Finding) -> impl Iterator<Item = HostKey> + '_ {
+    finding.peers.iter().filter(|peer| peer.role == "client").map(|peer| peer.ip)
+}
+
+/// The clients whose mail was answered with reports.
+fn triggers(finding: &Finding) -> impl Iterator<Item = HostKey> + '_ {
+    finding.peers.iter().filter(|peer| peer.role == "triggers").map(|peer| peer.ip)
 }
 
 /// How many hosts of ours use each Ethernet address.
@@ -223,9 +287,12 @@ fn assemble(class: Class, row: &HostRow, behind_router: u32, mut findings: Vec<F
         });
     }
     let score = round(evidence.iter().map(|line| line.db).sum());
-    let (tier, severity, confidence_max) = match ruling {
-        Some(ruling) => (ruling.tier, ruling.severity, ruling.confidence),
-        None => (Tier::of_score(score, families.len())?, severity_of(class, score), Confidence::High),
+    let (tier, severity, confidence_max) = if let Some(ruling) = ruling {
+        (ruling.tier, ruling.severity, ruling.confidence)
+    } else {
+        let severity_min = findings.iter().filter_map(|finding| finding.severity_min).max();
+        let severity = severity_of(class, score).max(severity_min.unwrap_or(Severity::Info));
+        (Tier::of_score(score, families.len())?, severity, Confidence::High)
     };
     if ruling.is_none() {
         for line in &mut evidence {
@@ -237,6 +304,13 @@ fn assemble(class: Class, row: &HostRow, behind_router: u32, mut findings: Vec<F
     let mut peers: Vec<Peer> = findings.iter().flat_map(|finding| finding.peers.iter().cloned()).collect();
     peers.sort_by(|a, b| (a.role, a.ip).cmp(&(b.role, b.ip)));
     peers.dedup_by_key(|peer| (peer.role, peer.ip));
+    // In the order of the findings: a detector names the worst first.
+    let mut accounts: Vec<Wire> = Vec::new();
+    for account in findings.iter().filter_map(|finding| finding.account.as_ref()) {
+        if !accounts.contains(account) {
+            accounts.push(account.clone());
+        }
+    }
     let senders = findings.iter().find_map(|finding| finding.numbers.get("senders_at_least")).unwrap_or(1.0);
     let mut incident = Incident {
         id: IncidentId::new(class, row.host, first),
@@ -247,6 +321,7 @@ fn assemble(class: Class, row: &HostRow, behind_router: u32, mut findings: Vec<F
         confidence: confidence(row, senders).min(confidence_max),
         host: row.host,
         score_db: ruling.is_none().then_some(score),
+        accounts,
         first,
         last,
         summary: String::new(),

@@ -6,11 +6,12 @@
 
 mod facts;
 mod file;
-mod ids;
 mod layout;
 pub mod report;
 pub mod sessions;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod text;
 
 use std::io::Write;
@@ -40,4 +41,63 @@ pub fn deliver(config: &Config, results: &Results<'_>, stdout: &mut dyn Write) -
         table::write(stdout, results, style).map_err(Error::stdout)?;
     }
     stdout.flush().map_err(Error::stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use clap::Parser;
+
+    use super::testing::Case;
+    use super::*;
+    use crate::cli::{Args, Command};
+    use crate::config::Environment;
+    use crate::error::Status;
+
+    fn config(flags: &[&str]) -> Config {
+        let Command::Replay(args) =
+            Args::try_parse_from(["smtphound", "replay", "x.pcap"].iter().chain(flags)).unwrap().command;
+        Config::load(args, &Environment { no_color: false, terminal: false, columns: None, cpus: 1 }).unwrap()
+    }
+
+    fn delivered(flags: &[&str]) -> String {
+        let mut stdout = Vec::new();
+        deliver(&config(flags), &Case::infected().results(), &mut stdout).unwrap();
+        String::from_utf8(stdout).unwrap()
+    }
+
+    #[test]
+    fn where_standard_output_is_taken_nothing_else_goes_there() {
+        let report = delivered(&["--report", "-"]);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&report).unwrap()["schema_version"], 1);
+        assert_eq!(delivered(&["--sessions", "-"]), "");
+        assert_eq!(delivered(&["--quiet"]), "");
+        assert!(delivered(&[]).starts_with("Read 12,345 frames of infected-pc.pcap"));
+    }
+
+    #[test]
+    fn a_report_goes_to_its_file_and_the_table_to_standard_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.json");
+        assert_eq!(delivered(&["--report", path.to_str().unwrap()]), delivered(&[]));
+        assert_eq!(std::fs::read_to_string(path).unwrap(), delivered(&["--report", "-"]));
+    }
+
+    #[test]
+    fn a_reader_that_went_away_ends_the_program_normally() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for flags in [&["--report", "-"][..], &[]] {
+            let error = deliver(&config(flags), &Case::infected().results(), &mut Gone).unwrap_err();
+            assert_eq!(error.status(), Status::Done, "{error}");
+        }
+    }
 }

@@ -209,9 +209,6 @@ pub struct SmugglingFacts {
     pub crlf_lines: u64,
     /// Lines that LF alone ends, there.
     pub lf_lines: u64,
-    /// Replies (2xx, 3xx) that came after it and that no command is known for: where a hidden mail was sent in one go,
-    /// they answer what a strict reader takes for text.
-    pub extra_replies: u32,
 }
 
 /// Encryption of a session.

@@ -46,11 +46,38 @@ impl Default for Site {
     }
 }
 
-impl Site {
+/// Addresses that are ours: asked twice for every event, so prefixes are compared as numbers.
+#[derive(Clone, Debug)]
+pub struct Ours(Vec<Prefix>);
+
+#[derive(Clone, Copy, Debug)]
+struct Prefix {
+    bits: u128,
+    mask: u128,
+}
+
+impl From<IpNet> for Prefix {
+    fn from(net: IpNet) -> Self {
+        // IPv4 stands in the last 32 of 128 bits, as in `HostKey`.
+        let len = u32::from(net.prefix_len()) + if net.addr().is_ipv4() { 96 } else { 0 };
+        let mask = u128::MAX.checked_shl(128 - len).unwrap_or(0);
+        Self { bits: u128::from_be_bytes(HostKey::from(net.addr()).octets()) & mask, mask }
+    }
+}
+
+impl Ours {
     /// Whether a host is one of ours.
-    pub fn is_internal(&self, host: HostKey) -> bool {
-        let ip = host.ip();
-        self.home_nets.iter().any(|net| net.contains(&ip))
+    pub fn contains(&self, host: HostKey) -> bool {
+        let bits = u128::from_be_bytes(host.octets());
+        self.0.iter().any(|prefix| bits & prefix.mask == prefix.bits)
+    }
+}
+
+impl Site {
+    /// The home nets and the mail servers, made fast to ask.
+    pub fn ours(&self) -> Ours {
+        let servers = self.mail_servers.iter().map(|ip| IpNet::from(*ip));
+        Ours(self.home_nets.iter().copied().chain(servers).map(Prefix::from).collect())
     }
 
     /// Whether the operator named the host as a mail server.
@@ -86,7 +113,7 @@ mod tests {
 
     #[test]
     fn private_addresses_are_ours_by_default() {
-        let site = Site::default();
+        let ours = Site::default().ours();
         for (ip, internal) in [
             ("10.1.2.3", true),
             ("172.31.255.255", true),
@@ -97,9 +124,19 @@ mod tests {
             ("fd00::1", true),
             ("fe80::1", true),
             ("2001:db8::1", false),
+            ("::1", false),
         ] {
-            assert_eq!(site.is_internal(ip.parse::<IpAddr>().unwrap().into()), internal, "{ip}");
+            assert_eq!(ours.contains(ip.parse::<IpAddr>().unwrap().into()), internal, "{ip}");
         }
+    }
+
+    #[test]
+    fn a_named_server_is_ours_wherever_it_is() {
+        let site = Site { mail_servers: vec!["203.0.113.5".parse().unwrap()], ..Site::default() };
+        let ours = site.ours();
+        assert!(ours.contains(HostKey::v4([203, 0, 113, 5])));
+        assert!(!ours.contains(HostKey::v4([203, 0, 113, 6])));
+        assert!(Prefix::from(IpNet::new_assert(IpAddr::from([0; 16]), 0)).mask == 0, "::/0 is everything");
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn decode(path: &Path, filter: Option<&str>) -> (u64, Option<String>, DecodeStat
         }
     }
     decoder.finish();
-    let [summary] = source.summaries().try_into().unwrap();
+    let summary = &source.summaries()[0];
     let stats = decoder.stats().clone();
     assert_eq!((summary.frames, summary.frames - summary.filtered), (frames, passed), "{}", path.display());
     assert_eq!(summary.error, error, "{}", path.display());

@@ -4,7 +4,8 @@
 //! merging and `any` captures make. The framing of blocks is done here, so that memory is bounded and a block of an
 //! unknown kind costs nothing; descriptions of interfaces, which have options, are parsed by `pcap-parser`.
 //!
-//! Frames come from enhanced, simple and obsolete packet blocks. All other blocks are skipped.
+//! Frames come from enhanced, simple and obsolete packet blocks, counts of dropped frames from interface statistics. All
+//! other blocks are skipped.
 
 use std::io::{self, BufRead};
 
@@ -24,6 +25,7 @@ mod kind {
     pub(super) const INTERFACE: u32 = 1;
     pub(super) const OBSOLETE_PACKET: u32 = 2;
     pub(super) const SIMPLE_PACKET: u32 = 3;
+    pub(super) const STATISTICS: u32 = 5;
     pub(super) const ENHANCED_PACKET: u32 = 6;
 }
 
@@ -58,6 +60,8 @@ struct Interface {
     /// Zero: no limit.
     snap_len: u32,
     clock: Clock,
+    /// Frames dropped since the capture began, as far as statistics said so.
+    dropped: u64,
 }
 
 /// How an interface counts time.
@@ -164,6 +168,10 @@ impl<R: BufRead> PcapngSource<R> {
             kind::ENHANCED_PACKET => self.timed_packet(self.u32(8)).map(Some),
             kind::OBSOLETE_PACKET => self.timed_packet(self.u16(8).map(u32::from)).map(Some),
             kind::SIMPLE_PACKET => self.simple_packet().map(Some),
+            kind::STATISTICS => {
+                self.note_drops();
+                Ok(None)
+            }
             _ => Ok(None),
         }
     }
@@ -185,12 +193,38 @@ impl<R: BufRead> PcapngSource<R> {
             return Err(self.damaged("an interface has an unknown time resolution"));
         };
         let link = LinkType(description.linktype.0 as u16);
-        let interface = Interface { link, snap_len: description.snaplen, clock };
+        let interface = Interface { link, snap_len: description.snaplen, clock, dropped: 0 };
         if let Some(filter) = &mut self.filter {
             filter.prepare(link, self.tally.file())?;
         }
         self.interfaces.push(interface);
         Ok(())
+    }
+
+    /// Interface statistics: interface, stamp, then options, of which `isb_ifdrop` and `isb_osdrop` count from the
+    /// beginning of the capture. What cannot be read is passed over: no frame depends on it.
+    fn note_drops(&mut self) {
+        const OPTIONS_AT: usize = 20;
+        const IF_DROP: u16 = 5;
+        const OS_DROP: u16 = 7;
+
+        let Some(number) = self.u32(8).map(|number| number as usize) else {
+            return;
+        };
+        let (mut at, mut dropped) = (OPTIONS_AT, 0_u64);
+        while let (Some(code), Some(length)) = (self.u16(at), self.u16(at + 2))
+            && code != 0
+            && at + BLOCK_TRAILER_LEN < self.block.len()
+        {
+            if matches!(code, IF_DROP | OS_DROP) && length == 8 {
+                dropped = dropped.saturating_add(self.u64(at + 4).unwrap_or_default());
+            }
+            at += 4 + usize::from(length).next_multiple_of(4);
+        }
+        if let Some(interface) = self.interfaces.get_mut(number) {
+            self.tally.dropped(dropped.saturating_sub(interface.dropped));
+            interface.dropped = interface.dropped.max(dropped);
+        }
     }
 
     /// An enhanced or obsolete packet block: interface, stamp, captured length, length, bytes. They differ in how the
@@ -249,6 +283,11 @@ impl<R: BufRead> PcapngSource<R> {
 
     fn u32(&self, at: usize) -> Option<u32> {
         let value = self.be32(at)?;
+        Some(if self.big_endian { value } else { value.swap_bytes() })
+    }
+
+    fn u64(&self, at: usize) -> Option<u64> {
+        let value = u64::from_be_bytes(*self.block.get(at..)?.first_chunk()?);
         Some(if self.big_endian { value } else { value.swap_bytes() })
     }
 

@@ -25,8 +25,19 @@ pub struct InputSummary {
     pub last_ts: Option<Ts>,
     /// The file ended in the middle of a frame, or its compression in the middle of a block.
     pub truncated: bool,
-    /// Why reading ended before the end; a sentence.
+    /// Why reading ended before the end, or never began; a sentence.
     pub error: Option<String>,
+    /// Frames that whoever wrote the file says were dropped before they could be captured (only pcapng can say so).
+    pub dropped: Option<u64>,
+}
+
+impl InputSummary {
+    /// Of an input that could not be opened.
+    pub fn unopened(file: &str, error: &CaptureError) -> Self {
+        let mut tally = Tally::new(file);
+        tally.error(error);
+        tally.summary
+    }
 }
 
 /// How far reading has come, in bytes of the files themselves, packed or not.
@@ -70,6 +81,11 @@ impl Tally {
         summary.first_ts = Some(summary.first_ts.map_or(ts, |first| first.min(ts)));
         summary.last_ts = Some(summary.last_ts.map_or(ts, |last| last.max(ts)));
         FrameNo(summary.frames)
+    }
+
+    /// The file says that so many frames more were dropped.
+    pub(super) fn dropped(&mut self, frames: u64) {
+        self.summary.dropped = Some(self.summary.dropped.unwrap_or(0).saturating_add(frames));
     }
 
     /// Reading ended before the end.

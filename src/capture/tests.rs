@@ -2,12 +2,13 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
+use etherparse::PacketBuilder;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proptest::prelude::*;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tempfile::TempDir;
 
-use crate::decode::testing::{Tcp, ethernet};
 use crate::frame::LinkType;
 
 use super::*;
@@ -144,9 +145,12 @@ fn read(bytes: &[u8]) -> Vec<String> {
     transcript(&mut source)
 }
 
+fn files_error(bytes: &[u8]) -> CaptureError {
+    Files::new().open(bytes).err().unwrap()
+}
+
 fn refusal(bytes: &[u8]) -> String {
-    let files = Files::new();
-    let error = files.open(bytes).err().unwrap().to_string();
+    let error = files_error(bytes).to_string();
     assert!(error.contains("capture.txt"), "the operator must know which file: {error}");
     error
 }
@@ -199,7 +203,7 @@ fn pcapng_with_interfaces_that_differ_in_everything() {
             ng.section(),
             ng.interface(1, 65_535, &[]),
             ng.interface(101, 96, &[(2, b"any"), (9, &[9])]), // if_name, and nanoseconds
-            ng.interface(113, 0, &[(9, &[0x80 | 10])]),       // 1,024 ticks a second
+            ng.interface(113, 0, &[(9, &[0x8a])]),            // 1,024 ticks a second
             ng.interface(0, 8, &[(9, &[0]), (14, offset)]),   // seconds, and an offset
             ng.block(5, &[0; 12]),                            // interface statistics
             ng.block(0x0bad_f00d, b"of an unknown kind"),
@@ -229,6 +233,36 @@ fn pcapng_with_interfaces_that_differ_in_everything() {
             ],
             "{order:?}"
         );
+    }
+}
+
+#[test]
+fn dropped_frames_are_those_that_the_statistics_count() {
+    for order in [Order::Big, Order::Little] {
+        let ng = Ng(order);
+        let statistics = |interface: u32, options: &[(u16, u32)]| {
+            let mut body = [&order.u32(interface)[..], &[0; 8]].concat();
+            for &(code, value) in options {
+                let halves = if order == Order::Big { [0, value] } else { [value, 0] };
+                body.extend(
+                    [&order.u16(code)[..], &order.u16(8), &halves.map(|half| order.u32(half)).concat()].concat(),
+                );
+            }
+            ng.block(5, &body)
+        };
+        let start = [ng.section(), ng.interface(1, 0, &[]), ng.interface(1, 0, &[])].concat();
+        let dropped = |blocks: &[Vec<u8>]| {
+            let files = Files::new();
+            let mut source = files.open(&[start.clone(), blocks.concat()].concat()).unwrap();
+            assert_eq!(transcript(&mut source), Vec::<String>::new());
+            source.summaries()[0].dropped
+        };
+        assert_eq!(dropped(&[]), None);
+        assert_eq!(dropped(&[statistics(0, &[])]), Some(0));
+        assert_eq!(dropped(&[statistics(0, &[(4, 1000), (5, 3), (7, 20)])]), Some(23));
+        // Counts from the beginning of the capture: the later one holds the earlier one.
+        assert_eq!(dropped(&[statistics(0, &[(7, 5)]), statistics(1, &[(7, 1)]), statistics(0, &[(7, 9)])]), Some(10));
+        assert_eq!(dropped(&[statistics(7, &[(7, 5)])]), None, "of an interface that was not described");
     }
 }
 
@@ -346,6 +380,9 @@ fn what_is_no_capture_is_said_in_one_sentence() {
     for bytes in [&b"Return-Path: <>\r\n"[..], b"\0", &gzip(b"hello"), &zstd(b"hello"), &gzip(&gzip(&micros(&TWO)))] {
         assert!(refusal(bytes).ends_with(not_a_capture));
     }
+    let error = files_error(&gzip(b""));
+    let summary = InputSummary::unopened("x.gz", &error);
+    assert_eq!((summary.file, summary.error), ("x.gz".to_owned(), Some(error.to_string())));
     assert!(refusal(&micros(&TWO)[..10]).contains("is cut off in the middle: truncated dump file"));
 
     let files = Files::new();
@@ -375,6 +412,7 @@ fn summaries_and_progress_tell_what_was_read() {
             last_ts: Some(Ts::from_parts(30, 0)),
             truncated: false,
             error: None,
+            dropped: None,
         };
         assert_eq!(summary, expected);
     }
@@ -405,10 +443,46 @@ fn absurd_stamps_and_lengths_break_nothing() {
     );
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn changed_bytes_of_any_format_end_in_an_error_or_in_frames(
+        format in 0_usize..4,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+    ) {
+        let ng = Ng(Order::Big);
+        let described = [ng.section(), ng.interface(1, 64, &[(9, &[9])]), ng.block(5, &[0; 40])].concat();
+        let blocks = [described, ng.enhanced(0, 1, &[1; 9], 9), ng.simple(&[2; 64], 99), ng.obsolete(0, 2, &[3; 7])];
+        let mut bytes = match format {
+            0 => micros(&TWO),
+            1 => blocks.concat(),
+            2 => gzip(&blocks.concat()),
+            _ => zstd(&blocks.concat()),
+        };
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let files = Files::new();
+        if let Ok(mut source) = files.open(&bytes) {
+            let lines = transcript(&mut source);
+            let summary = &source.summaries()[0];
+            prop_assert_eq!(summary.frames + u64::from(summary.error.is_some()), lines.len() as u64);
+        }
+    }
+}
+
 /// One frame to port 25 and one to another.
 fn mail_and_other() -> [Vec<u8>; 2] {
-    let other = Tcp { dst_port: 443, ..Tcp::default() };
-    [ethernet(0x0800, &Tcp::default().v4()), ethernet(0x0800, &other.v4())]
+    [25, 443].map(|port| {
+        let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+            .ipv4([192, 168, 0, 23], [192, 0, 2, 25], 64)
+            .tcp(49_152, port, 1000, 502);
+        let mut bytes = Vec::new();
+        builder.write(&mut bytes, b"EHLO pc23\r\n").unwrap();
+        bytes
+    })
 }
 
 fn filtered(filter: &str) -> OpenOptions {
@@ -425,9 +499,9 @@ fn a_filter_rejects_frames_but_they_keep_their_numbers() {
         ng.section(),
         ng.interface(1, 0, &[(9, &[0])]),
         ng.interface(101, 0, &[(9, &[0])]),
-        ng.enhanced(0, 1, &other, 86),
-        ng.enhanced(1, 2, &Tcp::default().v4(), 71),
-        ng.enhanced(0, 3, &other, 86),
+        ng.enhanced(0, 1, &other, 65),
+        ng.enhanced(1, 2, &mail[14..], 51),
+        ng.enhanced(0, 3, &other, 65),
     ];
     for (bytes, link) in [(classic.clone(), 1), (gzip(&classic), 1), (blocks.concat(), 101)] {
         let mut source = open_file(&files.put("f", &bytes), &filtered("tcp port 25")).unwrap();
@@ -477,14 +551,14 @@ fn several_files_are_one_run_in_the_order_of_time() {
     assert_eq!(
         lines,
         [
-            "1 1.000000Z link 1 85/85 02",
-            "2 1.000000Z link 12 71/71 45",
-            "3 2.000000Z link 1 85/85 02",
-            "4 2.000000001Z link 12 71/71 45",
+            "1 1.000000Z link 1 65/65 02",
+            "2 1.000000Z link 12 51/51 45",
+            "3 2.000000Z link 1 65/65 02",
+            "4 2.000000001Z link 12 51/51 45",
             "5 3.000000Z filtered",
-            "6 5.000000Z link 1 85/85 02",
-            "truncated dump file; tried to read 85 captured bytes, only got 84",
-            "7 6.000000Z link 1 85/85 02",
+            "6 5.000000Z link 1 65/65 02",
+            "truncated dump file; tried to read 65 captured bytes, only got 64",
+            "7 6.000000Z link 1 65/65 02",
         ]
     );
     let summaries = run.summaries();

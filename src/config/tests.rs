@@ -1,1 +1,218 @@
+//! Flags over the file over the defaults, and what a mistake is told.
 
+use std::sync::LazyLock;
+
+use clap::Parser;
+
+use super::*;
+use crate::cli::{Args, Command};
+use crate::error::Status;
+
+static RULES: LazyLock<Arc<ReplyRules>> = LazyLock::new(|| Arc::new(ReplyRules::builtin()));
+
+fn env() -> Environment {
+    Environment { no_color: false, terminal: false, columns: None, cpus: 64 }
+}
+
+fn args(flags: &[&str]) -> ReplayArgs {
+    let Command::Replay(args) = Args::try_parse_from(["smtphound", "replay"].iter().chain(flags)).unwrap().command;
+    args
+}
+
+fn file(text: &str) -> FileConfig {
+    FileConfig::parse(text, Path::new("/etc/smtphound.toml")).unwrap()
+}
+
+fn resolve(flags: &[&str], text: &str) -> Result<Config, Error> {
+    Config::resolve(args(flags), file(text), Arc::clone(&RULES), &env())
+}
+
+/// The message of wrong flags.
+fn complaint(flags: &[&str]) -> String {
+    let error = resolve(flags, "").unwrap_err();
+    assert_eq!(error.status(), Status::Usage);
+    error.to_string()
+}
+
+#[test]
+fn defaults() {
+    let config = resolve(&["x.pcap"], "").unwrap();
+    assert_eq!(config.inputs, [Input::File("x.pcap".into())]);
+    assert_eq!((config.ports, config.workers), (vec![25], 16));
+    assert_eq!((config.site.home_nets.len(), config.site.home_nets_given), (6, false));
+    assert_eq!((config.report, config.sessions, config.fail_on, config.filter), (None, None, None, None));
+    assert_eq!(config.table, Some(Style::new(80, false)));
+}
+
+#[test]
+fn a_flag_replaces_the_file_and_the_file_the_default() {
+    let text = r#"
+        home_nets = ["192.0.2.7/24", "2001:db8::1"]
+        mail_servers = ["192.0.2.25"]
+        local_domains = ["Adatum.Example", "adatum.example."]
+        ports = [2525, 25, 25]
+        reply_rules = "rules.toml"
+    "#;
+    assert_eq!(file(text).reply_rules, Some("/etc/rules.toml".into()));
+    let config = resolve(&["x"], text).unwrap();
+    let nets: Vec<String> = config.site.home_nets.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (nets, config.site.home_nets_given),
+        (vec!["192.0.2.0/24".to_owned(), "2001:db8::1/128".to_owned()], true)
+    );
+    assert_eq!((config.site.local_domains, config.ports), (vec!["adatum.example".to_owned()], vec![25, 2525]));
+
+    let config = resolve(&["--home-net", "10.0.0.0/8", "--port", "26", "x"], text).unwrap();
+    assert_eq!(config.site.home_nets[0].to_string(), "10.0.0.0/8");
+    assert_eq!(config.ports, [26]);
+    assert_eq!(config.site.mail_servers, ["192.0.2.25".parse::<IpAddr>().unwrap()]);
+}
+
+#[test]
+fn a_named_mail_server_is_ours() {
+    let config = resolve(&["--mail-server", "203.0.113.5", "--mail-server", "10.0.0.1", "x"], "").unwrap();
+    assert_eq!(config.site.home_nets.last().unwrap().to_string(), "203.0.113.5/32");
+    assert_eq!(config.site.home_nets.len(), 7);
+}
+
+#[test]
+fn mapped_addresses_are_ipv4() {
+    assert_eq!(parse_home_net("::ffff:192.0.2.0/120").unwrap().to_string(), "192.0.2.0/24");
+    assert_eq!(parse_home_net("::ffff:192.0.2.1").unwrap().to_string(), "192.0.2.1/32");
+    assert_eq!(parse_mail_server("::ffff:192.0.2.1").unwrap().to_string(), "192.0.2.1");
+}
+
+#[test]
+fn standard_output_takes_one_thing() {
+    assert_eq!(
+        complaint(&["--report", "-", "--sessions", "-", "x"]),
+        "--report and --sessions cannot both go to standard output (`-`): give one of them a file"
+    );
+    let config = resolve(&["--report", "-", "x"], "").unwrap();
+    assert_eq!((config.report, config.table), (Some(Target::Stdout), None));
+    assert_eq!(resolve(&["--quiet", "x"], "").unwrap().table, None);
+}
+
+#[test]
+fn standard_input_is_read_once() {
+    assert_eq!(complaint(&["-", "x", "-"]), "standard input (`-`) can be read only once: name it once");
+    assert_eq!(resolve(&["-"], "").unwrap().inputs, [Input::Stdin]);
+}
+
+#[test]
+fn outputs_do_not_overwrite_each_other_or_a_capture() {
+    assert_eq!(
+        complaint(&["--report", "out", "--sessions", "out", "x"]),
+        "--report and --sessions cannot both go to out: give each its own file"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("x.pcap");
+    fs::write(&capture, "").unwrap();
+    let roundabout = dir.path().join(".").join("x.pcap");
+    let flags = ["--sessions", roundabout.to_str().unwrap(), capture.to_str().unwrap()];
+    assert_eq!(
+        complaint(&flags),
+        format!(
+            "--sessions {} would overwrite a capture that is to be read: give it another name",
+            roundabout.display()
+        )
+    );
+    assert!(resolve(&["--report", "/dev/null", "--sessions", "/dev/null", "x"], "").is_ok());
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_told_before_anything_is_read() {
+    assert_eq!(
+        complaint(&["--report", "/no/such/place/report.json", "x"]),
+        "--report: there is no directory /no/such/place: make it first"
+    );
+}
+
+#[test]
+fn colours_are_for_terminals_unless_told() {
+    let terminal = Environment { terminal: true, columns: Some(100), ..env() };
+    let no_color = Environment { no_color: true, ..terminal.clone() };
+    let no_width = Environment { columns: None, ..terminal.clone() };
+    for (flags, env, color) in [
+        (&["x"][..], &env(), false),
+        (&["x"], &no_width, true),
+        (&["x"], &terminal, true),
+        (&["x"], &no_color, false),
+        (&["--color", "always", "x"], &no_color, true),
+        (&["--color", "always", "x"], &env(), true),
+        (&["--color", "never", "x"], &terminal, false),
+    ] {
+        let config = Config::resolve(args(flags), FileConfig::default(), Arc::clone(&RULES), env).unwrap();
+        assert_eq!(config.table, Some(Style::new(env.columns.map_or(80, usize::from), color)), "{flags:?} {env:?}");
+    }
+}
+
+#[test]
+fn a_wrong_file_is_told_with_its_place_and_the_remedy() {
+    for (text, wanted) in [
+        ("\nhome_net = []\n", "line 2: there is no key `home_net`: did you mean `home_nets`?"),
+        ("ports = [25]\nmail-server = 'x'", "line 2: there is no key `mail-server`: did you mean `mail_servers`?"),
+        (
+            "colour = 1",
+            "line 1: there is no key `colour`: the keys are home_nets, mail_servers, local_domains, ports, reply_rules",
+        ),
+        (
+            "[site]\nhome_nets = []",
+            "line 1: there is no key `site`: the keys are home_nets, mail_servers, local_domains, ports, reply_rules",
+        ),
+        (
+            "home_nets = [\n  '10.0.0.0/8',\n  '10.0.0/8',\n]",
+            "line 3: home_nets: `10.0.0/8` is no network: write an address, a slash and a prefix length, such as \
+             192.0.2.0/24 or 2001:db8::/32",
+        ),
+        (
+            "mail_servers = ['192.0.2.256']",
+            "line 1: mail_servers: `192.0.2.256` is no IP address: write one such as 192.0.2.25 or 2001:db8::25",
+        ),
+        (
+            "local_domains = ['user@example.com']",
+            "line 1: local_domains: `user@example.com` is no domain: write what stands after the @ of your addresses, such \
+             as example.com",
+        ),
+        (
+            "local_domains = ['b\u{fc}ro.example']",
+            "line 1: local_domains: `b\u{fc}ro.example` is not in the form that mail uses: write its ASCII form (`xn--...`)",
+        ),
+        ("ports = [25,\n 70000]", "line 2: ports: 70000 is no TCP port: write one from 1 to 65535"),
+        ("ports = [0]", "line 1: ports: 0 is no TCP port: write one from 1 to 65535"),
+        ("ports = []", "line 1: ports is empty: name at least one, or leave the key out for port 25"),
+        (
+            "home_nets = []",
+            "line 1: home_nets is empty: name at least one, or leave the key out for the private networks",
+        ),
+        ("ports = '25'", "line 1: invalid type: string \"25\", expected a sequence"),
+        ("ports = [25]\nports = [26]", "line 2: duplicate key"),
+        ("home_nets = ['10.0.0.0/8'", "line 1: unclosed array, expected `]`"),
+    ] {
+        let error = FileConfig::parse(text, Path::new("site.toml")).unwrap_err();
+        assert_eq!(error.to_string(), format!("site.toml, {wanted}"));
+        assert_eq!(error.status(), Status::Usage);
+    }
+}
+
+#[test]
+fn files_are_read_and_their_absence_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, rules) = (dir.path().join("site.toml"), dir.path().join("rules.toml"));
+    fs::write(&config, "ports = [26]\nreply_rules = 'rules.toml'").unwrap();
+    let load = || Config::load(args(&["--config", config.to_str().unwrap(), "x"]), &env());
+    let error = load().unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{} cannot be read: ", rules.display())), "{error}");
+    assert_eq!(error.status(), Status::Usage);
+
+    fs::write(&rules, "nonsense = 1").unwrap();
+    let error = load().unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{}: ", rules.display())), "{error}");
+
+    fs::write(&config, "ports = [26]").unwrap();
+    assert_eq!(load().unwrap().ports, [26]);
+
+    fs::write(&config, b"\n# caf\xe9").unwrap();
+    let place = format!("{}, line 2: this is not UTF-8 text", config.display());
+    assert_eq!(load().unwrap_err().to_string(), place);
+}

@@ -22,8 +22,8 @@
 //! like a retransmission, as it would without this room. Mirrors with a different snap length, and routers that rewrite
 //! the MSS option of SYNs, make such copies.
 //!
-//! The memory is one table of fixed size where a newer segment takes the place of an older one. Its index is a fixed
-//! hash, so that every run forgets the same segments; the digest of what an attacker chooses freely has a random seed,
+//! The memory is a table of fixed size where a newer segment takes the place of an older one, and a small one before it
+//! that says for nearly all segments that nothing equal is there, without waiting for memory. The index is a fixed hash, so that every run forgets the same segments; the digest of what an attacker chooses freely has a random seed,
 //! so that nobody can make two different segments look equal, and results still never depend on it.
 
 use std::hash::{BuildHasher, RandomState};
@@ -43,30 +43,32 @@ const COMPARED_MAX: usize = 128;
 /// The segments seen last.
 pub(super) struct DuplicateCache {
     seen: Box<[Line]>,
+    /// Of each of them, 16 bits of the hash that found its place: small enough to stay near the processor.
+    tags: Box<[u16]>,
     mask: u64,
     seed: u64,
     window: Span,
     window_same_path: Span,
 }
 
-/// A segment on a line of the processor's cache, so that a look-up waits for memory once.
+/// A segment on a line of the processor's cache, so that it is written at once.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Line(Seen);
 
-/// One segment.
+/// One segment, in words that are compared and copied whole.
 #[derive(Clone, Copy)]
 struct Seen {
-    ts: Ts,
-    /// Of all that a copy has in common with its original and that has no field of its own.
+    src: u128,
+    dst: u128,
+    /// Sequence and acknowledgement number.
+    numbers: u64,
+    /// Source port, destination port, IP identification: 16 bits each; and 16 bits for the way the segment came by, which
+    /// a copy need not have in common.
+    ports_id_path: u64,
+    /// Of all else that a copy has in common with its original.
     digest: u64,
-    hosts: [[u8; 16]; 2],
-    ports: [u16; 2],
-    seq: u32,
-    ack: u32,
-    ip_id: u16,
-    /// The way it came by, which a copy need not have in common.
-    path: u16,
+    ts: Ts,
 }
 
 const _: () = assert!(size_of::<Line>() == 64, "a table entry is one cache line");
@@ -76,9 +78,10 @@ impl DuplicateCache {
         let entries = limits.duplicate_entries.max(1).next_power_of_two();
         // Longer ago than any window.
         let ts = Ts::from_nanos(i64::MIN);
-        let nothing = Seen { ts, digest: 0, hosts: [[0; 16]; 2], ports: [0; 2], seq: 0, ack: 0, ip_id: 0, path: 0 };
+        let nothing = Seen { src: 0, dst: 0, numbers: 0, ports_id_path: 0, digest: 0, ts };
         Self {
             seen: vec![Line(nothing); entries].into(),
+            tags: vec![0; entries].into(),
             mask: entries as u64 - 1,
             seed: RandomState::new().hash_one(0),
             window: limits.duplicate_window,
@@ -92,18 +95,21 @@ impl DuplicateCache {
     /// than a window.
     pub(super) fn is_copy(&mut self, segment: &Segment<'_>) -> bool {
         let new = Seen::of(segment, self.seed);
-        // The mask keeps the index inside the table.
-        let Line(old) = &mut self.seen[(new.index() & self.mask) as usize];
-        if old.is_equal(&new) {
+        let hash = new.hash();
+        // The mask keeps the place inside the tables.
+        let (place, tag) = ((hash & self.mask) as usize, (hash >> 48) as u16);
+        let Line(old) = &mut self.seen[place];
+        if self.tags[place] == tag && old.is_equal(&new) {
             // Clocks of two taps may disagree: a copy can bear the earlier stamp.
             let apart = new.ts.since(old.ts).as_nanos().unsigned_abs();
             let within = |window: Span| apart <= window.as_nanos().unsigned_abs();
-            let told_apart = new.ip_id != 0 || new.path != old.path;
+            let told_apart = new.ip_id() != 0 || new.path() != old.path();
             if within(self.window_same_path) || (told_apart && within(self.window)) {
                 return true;
             }
         }
         *old = new;
+        self.tags[place] = tag;
         false
     }
 }
@@ -112,33 +118,37 @@ impl Seen {
     fn of(segment: &Segment<'_>, seed: u64) -> Self {
         let head = &segment.head;
         let (src, dst) = (head.key.end(head.from), head.key.end(head.from.other()));
+        let ports = (src.port as u64) << 48 | (dst.port as u64) << 32;
         Self {
-            ts: head.at.ts,
+            src: u128::from_be_bytes(src.host.octets()),
+            dst: u128::from_be_bytes(dst.host.octets()),
+            numbers: (head.seq.0 as u64) << 32 | head.ack.0 as u64,
+            ports_id_path: ports | (head.ip.id as u64) << 16 | path_of(head) as u64,
             digest: digest(segment, seed),
-            hosts: [src.host.octets(), dst.host.octets()],
-            ports: [src.port, dst.port],
-            seq: head.seq.0,
-            ack: head.ack.0,
-            ip_id: head.ip.id,
-            path: path_of(head),
+            ts: head.at.ts,
         }
+    }
+
+    const fn ip_id(&self) -> u16 {
+        (self.ports_id_path >> 16) as u16
+    }
+
+    const fn path(&self) -> u16 {
+        self.ports_id_path as u16
     }
 
     /// Whether the two can be copies of one segment.
     fn is_equal(&self, other: &Self) -> bool {
         self.digest == other.digest
-            && self.hosts == other.hosts
-            && self.ports == other.ports
-            && (self.seq, self.ack, self.ip_id) == (other.seq, other.ack, other.ip_id)
+            && self.numbers == other.numbers
+            && self.ports_id_path >> 16 == other.ports_id_path >> 16
+            && (self.src, self.dst) == (other.src, other.dst)
     }
 
-    /// Where in the table: the same in every run.
-    fn index(&self) -> u64 {
-        let [src, dst] = self.hosts.map(u128::from_be_bytes);
-        let [src_port, dst_port] = self.ports.map(u64::from);
-        let fields = (self.seq as u64) << 32 | self.ack as u64;
-        let ports = src_port << 48 | dst_port << 32 | self.ip_id as u64;
-        mix(mix(fold(src), fold(dst).rotate_left(32)) ^ fields, ports)
+    /// Where in the table, and the tag there: the same in every run.
+    fn hash(&self) -> u64 {
+        let hosts = mix(fold(self.src), fold(self.dst).rotate_left(32));
+        mix(hosts ^ self.numbers, self.ports_id_path >> 16)
     }
 }
 

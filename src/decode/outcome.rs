@@ -170,8 +170,12 @@ mod tests {
         assert_eq!(names.len(), count);
 
         let mut stats = DecodeStats::default();
-        Ignored::ALL.iter().for_each(|&why| stats.count_ignored(why));
-        Undecoded::ALL.iter().for_each(|&why| stats.count_undecoded(why));
+        for &why in Ignored::ALL {
+            stats.count_ignored(why);
+        }
+        for &why in Undecoded::ALL {
+            stats.count_undecoded(why);
+        }
         stats.count_segment(true);
         assert!(Ignored::ALL.iter().all(|&why| stats.ignored(why) == 1));
         assert!(Undecoded::ALL.iter().all(|&why| stats.undecoded(why) == 1));

@@ -41,7 +41,7 @@ fn ways() -> Vec<Way> {
         Way { v6: true, ..way("ethernet, IPv6", LinkType::ETHERNET, ethernet(IPV6, &v6)) },
         Way {
             vlans: [Some(23), None],
-            ..way("802.1Q", LinkType::ETHERNET, ethernet(0x8100, &vlan(0xe000 | 23, IPV4, &v4)))
+            ..way("802.1Q", LinkType::ETHERNET, ethernet(0x8100, &vlan(0xe017, IPV4, &v4)))
         },
         Way {
             vlans: [Some(100), Some(23)],
@@ -121,7 +121,11 @@ fn ways() -> Vec<Way> {
             &ipv4(47, &gre(0x1000, 0x22eb, &join(&[&[0; 4], &[0x20; 10], &[0, 1], &[9; 8]]), &inner)),
             &[Encap::Erspan],
         ),
-        tunnel("ERSPAN III of IP", &ipv4(47, &gre(0x1000, 0x22eb, &join(&[&[0; 14], &[8, 0]]), &v4)), &[Encap::Erspan]),
+        tunnel(
+            "ERSPAN III of IP",
+            &ipv4(47, &gre(0x1000, 0x22eb, &join(&[&[0; 4], &[0x20], &[0; 9], &[8, 0]]), &v4)),
+            &[Encap::Erspan],
+        ),
         tunnel("VXLAN", &ipv4(17, &udp(4789, &join(&[&[8, 0, 0, 0, 0, 0, 42, 0], &inner]))), &[Encap::Vxlan]),
         tunnel("VXLAN, Linux", &ipv4(17, &udp(8472, &join(&[&[8, 0, 0, 0, 0, 0, 42, 0], &inner]))), &[Encap::Vxlan]),
         tunnel("TZSP", &ipv4(17, &udp(37008, &join(&[&[1, 0, 0, 1, 0, 10, 2, 7, 7, 1], &inner]))), &[Encap::Tzsp]),
@@ -144,7 +148,7 @@ fn ways() -> Vec<Way> {
                 "ERSPAN over GRE over VXLAN",
                 &ipv4(17, &{
                     let mirrored = ethernet(0x8100, &vlan(23, IPV4, &v4));
-                    let erspan = ipv4(47, &gre(0x1000, 0x88be, &[0; 12], &mirrored));
+                    let erspan = ipv4(47, &gre(0x1000, 0x88be, &[0, 0, 0, 1, 0x10, 0, 0, 0, 0, 0, 0, 0], &mirrored));
                     let routed = ipv4(47, &gre(0, IPV4, &[], &erspan));
                     udp(4789, &join(&[&[8, 0, 0, 0, 0, 0, 1, 0], &ethernet(0x8100, &vlan(9, IPV4, &routed))]))
                 }),

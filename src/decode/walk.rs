@@ -174,8 +174,10 @@ impl<'w, 'd> Walk<'w, 'd> {
     /// What lay under IP, with the addresses of the innermost Ethernet header seen so far.
     pub(super) fn link_facts(&self) -> LinkFacts {
         let mut link = self.link;
-        if let Some([d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]) = self.ether_at.and_then(|at| self.chunk(at)) {
-            link.macs = Some((Mac([*s0, *s1, *s2, *s3, *s4, *s5]), Mac([*d0, *d1, *d2, *d3, *d4, *d5])));
+        if let Some(addresses) = self.ether_at.and_then(|at| self.chunk::<12>(at))
+            && let ([dst, src], []) = addresses.as_chunks()
+        {
+            link.macs = Some((Mac(*src), Mac(*dst)));
         }
         link
     }

@@ -118,7 +118,10 @@ impl ConnectFailures {
             return;
         }
         self.note_for_outage(host, failure.is_some(), now);
-        let outage = failure.is_some() && ctx.role(host) == Role::Server && self.line_is_cut(ctx);
+        let outage = failure.is_some()
+            && self.window.1.len() >= self.settings.outage_hosts
+            && ctx.role(host) == Role::Server
+            && self.line_is_cut(ctx);
         let settings = &self.settings;
         let track = &mut self.hosts.touch(host, HostState::default).0.voices[seen.voice as usize];
         track.contacts += 1;

@@ -6,7 +6,7 @@ use super::reputation::Reputation;
 use super::roles::RoleBook;
 use crate::ledger::Role;
 use crate::net::HostKey;
-use crate::site::Site;
+use crate::site::{Ours, Site};
 use crate::time::Ts;
 
 /// Read-only knowledge shared by all detectors; it already includes the observation being handled.
@@ -14,6 +14,8 @@ use crate::time::Ts;
 pub struct Context<'a> {
     /// The home network.
     pub site: &'a Site,
+    /// Addresses that are ours.
+    pub ours: &'a Ours,
     /// Who is a mail server.
     pub roles: &'a RoleBook,
     /// What the world thinks of our gateway.

@@ -3,8 +3,6 @@
 //! Office machines hand their mail to a server of their own or to a provider's submission service (RFC 5068); one that
 //! speaks to many foreign networks on port 25 within an hour is a bot, or a program nobody told you about.
 
-use std::collections::BTreeSet;
-
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
 use super::observation::{Observation, Way, What};
@@ -46,33 +44,43 @@ const EXACT_MAX: usize = 32;
 #[derive(Debug, Default)]
 struct Hour {
     began: Ts,
-    tried: BTreeSet<HostKey>,
-    mailed: BTreeSet<HostKey>,
+    /// Up to [`EXACT_MAX`] networks and whether they were mailed.
+    exact: Vec<(HostKey, bool)>,
+    mailed: usize,
     /// More networks than are told apart.
     overflow: Distinct,
 }
 
 impl Hour {
     fn note(&mut self, site: HostKey, mailed: bool) {
-        let set = if mailed { &mut self.mailed } else { &mut self.tried };
-        if set.len() < EXACT_MAX {
-            set.insert(site);
+        if let Some((_, known)) = self.exact.iter_mut().find(|(known, _)| *known == site) {
+            self.mailed += usize::from(mailed && !*known);
+            *known |= mailed;
+        } else if self.exact.len() < EXACT_MAX {
+            self.exact.push((site, mailed));
+            self.mailed += usize::from(mailed);
         } else {
             self.overflow.insert(site);
         }
     }
 
-    /// Networks, those without a mail counted half.
+    /// Networks, those without a mail counted half; beyond the exact ones all count half.
     fn weight(&self) -> f64 {
-        let only_tried = self.tried.difference(&self.mailed).count();
-        self.mailed.len() as f64 + only_tried as f64 / 2.0 + self.overflow.count() as f64 / 2.0
+        let exact = self.mailed as f64 + (self.exact.len() - self.mailed) as f64 / 2.0;
+        // The estimate is only asked for where there is something to estimate.
+        exact + if self.exact.len() < EXACT_MAX { 0.0 } else { self.overflow.count() as f64 / 2.0 }
+    }
+
+    /// The part of the weight that thresholds are held against: enough of it is exact to reach them all.
+    fn exact_weight(&self) -> f64 {
+        self.mailed as f64 + (self.exact.len() - self.mailed) as f64 / 2.0
     }
 }
 
 #[derive(Debug, Default)]
 struct Track {
     hour: Hour,
-    /// The most networks in any hour, and how it weighs.
+    /// The most networks in any hour that is over.
     most: f64,
     peak: Peak,
     networks: Distinct,
@@ -119,13 +127,12 @@ impl DirectToMx {
         let state = self.hosts.touch(id.orig.host, HostState::default).0;
         let track = &mut state.voices[seen.voice as usize];
         if began.since(track.hour.began) >= Span::hours(1) {
+            track.most = track.most.max(track.hour.weight());
             track.hour = Hour { began, ..Hour::default() };
         }
         track.hour.note(site, mailed);
-        let weight = track.hour.weight();
-        track.most = track.most.max(weight);
         let settings = &self.settings;
-        let db = match weight {
+        let db = match track.hour.exact_weight() {
             n if n > settings.networks_many => settings.many_db,
             n if n >= settings.networks_some => settings.some_db,
             _ => 0.0,
@@ -207,7 +214,7 @@ impl Detector for DirectToMx {
                 out.push(Finding {
                     says,
                     numbers: Numbers::new()
-                        .with("networks_in_an_hour", track.most)
+                        .with("networks_in_an_hour", track.most.max(track.hour.weight()))
                         .count("networks", networks)
                         .count("servers", track.servers.count())
                         .count("connections", track.connections)

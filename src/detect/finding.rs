@@ -38,6 +38,10 @@ pub struct Finding {
     pub last: Ts,
     /// For classes that are logic, not a sum: the verdict itself.
     pub verdict: Option<Ruling>,
+    /// It makes its incident at least this bad, where the class is a sum.
+    pub severity_min: Option<Severity>,
+    /// The account that it is about, by the name used to log in.
+    pub account: Option<Wire>,
     /// Relay verdicts, one a (server, effective recipient).
     pub relays: Vec<RelayVerdict>,
     /// Other addresses that take part (clients to block, servers that refuse).
@@ -69,6 +73,8 @@ impl Finding {
             first,
             last,
             verdict: None,
+            severity_min: None,
+            account: None,
             relays: Vec::new(),
             peers: Vec::new(),
         }

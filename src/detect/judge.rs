@@ -18,7 +18,7 @@ use crate::ledger::{HostLedger, HostRow};
 use crate::limits::DetectLimits;
 use crate::net::HostKey;
 use crate::session::{DnsQuery, Outcome, Session, SessionEvent, SessionEventKind, SessionHead, Transaction};
-use crate::site::Site;
+use crate::site::{Ours, Site};
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
 use crate::time::Span;
@@ -43,6 +43,7 @@ impl Weigh for Standing {
 #[derive(Debug)]
 pub struct Judge {
     site: Site,
+    ours: Ours,
     rules: Arc<ReplyRules>,
     roles: RoleBook,
     reputation: Reputation,
@@ -75,6 +76,7 @@ impl Judge {
     /// A judge for a home network.
     pub fn new(site: Site, rules: Arc<ReplyRules>, settings: &DetectSettings, limits: &DetectLimits) -> Self {
         Self {
+            ours: site.ours(),
             site,
             rules,
             roles: RoleBook::new(limits.hosts_max),
@@ -195,6 +197,7 @@ impl Judge {
         // Not `self.context()`: the detectors are borrowed for writing beside it.
         let ctx = Context {
             site: &self.site,
+            ours: &self.ours,
             roles: &self.roles,
             reputation: &self.reputation,
             domains: &self.domains,
@@ -207,7 +210,7 @@ impl Judge {
     }
 
     fn way(&self, id: ConnId) -> Way {
-        match (self.site.is_internal(id.orig.host), self.site.is_internal(id.resp.host)) {
+        match (self.ours.contains(id.orig.host), self.ours.contains(id.resp.host)) {
             (true, false) => Way::Outbound,
             (false, true) => Way::Inbound,
             (true, true) => Way::Inside,
@@ -242,6 +245,7 @@ impl Judge {
     pub fn context(&self) -> Context<'_> {
         Context {
             site: &self.site,
+            ours: &self.ours,
             roles: &self.roles,
             reputation: &self.reputation,
             domains: &self.domains,

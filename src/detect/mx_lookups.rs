@@ -115,7 +115,7 @@ impl MxLookups {
     }
 
     fn asked(&mut self, query: &DnsQuery, ctx: &Context<'_>) {
-        if query.server.host != query.client.host && ctx.site.is_internal(query.server.host) {
+        if query.server.host != query.client.host && ctx.ours.contains(query.server.host) {
             self.hosts.touch(query.server.host, HostState::default).0.answers = true;
         }
         let settings = &self.settings;

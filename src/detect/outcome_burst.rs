@@ -80,7 +80,7 @@ const FREEZE_DB: f64 = 10.0;
 const MIX_HALF_LIFE: f64 = 2000.0;
 
 /// Index of an outcome in the tables.
-const fn index(outcome: OutcomeClass) -> Option<usize> {
+pub(super) const fn index(outcome: OutcomeClass) -> Option<usize> {
     match outcome {
         OutcomeClass::Accepted => Some(0),
         OutcomeClass::BadRecipient => Some(1),

@@ -174,6 +174,8 @@ pub enum Family {
     Dns,
     /// D8 seen from inside.
     Harvest,
+    /// D8: probing of our own directory.
+    Directory,
     /// D9: active before the gateway was listed.
     Context,
     /// D4: share of null senders.
@@ -211,6 +213,7 @@ impl Family {
             Self::Dialect => "dialect",
             Self::Dns => "dns",
             Self::Harvest => "harvest",
+            Self::Directory => "directory",
             Self::Context => "context",
             Self::Ndr => "ndr",
             Self::Trigger => "trigger",
@@ -235,7 +238,7 @@ impl Family {
             Self::Context => 5.0,
             Self::Trigger => 10.0,
             // A sequential test that stands alone: its alarm is at 50 dB, a little room above it is enough.
-            Self::Ndr | Self::Auth | Self::Storm => 60.0,
+            Self::Ndr | Self::Auth | Self::Directory | Self::Storm => 60.0,
             // Logic, not sums: these carry no decibans.
             _ => 0.0,
         }

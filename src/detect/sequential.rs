@@ -43,7 +43,8 @@ const DAY: Span = Span::hours(24);
 impl Peak {
     /// Notes a value; a lower one than what is left of the old peak changes nothing.
     pub fn raise(&mut self, value: f64, now: Ts) {
-        if value > 0.0 && value >= self.at(now) {
+        // The first comparison is the cheap one, and mostly enough: a peak never grows by itself.
+        if value > 0.0 && (value >= self.value || value >= self.at(now)) {
             *self = Self { value, when: now };
         }
     }

@@ -163,8 +163,7 @@ impl Smuggling {
                 return Verdict::LfOnly;
             }
         }
-        let answered = session.smtp.smuggling.as_ref().is_some_and(|facts| facts.extra_replies > 0);
-        if answered || (session.smtp.weird.contains(Weird::NonstandardEndOfData) && went_on(session)) {
+        if session.smtp.weird.contains(Weird::NonstandardEndOfData) && went_on(session) {
             return Verdict::Interpreted;
         }
         let client = seen.id.orig.host.octets();
@@ -193,10 +192,7 @@ fn numbers(session: &Session) -> Numbers {
     let smtp = &session.smtp;
     let mails = Numbers::new().count("mails_answered", u64::from(smtp.transactions_total));
     match &smtp.smuggling {
-        Some(facts) => mails
-            .count("extra_replies", u64::from(facts.extra_replies))
-            .count("crlf_lines", facts.crlf_lines)
-            .count("lf_lines", facts.lf_lines),
+        Some(facts) => mails.count("crlf_lines", facts.crlf_lines).count("lf_lines", facts.lf_lines),
         None => mails,
     }
 }

@@ -3,6 +3,8 @@
 //! When it is full, the host that was quiet longest goes first, but one that carries weight gets another chance: a flood
 //! of made-up addresses must not push out the one that matters. Nothing depends on the order of hashes.
 
+use std::hash::Hash;
+
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
 
@@ -14,10 +16,10 @@ pub trait Weigh {
     fn weight(&self) -> u64;
 }
 
-/// State by host, bounded.
+/// State by host (or by a pair with a host in it), bounded.
 #[derive(Debug)]
-pub struct HostTable<S> {
-    hosts: LruCache<HostKey, S, RandomState>,
+pub struct HostTable<S, K: Hash + Eq = HostKey> {
+    hosts: LruCache<K, S, RandomState>,
     max: usize,
     evicted: u64,
 }
@@ -26,7 +28,7 @@ pub struct HostTable<S> {
 /// flood, few enough to cost nothing.
 const CANDIDATES: usize = 16;
 
-impl<S: Weigh> HostTable<S> {
+impl<S: Weigh, K: Copy + Ord + Hash> HostTable<S, K> {
     /// At most `max` hosts (at least one).
     pub fn new(max: usize) -> Self {
         Self { hosts: LruCache::with_hasher(usize::MAX, RandomState::default()), max: max.max(1), evicted: 0 }
@@ -34,23 +36,23 @@ impl<S: Weigh> HostTable<S> {
 
     /// The state of a host, made anew if it is not there; the host now counts as the last one heard of. The second
     /// value is the host that had to go, if one had to.
-    pub fn touch(&mut self, host: HostKey, fresh: impl FnOnce() -> S) -> (&mut S, Option<(HostKey, S)>) {
+    pub fn touch(&mut self, host: K, fresh: impl FnOnce() -> S) -> (&mut S, Option<(K, S)>) {
         let gone = if self.hosts.len() >= self.max && !self.hosts.contains_key(&host) { self.evict() } else { None };
         (self.hosts.entry(host).or_insert_with(fresh), gone)
     }
 
     /// The state of a host, if there is one, without touching it.
-    pub fn get(&self, host: HostKey) -> Option<&S> {
+    pub fn get(&self, host: K) -> Option<&S> {
         self.hosts.peek(&host)
     }
 
     /// The state of a host, if there is one, to change it without touching it.
-    pub fn get_mut(&mut self, host: HostKey) -> Option<&mut S> {
+    pub fn get_mut(&mut self, host: K) -> Option<&mut S> {
         self.hosts.peek_mut(&host)
     }
 
     /// All hosts, in the order of their addresses.
-    pub fn sorted(&self) -> Vec<(HostKey, &S)> {
+    pub fn sorted(&self) -> Vec<(K, &S)> {
         let mut all: Vec<_> = self.hosts.iter().map(|(host, state)| (*host, state)).collect();
         all.sort_unstable_by_key(|(host, _)| *host);
         all
@@ -71,9 +73,9 @@ impl<S: Weigh> HostTable<S> {
         self.evicted
     }
 
-    fn evict(&mut self) -> Option<(HostKey, S)> {
+    fn evict(&mut self) -> Option<(K, S)> {
         self.evicted += 1;
-        let mut lightest: Option<(HostKey, u64)> = None;
+        let mut lightest: Option<(K, u64)> = None;
         for _ in 0..CANDIDATES.min(self.hosts.len()) {
             let (host, weight) = self.hosts.iter().next().map(|(host, state)| (*host, state.weight()))?;
             if weight == 0 {

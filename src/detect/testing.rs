@@ -77,7 +77,11 @@ impl Scene {
     }
 
     pub(crate) fn with(site: Site, settings: &DetectSettings) -> Self {
-        let judge = Judge::new(site, Arc::clone(&RULES), settings, &DetectLimits::default());
+        Self::within(site, settings, &DetectLimits::default())
+    }
+
+    pub(crate) fn within(site: Site, settings: &DetectSettings, limits: &DetectLimits) -> Self {
+        let judge = Judge::new(site, Arc::clone(&RULES), settings, limits);
         Self { judge, now: BEGIN, frame: 0, port: 1024 }
     }
 
@@ -187,6 +191,14 @@ impl Call<'_> {
         self
     }
 
+    /// A command of which only the verb and the code are kept.
+    pub(crate) fn command(mut self, verb: &'static str, code: u16) -> Self {
+        self.scene.tick();
+        self.facts.commands.push(CommandLog { verb, code: Some(code), ..CommandLog::default() });
+        self.facts.commands_total += 1;
+        self
+    }
+
     /// STARTTLS: the rest is hidden, and so many bytes of it come from the client.
     pub(crate) fn starttls(mut self, orig_app_bytes: u64) -> Self {
         self.scene.tick();
@@ -227,7 +239,7 @@ impl Call<'_> {
     }
 
     /// A command, the code that answers it, and after how long; the clock goes on.
-    pub(crate) fn command(mut self, verb: &'static str, code: u16, wait: Span) -> Self {
+    pub(crate) fn timed(mut self, verb: &'static str, code: u16, wait: Span) -> Self {
         let said = self.scene.tick().ts;
         self.scene.wait(wait);
         let replied = Some(self.scene.now());
@@ -237,11 +249,11 @@ impl Call<'_> {
     }
 
     /// A dot line of another form in the mail data, with a command behind it.
-    pub(crate) fn smuggles(mut self, around: &str, (crlf_lines, lf_lines): (u64, u64), extra_replies: u32) -> Self {
+    pub(crate) fn smuggles(mut self, around: &str, crlf_lines: u64, lf_lines: u64) -> Self {
         let at = self.scene.tick();
         self.facts.weird.insert(Weird::SmugglingPattern);
         self.facts.smuggling =
-            Some(Box::new(SmugglingFacts { at, around: around.into(), crlf_lines, lf_lines, extra_replies }));
+            Some(Box::new(SmugglingFacts { at, around: around.into(), crlf_lines, lf_lines }));
         self
     }
 

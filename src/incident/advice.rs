@@ -54,7 +54,10 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, behind_router
             format!("Ask whoever is in charge of {} whether this scan is theirs.", row.host),
             format!("If it is nobody's, treat {} as broken into.", row.host),
         ],
-        _ => Vec::new(),
+        Class::AuthGuessing => guessing(incident, row),
+        Class::AccountAbuse => abuse(incident, row),
+        Class::DirectoryHarvest => harvest(incident, row),
+        Class::BackscatterVictim => backscatter(incident),
     }
 }
 
@@ -110,6 +113,110 @@ fn addresses(incident: &Incident, role: &str) -> String {
     let all: Vec<String> =
         incident.peers.iter().filter(|peer| peer.role == role).take(5).map(|peer| peer.ip.to_string()).collect();
     all.join(", ")
+}
+
+/// Addresses named in one step; all of them stand in the incident.
+const NAMED_MAX: usize = 5;
+
+/// The peers of a role as one would list them: the busiest few, and how many more there are.
+fn list(incident: &Incident, role: &str) -> Option<String> {
+    let mut peers: Vec<_> = incident.peers.iter().filter(|peer| peer.role == role).collect();
+    peers.sort_by(|a, b| (b.count, a.ip).cmp(&(a.count, b.ip)));
+    let named: Vec<String> = peers.iter().take(NAMED_MAX).map(|peer| peer.ip.to_string()).collect();
+    let more = peers.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more (see the peers)") } else { String::new() };
+    (!named.is_empty()).then(|| format!("{}{more}", named.join(", ")))
+}
+
+/// The accounts as one would list them.
+fn accounts(incident: &Incident) -> String {
+    let names: Vec<String> = incident.accounts.iter().take(NAMED_MAX).map(|name| format!("\"{name}\"")).collect();
+    names.join(", ")
+}
+
+fn guessing(incident: &Incident, row: &HostRow) -> Vec<String> {
+    let mut steps = Vec::new();
+    if !incident.accounts.is_empty() {
+        steps.push(format!(
+            "Lock {} at once or give it a new password; end its open sessions, and delete its mail that still waits in \
+             the queue.",
+            accounts(incident)
+        ));
+    }
+    if incident.kind == Some("from_inside") {
+        steps.push(format!(
+            "Find out what on {} tries these names; if nobody did it on purpose, take the machine off the network and \
+             clean it.",
+            row.host
+        ));
+        return steps;
+    }
+    if let Some(clients) = list(incident, "client") {
+        steps.push(format!("Block {clients} in the firewall."));
+    }
+    steps.push(format!(
+        "Do not offer AUTH on port 25 of {}: let people submit on port 587 with TLS, with a limit on failed logins.",
+        row.host
+    ));
+    steps.push("Delete accounts that nobody uses (test, guest, scan) and refuse weak passwords.".to_owned());
+    steps
+}
+
+fn abuse(incident: &Incident, row: &HostRow) -> Vec<String> {
+    let mut steps = vec![format!(
+        "Lock {} at once or give it a new password; sessions that are open go on until they are ended.",
+        accounts(incident)
+    )];
+    steps.push(format!(
+        "Stop the outbound queue of {}, delete what was sent with this login, then start it again.",
+        row.host
+    ));
+    if let Some(clients) = list(incident, "client") {
+        steps.push(format!("Block those of {clients} that do not belong to the owner of the account."));
+    }
+    steps.push(
+        "Limit how many recipients a login may reach in an hour, and under which sender addresses it may send."
+            .to_owned(),
+    );
+    steps
+}
+
+fn harvest(incident: &Incident, row: &HostRow) -> Vec<String> {
+    if incident.kind == Some("from_inside") {
+        return vec![format!("Find out what on {} asks your mail server for these names.", row.host)];
+    }
+    let mut steps = Vec::new();
+    if let Some(clients) = list(incident, "client") {
+        steps.push(format!("Block {clients} in the firewall."));
+    }
+    steps.push(format!(
+        "Let {} slow down and hang up on clients that ask for many unknown recipients (tarpitting), and switch off VRFY \
+         and EXPN.",
+        row.host
+    ));
+    steps.push("Keep refusing unknown recipients: to accept and bounce later is worse.".to_owned());
+    steps
+}
+
+fn backscatter(incident: &Incident) -> Vec<String> {
+    let mut steps = Vec::new();
+    if let Some(hosts) = list(incident, "self_caused") {
+        steps.push(format!("Look at {hosts} first: it sent mail under the addresses to which the bounces go."));
+    }
+    steps.push(
+        "Refuse unknown recipients while the sender is still connected; never accept such bounces and answer them."
+            .to_owned(),
+    );
+    steps.push(
+        "Tag the senders of your own mail (BATV, or a signed bounce address) so that the server can refuse bounces of \
+         mail that it never sent; do not refuse the null sender as such."
+            .to_owned(),
+    );
+    steps.push(
+        "Publish SPF and DMARC with a strict policy: fewer servers then take, and bounce, mail in your name."
+            .to_owned(),
+    );
+    steps
 }
 
 /// What to do depends on how far the furthest attempt came.

@@ -42,14 +42,10 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64) -> String {
              say so. The server is the victim, not the cause.",
             number("refusing_sites")
         ),
-        Class::AuthGuessing => format!("Somebody has been guessing passwords at {who} since {since}."),
-        Class::AccountAbuse => {
-            format!("Somebody sends mail through {who} with a guessed or stolen account since {since}.")
-        }
-        Class::DirectoryHarvest => format!("Somebody has been probing {who} for valid addresses since {since}."),
-        Class::BackscatterVictim => {
-            format!("{who} drowns in bounces of mail that it never sent, since {since}; others forge your addresses.")
-        }
+        Class::AuthGuessing => guessing(incident, &who, number),
+        Class::AccountAbuse => abuse(incident, &who, number),
+        Class::DirectoryHarvest => harvest(incident, &who, number),
+        Class::BackscatterVictim => backscatter(incident, &who, number),
         Class::Interception => interception(incident, &who),
         Class::SenderSpoof => format!(
             "Outsiders have been sending mail to {who} under your own addresses since {since}: up to {} an hour, from {} \
@@ -115,6 +111,89 @@ fn smuggling(incident: &Incident, who: &str) -> String {
             format!("Somebody has tried since {since} to hide commands inside mail for {who}; it did not obey them.")
         }
         _ => format!("{who} has sent mail with commands hidden inside since {since}; no server was seen to obey them."),
+    }
+}
+
+fn guessing(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String {
+    let since = incident.first;
+    let failures = number("failures").max(number("account_failures"));
+    let clients = number("clients").max(number("account_clients"));
+    let found = match incident.accounts.as_slice() {
+        [] => "none was seen to succeed".to_owned(),
+        [account] => format!("the password of the account \"{account}\" was found"),
+        [account, others @ ..] => {
+            format!("the passwords of the account \"{account}\" and {} more were found", others.len())
+        }
+    };
+    let may = if incident.tier == Tier::Suspect { "may have" } else { "has" };
+    if incident.kind == Some("from_inside") {
+        format!("{who} {may} been guessing passwords since {since}: {failures} of its logins failed; {found}.")
+    } else {
+        format!(
+            "Somebody {may} been guessing passwords at {who} since {since}: {failures} logins from {clients} addresses \
+             failed; {found}."
+        )
+    }
+}
+
+fn abuse(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String {
+    let account = match incident.accounts.as_slice() {
+        [] => "an account".to_owned(),
+        [account] => format!("the account \"{account}\""),
+        [account, others @ ..] => format!("the account \"{account}\" (and {} more)", others.len()),
+    };
+    let sends = match incident.tier {
+        Tier::Confirmed => "sends",
+        Tier::Likely => "very likely sends",
+        Tier::Suspect => "may be sending",
+    };
+    let guessed = if incident.kind == Some("guessed") { "; its password had been guessed before" } else { "" };
+    format!(
+        "A stranger {sends} mail through {who} with {account} since {}: {} recipients outside, from {} addresses{guessed}.",
+        incident.first,
+        number("account_recipients"),
+        number("account_clients"),
+    )
+}
+
+fn harvest(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String {
+    let since = incident.first;
+    let invalid = number("invalid").max(number("spread_invalid"));
+    let (valid, mailed) = (number("valid"), number("mailed_later"));
+    let may = if incident.tier == Tier::Suspect { "may have" } else { "has" };
+    let later = if mailed > 0.0 { format!(", and {mailed} of these were mailed later") } else { String::new() };
+    if incident.kind == Some("from_inside") {
+        format!(
+            "{who} {may} been trying names at your mail server since {since} to learn which addresses exist: {invalid} do \
+             not exist, {valid} were taken{later}."
+        )
+    } else {
+        format!(
+            "Somebody {may} been trying names at {who} since {since} to learn which addresses exist: {invalid} do not \
+             exist, {valid} were taken{later}."
+        )
+    }
+}
+
+fn backscatter(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String {
+    let since = incident.first;
+    let bounces = number("unmatched");
+    let own = incident.peers.iter().find(|peer| peer.role == "self_caused");
+    match (own, incident.kind) {
+        (Some(host), _) => format!(
+            "{who} has been getting bounces since {since}: {bounces} so far, {} of them of mail that your own host {} \
+             sent under these addresses. Look at that host first.",
+            number("self_caused"),
+            host.ip
+        ),
+        (None, Some("joe_job")) => format!(
+            "{who} drowns in bounces of mail that it never sent: {bounces} since {since}, most of them to one address, \
+             which somebody elsewhere forges as a sender."
+        ),
+        _ => format!(
+            "{who} drowns in bounces of mail that it never sent: {bounces} since {since}, most of them to made-up \
+             addresses at your domain, which somebody elsewhere forges as senders."
+        ),
     }
 }
 

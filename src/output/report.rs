@@ -12,7 +12,6 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use super::facts::{Counts, FrameCounts, InputFacts, Results};
-use super::ids;
 use super::layout::Lines;
 use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Rounded, Severity, Standing, Tier};
 use crate::frame::FrameNo;
@@ -124,6 +123,7 @@ struct IncidentRecord<'a> {
     confidence: Confidence,
     host: HostKey,
     score_db: Option<Rounded>,
+    accounts: &'a [Wire],
     first_ts: Ts,
     last_ts: Ts,
     summary: &'a str,
@@ -155,7 +155,7 @@ struct Uids<'a>(&'a [ConnId]);
 
 impl Serialize for Uids<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.0.iter().map(ids::uid))
+        s.collect_seq(self.0.iter().map(ConnId::uid))
     }
 }
 
@@ -265,6 +265,7 @@ impl<'a> IncidentRecord<'a> {
             confidence: incident.confidence,
             host: incident.host,
             score_db: incident.score_db.map(Rounded),
+            accounts: &incident.accounts,
             first_ts: incident.first,
             last_ts: incident.last,
             summary: &incident.summary,

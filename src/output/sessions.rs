@@ -3,21 +3,21 @@
 //! A line is complete: detectors can run on lines as well as on frames, on another machine and later. Zeek's names are
 //! used where Zeek has one.
 
-mod fast;
 mod flood;
+mod json;
 mod line;
 
 use std::io::{self, Write};
 
 use flood::Flood;
-use line::SessionLine;
+use json::Json;
 
 use crate::session::{SessionEvent, SessionEventKind};
 
 /// Writes session lines. What it writes to should be buffered: each line is one write.
 pub struct SessionWriter<W: Write> {
     out: W,
-    line: Vec<u8>,
+    json: Json,
     flood: Flood,
     lines: u64,
 }
@@ -28,18 +28,18 @@ const LINE_KEPT_MAX: usize = 1 << 20;
 impl<W: Write> SessionWriter<W> {
     /// Lines go to `out`.
     pub fn new(out: W) -> Self {
-        Self { out, line: Vec::with_capacity(4096), flood: Flood::default(), lines: 0 }
+        Self { out, json: Json::new(), flood: Flood::default(), lines: 0 }
     }
 
     /// Writes what an event ends; other events are no lines.
     pub fn handle(&mut self, event: &SessionEvent) -> io::Result<()> {
         match &event.kind {
-            SessionEventKind::Closed(session) => self.write(&SessionLine::closed(session)),
+            SessionEventKind::Closed(session) => self.write(|json| line::closed(json, session)),
             SessionEventKind::Unanswered(attempt) => {
                 for sum in self.flood.close(event.at.ts) {
-                    self.write(&SessionLine::summed(&sum.first, &sum.summed()))?;
+                    self.write(|json| line::summed(json, &sum.first, &sum.summed()))?;
                 }
-                if self.flood.count(attempt) { self.write(&SessionLine::unanswered(attempt)) } else { Ok(()) }
+                if self.flood.count(attempt) { self.write(|json| line::unanswered(json, attempt)) } else { Ok(()) }
             }
             _ => Ok(()),
         }
@@ -48,7 +48,7 @@ impl<W: Write> SessionWriter<W> {
     /// Writes the sums that are still open, and gives back what it wrote to.
     pub fn finish(mut self) -> io::Result<W> {
         for sum in self.flood.finish() {
-            self.write(&SessionLine::summed(&sum.first, &sum.summed()))?;
+            self.write(|json| line::summed(json, &sum.first, &sum.summed()))?;
         }
         self.out.flush()?;
         Ok(self.out)
@@ -59,13 +59,12 @@ impl<W: Write> SessionWriter<W> {
         self.lines
     }
 
-    fn write(&mut self, line: &SessionLine<'_>) -> io::Result<()> {
-        self.line.clear();
-        self.line.shrink_to(LINE_KEPT_MAX);
-        serde_json::to_writer(&mut self.line, line)?;
-        self.line.push(b'\n');
+    fn write(&mut self, line: impl FnOnce(&mut Json)) -> io::Result<()> {
+        self.json.clear(LINE_KEPT_MAX);
+        line(&mut self.json);
+        self.json.raw("\n");
         self.lines += 1;
-        self.out.write_all(&self.line)
+        self.out.write_all(self.json.bytes())
     }
 }
 

@@ -71,7 +71,10 @@ fn nobody_of_ours(out: &mut dyn Write, results: &Results<'_>, style: Style) -> i
          it with --port."
             .to_owned()
     } else {
-        let seen = counted(foreign, "SMTP connection has", "SMTP connections have");
+        let seen = match foreign {
+            0 => "all SMTP connections have".to_owned(),
+            _ => counted(foreign, "SMTP connection has", "SMTP connections have"),
+        };
         let nets = home_nets(results.judge.site());
         format!(
             "No machine of yours appears in it: {seen} both ends outside {nets}, and nothing was judged. If some of the \
@@ -107,14 +110,13 @@ fn nothing_found(out: &mut dyn Write, results: &Results<'_>, style: Style) -> io
     writeln!(out)?;
     writeln!(out, "{}", style.paint(Tone::Heading, "No incident."))?;
     let text = format!(
-        "Looked at {} from and {} to {} of yours, with {} sent: nothing speaks against any of them.",
+        "Nothing speaks against any host of yours in {} from and {} to them, with {} sent.",
         counted(sum(|row| row.counts.connections), "connection", "connections"),
         counted(sum(|row| row.served), "connection", "connections"),
-        counted(hosts.len() as u64, "host", "hosts"),
         counted(sum(|row| row.counts.transactions), "mail", "mails"),
     );
     paragraph(out, "", &text, style.columns())?;
-    ranking::others(out, results, style)
+    ranking::others(out, results, "Looked at", style)
 }
 
 #[cfg(test)]

@@ -47,7 +47,6 @@ pub(super) enum Tone {
     Heading,
     Bad,
     Doubtful,
-    Faint,
 }
 
 impl Tone {
@@ -58,7 +57,6 @@ impl Tone {
             Self::Heading => Some("1"),
             Self::Bad => Some("1;31"),
             Self::Doubtful => Some("33"),
-            Self::Faint => Some("2"),
         }
     }
 }
@@ -93,24 +91,40 @@ pub(super) fn cut(text: &str, cells: usize) -> String {
 }
 
 /// Writes a text in lines of at most `columns` cells, broken at blanks: the first line after `lead`, the others as far
-/// in. A word longer than a line is not broken: addresses and commands are there to be copied.
+/// in. A word too long for a line of its own is broken where the line ends.
 pub(super) fn paragraph(out: &mut dyn Write, lead: &str, text: &str, columns: usize) -> io::Result<()> {
     let indent = width(lead);
-    let mut used = indent;
+    let room = columns.saturating_sub(indent).max(1);
+    let mut used = 0;
     write!(out, "{lead}")?;
-    let mut first = true;
     for word in safe(text).split_whitespace() {
-        let cells = width(word);
-        if !first && used + 1 + cells > columns {
-            write!(out, "\n{:indent$}{word}", "")?;
-            used = indent + cells;
-        } else {
-            write!(out, "{}{word}", if first { "" } else { " " })?;
-            used += cells + usize::from(!first);
+        for (piece, cells, begins) in pieces(word, room) {
+            let blank = usize::from(begins && used > 0);
+            if used > 0 && used + blank + cells > room {
+                write!(out, "\n{:indent$}{piece}", "")?;
+                used = cells;
+            } else {
+                write!(out, "{:blank$}{piece}", "")?;
+                used += blank + cells;
+            }
         }
-        first = false;
     }
     writeln!(out)
+}
+
+/// A word in pieces of at most `room` cells: the piece, its width, and whether the word begins with it.
+fn pieces(word: &str, room: usize) -> Vec<(&str, usize, bool)> {
+    let (mut pieces, mut start, mut cells) = (Vec::new(), 0, 0);
+    for (place, c) in word.char_indices() {
+        let more = c.width().unwrap_or(0);
+        if cells > 0 && cells + more > room {
+            pieces.push((word.get(start..place).unwrap_or_default(), cells, start == 0));
+            (start, cells) = (place, 0);
+        }
+        cells += more;
+    }
+    pieces.push((word.get(start..).unwrap_or_default(), cells, start == 0));
+    pieces
 }
 
 /// A count with commas between thousands.
@@ -170,7 +184,8 @@ mod tests {
     #[test]
     fn words_stay_whole_and_hang_under_the_lead() {
         assert_eq!(wrapped(" - ", "one two three four", 12), " - one two\n   three\n   four\n");
-        assert_eq!(wrapped("", "0123456789abcdef x", 8), "0123456789abcdef\nx\n");
+        assert_eq!(wrapped("", "a 0123456789abcde x", 8), "a\n01234567\n89abcde\nx\n");
+        assert_eq!(wrapped(" ", "0123456789 x", 8), " 0123456\n 789 x\n");
         assert_eq!(wrapped("> ", "", 8), "> \n");
     }
 
@@ -197,5 +212,19 @@ mod tests {
         assert_eq!(Style::new(80, false).paint(Tone::Bad, "confirmed"), "confirmed");
         assert_eq!(Style::new(80, true).paint(Tone::Bad, "confirmed"), "\x1b[1;31mconfirmed\x1b[0m");
         assert_eq!(Style::new(80, true).paint(Tone::Plain, "x"), "x");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_out_of_its_lines(text: String, columns in 4..200_usize) {
+            let shown = wrapped("- ", &text, columns);
+            for line in shown.lines() {
+                // One character may be wider than what is left.
+                proptest::prop_assert!(width(line) <= columns.max(2 + 2), "{line:?}");
+                proptest::prop_assert!(!line.contains(char::is_control));
+            }
+            let words = |text: &str| text.split_whitespace().collect::<String>();
+            proptest::prop_assert_eq!(words(shown.strip_prefix("- ").unwrap_or_default()), words(&safe(&text)));
+        }
     }
 }

@@ -116,11 +116,6 @@ impl SessionBuilder {
                 if let (Some(open), Some(421)) = (&mut self.open, reply.code) {
                     open.shut = true;
                 }
-                if let Some(smuggling) = &mut self.facts.smuggling
-                    && (reply.is_positive() || reply.is_intermediate())
-                {
-                    smuggling.extra_replies = smuggling.extra_replies.saturating_add(1);
-                }
                 self.facts.last_reply = Some(reply);
             }
             SmtpEvent::AuthEnded(attempt) => self.auth_ended(attempt, limits, out),

@@ -21,20 +21,32 @@ mod server;
 
 use std::collections::VecDeque;
 
-use data::{Held, MailData, OtherEnd};
+use data::{Held, MailData};
 use phase::{Class, Kind, Phase, Step};
 use queue::{Entry, Queue, Waiting};
 
 use crate::frame::At;
 use crate::limits::SmtpLimits;
 use crate::net::Side;
-use crate::session::{AuthAttempt, AuthResult, Dialect, Tls, TlsState};
+use crate::session::{AuthAttempt, AuthResult, Dialect, Tls};
 use crate::smtp::{AuthExchange, LineSplitter, Reply, ReplyAssembler, Sent, SmtpEvent, TlsFollower};
 use crate::tcp::StreamEvent;
 use crate::weird::{Weird, WeirdSet};
 
 /// Where the steps go.
 pub type Sink<'a> = dyn FnMut(SmtpEvent) + 'a;
+
+/// What every step needs.
+struct Context<'c, 's> {
+    limits: &'c SmtpLimits,
+    sink: &'c mut Sink<'s>,
+}
+
+impl Context<'_, '_> {
+    fn tell(&mut self, step: SmtpEvent) {
+        (self.sink)(step);
+    }
+}
 
 /// Replies that wait for the bytes that they acknowledge. Frames of the two sides swap places over microseconds; where
 /// more replies than this wait, the client's side is not captured at all.
@@ -71,6 +83,9 @@ pub struct Dialogue {
     chunk: (u64, bool),
     /// What was sent after DATA or XEXCH50 before the answer.
     held: Option<Box<Held>>,
+    /// What was sent after a dot line of another form, if that looks like a mail of its own and the data went on to
+    /// CRLF.CRLF. More replies than commands tell that the server took it for one.
+    smuggled: Option<Box<Held>>,
     /// The exchange that the client's lines belong to, once AUTH was answered.
     exchange: Option<Box<AuthExchange>>,
     tls: Option<Box<TlsFollower>>,
@@ -82,6 +97,8 @@ pub struct Dialogue {
     unsure_since: Option<u64>,
     /// The server's next line may be the rest of one.
     server_resync: bool,
+    /// What the client had acknowledged, and where the server stood, when an open reply was last looked at.
+    looked: Option<(u64, u64)>,
     /// SMTPUTF8 was asked for (RFC 6531).
     smtputf8: bool,
     /// How the client writes.
@@ -150,12 +167,14 @@ impl Dialogue {
             mail: None,
             chunk: (0, false),
             held: None,
+            smuggled: None,
             exchange: None,
             tls: None,
             server_tls: false,
             tls_refuted: false,
             unsure_since: None,
             server_resync: false,
+            looked: None,
             smtputf8: false,
             dialect: Dialect::default(),
             weird: [WeirdSet::default(); 2],
@@ -165,28 +184,29 @@ impl Dialogue {
 
     /// Takes the next event of the connection's streams.
     pub fn handle(&mut self, event: &StreamEvent<'_>, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        let cx = &mut Context { limits, sink };
         match *event {
             StreamEvent::Data { side: Side::Orig, at, offset, acked, bytes } => {
                 if offset > self.client.pos {
-                    self.client_gap(at, offset - self.client.pos, limits, sink);
+                    self.client_gap(at, offset - self.client.pos, cx);
                 }
-                self.client_data(at, acked, bytes, limits, sink);
+                self.client_data(at, acked, bytes, cx);
             }
             StreamEvent::Data { side: Side::Resp, at, offset, acked, bytes } => {
                 if offset > self.server.pos {
-                    self.server_gap(offset - self.server.pos, limits, sink);
+                    self.server_gap(offset - self.server.pos, cx);
                 }
-                self.server_data(at, acked, bytes, limits, sink);
+                self.server_data(at, acked, bytes, cx);
             }
             StreamEvent::Gap { side: Side::Orig, at, len } => {
-                self.client_gap(at, len, limits, sink);
-                self.handle_early(limits, sink);
+                self.client_gap(at, len, cx);
+                self.handle_early(cx);
             }
-            StreamEvent::Gap { side: Side::Resp, len, .. } => self.server_gap(len, limits, sink),
-            StreamEvent::Fin { side, .. } => self.close(side, limits, sink),
+            StreamEvent::Gap { side: Side::Resp, len, .. } => self.server_gap(len, cx),
+            StreamEvent::Fin { side, .. } => self.close(side, cx),
             StreamEvent::Reset { .. } => {
-                self.close(Side::Orig, limits, sink);
-                self.close(Side::Resp, limits, sink);
+                self.close(Side::Orig, cx);
+                self.close(Side::Resp, cx);
             }
             // What TCP finds odd stands in the connection's own facts.
             StreamEvent::Weird { .. } => {}
@@ -196,19 +216,20 @@ impl Dialogue {
     /// Tells the steps that can only be told at the end, and what encryption came to (the state is told by steps).
     /// Nothing may be handled afterwards.
     pub fn finish(&mut self, at: At, limits: &SmtpLimits, sink: &mut Sink<'_>) -> Tls {
+        let cx = &mut Context { limits, sink };
         if !self.finished {
             self.finished = true;
-            self.close(Side::Orig, limits, sink);
-            self.close(Side::Resp, limits, sink);
-            self.finish_server(at, limits, sink);
-            self.settle_held(true, limits, sink);
+            self.close(Side::Orig, cx);
+            self.close(Side::Resp, cx);
+            self.finish_server(at, cx);
+            self.settle_all_held(cx);
             let cut = self.cut_mail();
-            self.flush(at, self.queue.len(), sink);
+            self.flush(at, self.queue.len(), cx);
             if let Some((mail, reply)) = cut {
-                sink(SmtpEvent::DataCut { at, mail, reply });
+                cx.tell(SmtpEvent::DataCut { at, mail, reply });
             }
             if let Some(exchange) = self.exchange.take() {
-                end_auth(*exchange, at, None, sink);
+                end_auth(&exchange, at, None, cx);
             }
         }
         let mut tls = Tls::default();
@@ -218,63 +239,63 @@ impl Dialogue {
         tls
     }
 
-    fn close(&mut self, side: Side, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    fn close(&mut self, side: Side, cx: &mut Context<'_, '_>) {
         match side {
             Side::Orig => {
                 self.client.closed = true;
-                self.handle_early(limits, sink);
+                self.handle_early(cx);
             }
             Side::Resp => self.server.closed = true,
         }
     }
 
     /// Moves on in the table.
-    fn step(&mut self, side: Side, step: Step, at: At, sink: &mut Sink<'_>) {
+    fn step(&mut self, side: Side, step: Step, at: At, cx: &mut Context<'_, '_>) {
         let (phase, weird) = phase::next(self.phase, side, step);
         self.phase = phase;
         if let Some(weird) = weird {
-            self.note(side, weird, at, sink);
+            self.note(side, weird, at, cx);
         }
     }
 
     /// Tells of an oddity, each kind once a side.
-    fn note(&mut self, side: Side, weird: Weird, at: At, sink: &mut Sink<'_>) {
+    fn note(&mut self, side: Side, weird: Weird, at: At, cx: &mut Context<'_, '_>) {
         let Some(seen) = self.weird.get_mut(usize::from(side == Side::Resp)) else { return };
         if !seen.contains(weird) {
             seen.insert(weird);
-            sink(SmtpEvent::Weird { side, at, weird });
+            cx.tell(SmtpEvent::Weird { side, at, weird });
         }
     }
 
     /// Gives up waiting for replies to the `count` oldest entries.
-    fn flush(&mut self, at: At, count: usize, sink: &mut Sink<'_>) {
+    fn flush(&mut self, at: At, count: usize, cx: &mut Context<'_, '_>) {
         for _ in 0..count {
             match self.queue.pop() {
-                Some(Entry::Command(waiting)) => self.tell_answered(waiting, at, None, sink),
-                Some(Entry::Lost(at)) => sink(SmtpEvent::Lost { at }),
+                Some(Entry::Command(waiting)) => self.tell_answered(waiting, at, None, cx),
+                Some(Entry::Lost(at)) => cx.tell(SmtpEvent::Lost { at }),
                 None => return,
             }
         }
-        self.tell_lost(sink);
+        self.tell_lost(cx);
     }
 
     /// Tells of gaps that nothing waits before any more.
-    fn tell_lost(&mut self, sink: &mut Sink<'_>) {
+    fn tell_lost(&mut self, cx: &mut Context<'_, '_>) {
         while self.queue.begins_with_lost() {
             if let Some(Entry::Lost(at)) = self.queue.pop() {
-                sink(SmtpEvent::Lost { at });
+                cx.tell(SmtpEvent::Lost { at });
             }
         }
     }
 
     /// Tells of a command's end, and of the AUTH exchange's if it is one's.
-    fn tell_answered(&mut self, waiting: Waiting, at: At, reply: Option<Reply>, sink: &mut Sink<'_>) {
+    fn tell_answered(&mut self, waiting: Waiting, at: At, reply: Option<Reply>, cx: &mut Context<'_, '_>) {
         let Waiting { sent, kind, at: said, exchange, .. } = waiting;
         let ended = if kind == Kind::Auth { self.auth_answered(exchange, reply.as_ref()) } else { None };
         let verdict = ended.is_some().then(|| reply.clone());
-        sink(SmtpEvent::Answered { sent, said, at, reply });
+        cx.tell(SmtpEvent::Answered { sent, said, at, reply });
         if let Some(exchange) = ended {
-            end_auth(*exchange, at, verdict.flatten(), sink);
+            end_auth(&exchange, at, verdict.flatten(), cx);
         }
     }
 
@@ -313,12 +334,12 @@ impl Dialogue {
             }
         } else if phase != Phase::Data {
             // Chunks without a last one: their sizes stand with their commands.
-            let mut end = mail.finish(false);
+            let mut end = mail.cut();
             end.size = 0;
             return Some((Box::new(end), None));
         }
         let verdict = mail.verdict.take();
-        let mut end = mail.finish(false);
+        let mut end = mail.cut();
         if phase == Phase::Chunk {
             end.size = 0;
         }
@@ -327,14 +348,18 @@ impl Dialogue {
 }
 
 /// Tells how an AUTH exchange ended.
-fn end_auth(exchange: AuthExchange, at: At, reply: Option<Reply>, sink: &mut Sink<'_>) {
+fn end_auth(exchange: &AuthExchange, at: At, reply: Option<Reply>, cx: &mut Context<'_, '_>) {
     let result = match &reply {
-        Some(reply) if reply.is_positive() => AuthResult::Succeeded,
+        Some(reply) if reply.code == Some(235) => AuthResult::Succeeded,
         _ if exchange.is_cancelled() => AuthResult::Cancelled,
-        Some(_) => AuthResult::Failed,
-        None => AuthResult::Unknown,
+        Some(reply) if !reply.is_positive() => AuthResult::Failed,
+        _ => AuthResult::Unknown,
     };
-    sink(SmtpEvent::AuthEnded(AuthAttempt {
+    tell_auth(exchange, at, result, reply, cx);
+}
+
+fn tell_auth(exchange: &AuthExchange, at: At, result: AuthResult, reply: Option<Reply>, cx: &mut Context<'_, '_>) {
+    cx.tell(SmtpEvent::AuthEnded(AuthAttempt {
         at,
         mechanism: exchange.mechanism(),
         user: exchange.user(),

@@ -39,6 +39,12 @@ impl Step {
         }
     }
 
+    fn at(&self) -> At {
+        match *self {
+            Self::Data { at, .. } | Self::Gap { at, .. } | Self::Fin { at, .. } | Self::Reset { at, .. } => at,
+        }
+    }
+
     pub(crate) fn side(&self) -> Side {
         match *self {
             Self::Data { side, .. } | Self::Gap { side, .. } | Self::Fin { side, .. } | Self::Reset { side, .. } => {
@@ -50,7 +56,12 @@ impl Step {
 
 /// The stamp and number of the n-th line: a second a line.
 pub(crate) fn at(line: u64) -> At {
-    At { ts: Ts::from_parts(line as i64, 0), frame: FrameNo(line) }
+    At { ts: Ts::from_parts(line.cast_signed(), 0), frame: FrameNo(line) }
+}
+
+/// A second after the last event.
+fn end(events: &[Step]) -> At {
+    events.last().map_or(at(1), |step| at(step.at().frame.0 + 1))
 }
 
 /// Turns a transcript into stream events (see the module's head).
@@ -157,7 +168,7 @@ pub(crate) fn steps(events: &[Step]) -> Vec<SmtpEvent> {
     for event in events {
         dialogue.handle(&event.event(), &limits, &mut |step| steps.push(step));
     }
-    dialogue.finish(at(events.len() as u64 + 1), &limits, &mut |step| steps.push(step));
+    dialogue.finish(end(events), &limits, &mut |step| steps.push(step));
     steps
 }
 
@@ -218,7 +229,7 @@ pub(crate) fn play_events(events: &[Step], lost: bool) -> Played {
     for event in events {
         conversation.handle(&event.event(), &limits, &mut out);
     }
-    let facts = conversation.finish(at(events.len() as u64 + 1), lost, &limits, &mut out);
+    let facts = conversation.finish(end(events), lost, &limits, &mut out);
     played.facts = facts;
     played
 }

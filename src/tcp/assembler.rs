@@ -6,17 +6,17 @@
 //!
 //! The memory of one side is bounded by its caller, who looks at [`Assembler::cost`] and [`Assembler::held`] after each
 //! piece. An early piece costs its length and [`CHUNK_OVERHEAD`], so that a sender of single bytes pays for the bookkeeping,
-//! too: at 512 KiB a flow it may hold 5,400 of them by bytes and 1,024 by count, whichever is less. Bytes that were handed on
+//! too: at 512 KiB a flow it may hold 7,100 of them by bytes and 1,024 by count, whichever is less. Bytes that were handed on
 //! are gone except for the last [`TAIL`]: enough to notice that a retransmitted command or reply is not the one that was sent
-//! first (the usual forgery), at 128 bytes a side and a copy of 128 bytes a segment. To notice the same in mail data would
-//! take all of the window.
+//! first (the usual forgery), at one cache line a side and a segment. To notice the same in mail data would take all of the
+//! window; a hash of each of the last segments would cost more to make, and says nothing where boundaries differ.
 //!
 //! Not done here: sequence numbers (offsets count from the first byte of the stream), acknowledgements, patience.
 
 use std::collections::VecDeque;
 
 /// Delivered bytes that are remembered for comparison.
-pub(super) const TAIL: usize = 128;
+pub(super) const TAIL: usize = 64;
 
 /// What holding a piece costs beside its bytes: the chunk itself and the allocator's header and rounding.
 pub(super) const CHUNK_OVERHEAD: usize = size_of::<Chunk>() + 32;
@@ -89,12 +89,14 @@ pub(super) struct Overlap {
 /// See the head of the module.
 ///
 /// Invariants: `held` is sorted and without overlaps; every chunk is at least one unit long and begins at or after `next`;
-/// `cost` is the sum of the chunks' costs; the last `tail_len` bytes of `tail` are the bytes before `next`.
+/// `cost` is the sum of the chunks' costs; the last `tail_len` bytes of `tail` are the bytes before `next`. The order of the
+/// fields matters to [`Half`](super::half::Half).
+#[repr(C)]
 pub(super) struct Assembler {
     next: u64,
-    held: VecDeque<Chunk>,
     cost: u32,
     tail_len: u8,
+    held: VecDeque<Chunk>,
     tail: [u8; TAIL],
 }
 
@@ -113,6 +115,11 @@ impl Assembler {
         self.cost
     }
 
+    /// Whether anything is held.
+    pub(super) const fn is_holding(&self) -> bool {
+        self.cost > 0
+    }
+
     /// How many chunks are held.
     pub(super) fn held(&self) -> usize {
         self.held.len()
@@ -125,7 +132,7 @@ impl Assembler {
 
     /// Whether a run of `len` at `next` meets nothing that is held, so that it may pass through.
     pub(super) fn is_free(&self, len: u64) -> bool {
-        self.held.front().is_none_or(|chunk| self.next + len <= chunk.offset)
+        !self.is_holding() || self.held.front().is_none_or(|chunk| self.next + len <= chunk.offset)
     }
 
     /// Compares bytes that end at or before `next` with what is remembered of the first ones.

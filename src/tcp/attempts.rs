@@ -4,8 +4,8 @@
 //! its list links, two cache lines), the table asks for its room at once, and taking the oldest out is as cheap as putting a
 //! new one in: under a flood the oldest lies just where the last one lay, so that memory is walked through in order.
 
-use std::hash::{BuildHasher, Hasher};
-use std::num::NonZeroU32;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::num::NonZeroU16;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -18,10 +18,42 @@ use crate::net::{Encap, End, Endpoint, FlowKey, LinkFacts, Mac, SeqNum};
 use crate::time::{Span, Ts};
 
 /// The hash of a key under a table's random seed.
-pub(super) fn hash(seed: &RandomState, key: &FlowKey) -> u64 {
+pub(super) fn hash(seed: &RandomState, key: &FlowKey) -> u32 {
     let mut hasher = seed.build_hasher();
-    hasher.write(&key.bytes());
-    hasher.finish()
+    let (lower, upper) = (key.end(End::Lower), key.end(End::Upper));
+    lower.host.hash(&mut hasher);
+    upper.host.hash(&mut hasher);
+    hasher.write_u32(u32::from(lower.port) << 16 | u32::from(upper.port));
+    (hasher.finish() >> 32) as u32
+}
+
+/// Places by key. The hash stands beside the number, so that growing, and sweeping out what was removed, need not look at
+/// the entries: under a flood both happen all the time, and the entries are far away.
+pub(super) struct Index(HashTable<(u32, u32)>);
+
+impl Index {
+    pub(super) const fn new() -> Self {
+        Self(HashTable::new())
+    }
+
+    /// The table takes the place from the low bits and its tags from the high ones.
+    const fn spread(hash: u32) -> u64 {
+        (hash as u64) << 32 | hash as u64
+    }
+
+    pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.0.find(Self::spread(hash), |&(other, slot)| other == hash && is_it(slot)).map(|&(_, slot)| slot)
+    }
+
+    pub(super) fn insert(&mut self, hash: u32, slot: u32) {
+        self.0.insert_unique(Self::spread(hash), (hash, slot), |&(hash, _)| Self::spread(hash));
+    }
+
+    pub(super) fn remove(&mut self, hash: u32, slot: u32) {
+        if let Ok(entry) = self.0.find_entry(Self::spread(hash), |&(_, other)| other == slot) {
+            entry.remove();
+        }
+    }
 }
 
 /// The end of `key` that equals `endpoint`.
@@ -45,7 +77,9 @@ pub(super) struct HalfOpen {
     isn: SeqNum,
     /// The last SYN's frame, counted from the first's; saturates.
     last_after: u32,
-    syns: NonZeroU32,
+    hash: u32,
+    /// Saturates.
+    syns: NonZeroU16,
     orig: Endpoint,
     resp: Endpoint,
     macs: [Mac; 2],
@@ -62,12 +96,12 @@ pub(super) struct HalfOpen {
 
 /// A VLAN number plus one, so that none costs nothing.
 #[derive(Clone, Copy)]
-struct NonZeroVlan(std::num::NonZeroU16);
+struct NonZeroVlan(NonZeroU16);
 
 impl NonZeroVlan {
     /// Tags are 12 bits wide, so nothing wraps.
     fn new(vlan: u16) -> Option<Self> {
-        std::num::NonZeroU16::new(vlan.wrapping_add(1)).map(Self)
+        NonZeroU16::new(vlan.wrapping_add(1)).map(Self)
     }
 
     fn get(self) -> u16 {
@@ -77,13 +111,8 @@ impl NonZeroVlan {
 
 impl HalfOpen {
     /// From the first SYN.
-    pub(super) fn new(head: &SegmentHeader, syn: &SynSignature) -> Self {
-        let bits = [
-            (syn.v6, V6),
-            (syn.scale.is_some(), SCALE),
-            (syn.tsval.is_some(), TSVAL),
-            (head.link.macs.is_some(), MACS),
-        ];
+    pub(super) fn new(hash: u32, head: &SegmentHeader, syn: &SynSignature) -> Self {
+        let bit = |set: bool, bit: u8| u8::from(set) * bit;
         let (src, dst) = head.link.macs.unwrap_or_default();
         Self {
             first_ts: head.at.ts,
@@ -94,7 +123,8 @@ impl HalfOpen {
             tsval: syn.tsval.unwrap_or(0),
             isn: head.seq,
             last_after: 0,
-            syns: NonZeroU32::MIN,
+            hash,
+            syns: NonZeroU16::MIN,
             orig: head.key.end(head.from),
             resp: head.key.end(head.from.other()),
             macs: [src, dst],
@@ -106,7 +136,10 @@ impl HalfOpen {
             scale: syn.scale.unwrap_or(0),
             ttl: syn.ttl,
             olen: syn.olen,
-            bits: bits.iter().filter(|(set, _)| *set).fold(0, |bits, (_, bit)| bits | bit),
+            bits: bit(syn.v6, V6)
+                | bit(syn.scale.is_some(), SCALE)
+                | bit(syn.tsval.is_some(), TSVAL)
+                | bit(head.link.macs.is_some(), MACS),
         }
     }
 
@@ -145,7 +178,7 @@ impl HalfOpen {
             id: ConnId { ts: self.first_ts, orig: self.orig, resp: self.resp },
             first: FrameNo(self.first),
             last: At { ts: self.last_ts, frame: FrameNo(self.first + u64::from(self.last_after)) },
-            syns: self.syns.get(),
+            syns: u32::from(self.syns.get()),
             link: LinkFacts {
                 macs: self.has(MACS).then_some((src, dst)),
                 vlans: self.vlans.map(|vlan| vlan.map(NonZeroVlan::get)),
@@ -169,7 +202,7 @@ impl HalfOpen {
 
 /// See the head of the module.
 pub(super) struct Attempts {
-    index: HashTable<u32>,
+    index: Index,
     slab: Slab<HalfOpen>,
     order: TimeList,
     max: usize,
@@ -179,7 +212,7 @@ impl Attempts {
     /// An empty table for at most `max` attempts, at least one.
     pub(super) fn new(max: usize) -> Self {
         let max = max.max(1);
-        Self { index: HashTable::new(), slab: Slab::with_capacity(max), order: TimeList::new(), max }
+        Self { index: Index::new(), slab: Slab::with_capacity(max), order: TimeList::new(), max }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -190,9 +223,8 @@ impl Attempts {
         self.order.len()
     }
 
-    pub(super) fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
-        let is_it = |slot: &u32| self.slab.get(*slot).is_some_and(|entry| entry.is_of(key));
-        self.index.find(hash, is_it).copied()
+    pub(super) fn find(&self, hash: u32, key: &FlowKey) -> Option<u32> {
+        self.index.find(hash, |slot| self.slab.get(slot).is_some_and(|entry| entry.is_of(key)))
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&HalfOpen> {
@@ -200,12 +232,11 @@ impl Attempts {
     }
 
     /// Takes in an attempt whose key is in no other; the caller has made room.
-    pub(super) fn insert(&mut self, seed: &RandomState, hash: u64, attempt: HalfOpen) {
+    pub(super) fn insert(&mut self, attempt: HalfOpen) {
+        let hash = attempt.hash;
         let slot = self.slab.insert(attempt);
         self.slab.push(&mut self.order, slot);
-        let slab = &self.slab;
-        let rehash = |slot: &u32| slab.get(*slot).map_or(0, |entry| self::hash(seed, &entry.key()));
-        self.index.insert_unique(hash, slot, rehash);
+        self.index.insert(hash, slot);
     }
 
     /// Another SYN of a known attempt.
@@ -218,23 +249,20 @@ impl Attempts {
         self.slab.refresh(&mut self.order, slot);
     }
 
-    pub(super) fn remove(&mut self, seed: &RandomState, slot: u32) -> Option<HalfOpen> {
-        let hash = self::hash(seed, &self.slab.get(slot)?.key());
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
-            entry.remove();
-        }
+    pub(super) fn remove(&mut self, slot: u32) -> Option<HalfOpen> {
+        self.index.remove(self.slab.get(slot)?.hash, slot);
         self.slab.remove(&mut self.order, slot)
     }
 
     /// Takes out the one whose last SYN is the oldest.
-    pub(super) fn pop_oldest(&mut self, seed: &RandomState) -> Option<HalfOpen> {
-        self.remove(seed, self.order.oldest()?)
+    pub(super) fn pop_oldest(&mut self) -> Option<HalfOpen> {
+        self.remove(self.order.oldest()?)
     }
 
     /// Takes out the oldest one if its last SYN is `timeout` before `now`.
-    pub(super) fn pop_expired(&mut self, seed: &RandomState, now: Ts, timeout: Span) -> Option<HalfOpen> {
+    pub(super) fn pop_expired(&mut self, now: Ts, timeout: Span) -> Option<HalfOpen> {
         let oldest = self.slab.get(self.order.oldest()?)?;
-        if now.since(oldest.last_ts) >= timeout { self.pop_oldest(seed) } else { None }
+        if now.since(oldest.last_ts) >= timeout { self.pop_oldest() } else { None }
     }
 
     /// All of them with their places, in no order that means anything.
@@ -250,7 +278,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_two_cache_lines() {
-        assert!(Slab::<HalfOpen>::PLACE_SIZE <= 128, "{}", Slab::<HalfOpen>::PLACE_SIZE);
+        assert_eq!(Slab::<HalfOpen>::PLACE_SIZE, 128);
     }
 
     #[test]
@@ -271,7 +299,7 @@ mod tests {
             tsval: Some(0),
             ip_id: 99,
         };
-        let attempt = HalfOpen::new(&head, &syn).attempt();
+        let attempt = HalfOpen::new(0, &head, &syn).attempt();
         assert_eq!((attempt.syn, attempt.link), (syn, head.link));
         assert_eq!((attempt.id.orig, attempt.id.ts), (head.key.end(head.from), head.at.ts));
     }

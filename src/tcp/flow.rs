@@ -50,20 +50,46 @@ struct Stall {
     later: [u8; 2],
 }
 
-/// See the head of the module.
+/// See the head of the module. The fields stand in the order of how often they are needed: the first 64 bytes and the first
+/// of each half with every segment, the rest seldom.
+#[repr(C)]
 pub(super) struct Flow {
-    halves: [Half; 2],
     /// The last frame.
     pub(super) last: At,
+    /// When the table last put it at the young end of its list, on which list, and its other marks.
+    pub(super) mark: Mark,
+    stall: Option<Stall>,
     /// Which end of the key is the originator.
     orig_end: End,
     /// Payload was seen.
     carried: bool,
-    stall: Option<Stall>,
+    /// For each side, which kinds of segments mean nothing new to `history`.
+    told: [Told; 2],
+    halves: [Half; 2],
     weird: WeirdSet,
-    gaps: u32,
     missed: u64,
+    gaps: u32,
     history: History,
+}
+
+/// What the table notes of a flow.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    /// When it was last put at the young end of its list.
+    pub(super) touched: Ts,
+    /// The list.
+    pub(super) list: Phase,
+    /// An attempt with the same ends stands beside it.
+    pub(super) shadowed: bool,
+    /// It stands in the queue of those that wait.
+    pub(super) queued: bool,
+}
+
+/// Whether a side's bare ACKs and payload stand in the history, and moved its state.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    ack: bool,
+    data: bool,
 }
 
 const fn index(side: Side) -> usize {
@@ -94,14 +120,16 @@ impl Flow {
             history.flipped();
         }
         Self {
-            halves: [Half::new(), Half::new()],
             last: At::default(),
+            mark: Mark { touched: Ts::EPOCH, list: Phase::Quiet, shadowed: false, queued: false },
+            stall: None,
             orig_end,
             carried: false,
-            stall: None,
+            told: [Told::default(); 2],
+            halves: [Half::new(), Half::new()],
             weird: WeirdSet::default(),
-            gaps: 0,
             missed: 0,
+            gaps: 0,
             history,
         }
     }
@@ -156,7 +184,7 @@ impl Flow {
     /// Whether a segment of `side` lies near where the connection stands.
     pub(super) fn is_near(&self, side: Side, seq: SeqNum) -> bool {
         let half = &self.halves[index(side)];
-        half.is_known() && (half.offset(seq) - half.bytes.next() as i64).unsigned_abs() <= EDGE_SLACK
+        half.is_known() && (half.offset(seq) - half.bytes.next().cast_signed()).unsigned_abs() <= EDGE_SLACK
     }
 
     /// Notes a SYN that belongs to another connection between the same ends.
@@ -178,19 +206,27 @@ impl Flow {
         let (syn, fin, rst) = (flags.has(TcpFlags::SYN), flags.has(TcpFlags::FIN), flags.has(TcpFlags::RST));
         self.last = at;
         self.halves[index(side)].frames = self.halves[index(side)].frames.saturating_add(1);
-        self.history.segment(side, flags, head.seq, len);
+        let control = syn || fin || rst;
+        let told = &mut self.told[index(side)];
+        let known = if len > 0 { &mut told.data } else { &mut told.ack };
+        let new = control || !flags.has(TcpFlags::ACK) || !std::mem::replace(known, true);
+        if new {
+            self.history.segment(side, flags, head.seq, len);
+        }
         if head.window == 0 && !rst && self.history.window_matters(side) {
             self.history.repeated(side, Repeated::ZeroWindow);
         }
-        if (syn && (fin || rst)) || (fin && rst) {
-            self.note(Weird::BadFlags, side, at, emit);
-        }
-        if rst {
-            self.handle_reset(side, segment, limits, stats, emit);
-            return;
-        }
-        if syn && fin {
-            return; // No stack sends it; whoever does means the reader.
+        if control {
+            if (syn && (fin || rst)) || (fin && rst) {
+                self.note(Weird::BadFlags, side, at, emit);
+            }
+            if rst {
+                self.handle_reset(side, segment, limits, stats, emit);
+                return;
+            }
+            if syn && fin {
+                return; // No stack sends it; whoever does means the reader.
+            }
         }
 
         let (own, peer) = self.own_and_peer(side);
@@ -200,14 +236,14 @@ impl Flow {
         }
         own.learn_segment(head.seq.plus(u32::from(syn)), len);
         let offset = own.offset(head.seq) + i64::from(syn);
-        let ahead = offset - own.bytes.next() as i64;
+        let ahead = offset - own.bytes.next().cast_signed();
         if ahead.unsigned_abs() > WINDOW_MAX {
             self.note(Weird::OutOfWindow, side, at, emit);
             return;
         }
         let reached = (offset + i64::from(len)).max(0) as u64;
         let stray = own.edge > 0 && reached > own.edge + EDGE_SLACK;
-        let mut acked = 0;
+        let (mut acked, mut fresh) = (0, false);
         if flags.has(TcpFlags::ACK) {
             peer.learn_ack(head.ack);
             let shift = if syn { 0 } else { own.window_shift(peer.scale) };
@@ -215,6 +251,8 @@ impl Flow {
             if acked > peer.bytes.next() + WINDOW_MAX {
                 acked = 0; // From nowhere: it says nothing.
             } else if !stray {
+                // Only from now on is a hole known to be one of the capture; the wait for it begins.
+                fresh = peer.acked <= peer.bytes.next() && acked > peer.bytes.next();
                 peer.acked = peer.acked.max(acked);
                 peer.doubt_fin(acked.saturating_sub(1));
                 peer.edge = peer.edge.max(acked + (u64::from(head.window) << shift));
@@ -224,7 +262,12 @@ impl Flow {
         let again = len > 0 && reached + u64::from(fin) <= own.sent;
         if !stray {
             own.sent = own.sent.max(reached + u64::from(fin));
-            own.claimed = own.claimed.max(offset.max(0) as u64);
+            if ahead > 0 {
+                own.claimed = own.claimed.max(offset.max(0) as u64);
+            }
+        }
+        if fresh {
+            self.stall = None;
         }
         if let Some(stall) = &mut self.stall
             && ahead > 0
@@ -235,7 +278,9 @@ impl Flow {
         if again {
             self.history.repeated(side, Repeated::Retransmission);
         }
-        self.history.advance(side, flags, len);
+        if new {
+            self.history.advance(side, flags, len);
+        }
         if stray {
             self.note(Weird::OutOfWindow, side, at, emit);
         }
@@ -296,7 +341,7 @@ impl Flow {
             stats.after_close += 1;
             return;
         }
-        let next = own.bytes.next() as i64;
+        let next = own.bytes.next().cast_signed();
         let mut end = offset + i64::from(len);
         if len == 1 && end == next {
             stats.keep_alives += 1;
@@ -306,11 +351,11 @@ impl Flow {
         let mut after_fin = false;
         if end > 0 && end as u64 > own.fin {
             after_fin = true;
-            let over = (end as u64 - own.fin).min(u64::from(len)) as usize;
-            let kept = (len as usize - over).min(captured.len());
-            lost = (len - over as u32) - kept as u32;
+            let over = (end as u64 - own.fin).min(u64::from(len)) as u32;
+            let kept = ((len - over) as usize).min(captured.len());
+            lost = (len - over) - kept as u32;
             captured = &captured[..kept];
-            end = offset + kept as i64 + i64::from(lost);
+            end -= i64::from(over);
         }
         let mut disagrees = false;
         let mut from = offset;

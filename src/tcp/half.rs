@@ -38,9 +38,21 @@ pub(super) enum Scale {
 }
 
 /// Offsets are of the side's own stream: 0 is the byte after the SYN, or the first one seen. Neither SYN nor FIN counts, but
-/// `acked`, `sent` and `claimed` may lie one behind a FIN, as the sequence numbers do.
+/// `acked` and `sent` may lie one behind a FIN, as the sequence numbers do.
+///
+/// Thousands of connections are open at once, so that nearly every segment finds its connection outside the fast caches: what
+/// a segment in order needs of a side is therefore together in the first 64 bytes, up to the head of `bytes`.
+#[repr(C, align(64))]
 pub(super) struct Half {
     base: SeqNum,
+    /// Segments of this side.
+    pub(super) frames: u32,
+    /// How far the other side has acknowledged.
+    pub(super) acked: u64,
+    /// The furthest end of a segment of this side.
+    pub(super) sent: u64,
+    /// How far the other side allows it to send; 0 while unknown.
+    pub(super) edge: u64,
     known: Base,
     /// A SYN gave `base`.
     pub(super) syn_seen: bool,
@@ -51,41 +63,33 @@ pub(super) struct Half {
     /// A RST of this side was followed.
     pub(super) reset: bool,
     pub(super) scale: Scale,
-    /// Segments of this side.
-    pub(super) frames: u32,
-    /// How far the other side has acknowledged.
-    pub(super) acked: u64,
-    /// The furthest end of a segment of this side.
-    pub(super) sent: u64,
-    /// The furthest beginning of one: all before it was sent.
-    pub(super) claimed: u64,
-    /// How far the other side allows it to send; 0 while unknown.
-    pub(super) edge: u64,
     /// Where its FIN stands: the length of the stream. `u64::MAX` while unknown.
     pub(super) fin: u64,
+    pub(super) bytes: Assembler,
+    /// Where the furthest segment begins that came before the bytes that precede it: all before was sent.
+    pub(super) claimed: u64,
     /// What the FIN's segment acknowledged of the other side.
     pub(super) fin_acked: u64,
-    pub(super) bytes: Assembler,
 }
 
 impl Half {
     pub(super) const fn new() -> Self {
         Self {
             base: SeqNum(0),
+            frames: 0,
+            acked: 0,
+            sent: 0,
+            edge: 0,
             known: Base::Unknown,
             syn_seen: false,
             fin_seen: false,
             fin_told: false,
             reset: false,
             scale: Scale::Unknown,
-            frames: 0,
-            acked: 0,
-            sent: 0,
-            claimed: 0,
-            edge: 0,
             fin: u64::MAX,
-            fin_acked: 0,
             bytes: Assembler::new(),
+            claimed: 0,
+            fin_acked: 0,
         }
     }
 
@@ -101,7 +105,7 @@ impl Half {
     /// A sequence number as an offset; right while it is less than 2^31 from where the stream stands. Negative before the
     /// stream's beginning.
     pub(super) fn offset(&self, seq: SeqNum) -> i64 {
-        self.bytes.next() as i64 + i64::from(seq.since(self.next_seq()))
+        self.bytes.next().cast_signed() + i64::from(seq.since(self.next_seq()))
     }
 
     /// Whether a SYN with this number is the one that began this stream, or may be.
@@ -131,7 +135,7 @@ impl Half {
             Base::Guessed => {
                 let before = -self.offset(seq);
                 let keep_alive = before == 1 && len <= 1;
-                let untouched = self.bytes.next() == 0 && self.bytes.held() == 0;
+                let untouched = self.bytes.next() == 0 && !self.bytes.is_holding();
                 if untouched && !keep_alive && (1..=REBASE_MAX).contains(&before) {
                     self.base = seq;
                     let before = before as u64;
@@ -165,7 +169,7 @@ impl Half {
 
     /// Whether anything is known to be missing, or is held, or waits to be told.
     pub(super) fn is_waiting(&self) -> bool {
-        self.bytes.held() > 0 || self.acked_bytes() > self.bytes.next() || (self.fin_seen && !self.fin_told)
+        self.bytes.is_holding() || self.acked_bytes() > self.bytes.next() || (self.fin_seen && !self.fin_told)
     }
 
     /// The shift of this side's window field, given what the other side's SYN offered.
@@ -181,6 +185,12 @@ impl Half {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_needed_of_each_segment_is_in_one_cache_line() {
+        assert_eq!(size_of::<Half>(), 192);
+        assert!(std::mem::offset_of!(Half, bytes) + 16 <= 64);
+    }
 
     #[test]
     fn offsets_survive_the_wrap_of_sequence_numbers() {

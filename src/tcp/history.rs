@@ -233,7 +233,11 @@ impl History {
         let peer = self.state(side.other());
         let ack = flags.has(TcpFlags::ACK);
         if flags.has(TcpFlags::SYN) {
-            if side == Side::Orig {
+            if side == Side::Orig && !ack && peer == Established {
+                // SYN and SYN-ACK captured in the wrong order. Zeek means to see through this, too, but does so only where it
+                // took the sender of the SYN-ACK for the originator.
+                self.set(side, Established);
+            } else if side == Side::Orig {
                 self.set(side, if ack { SynAckSent } else { SynSent });
             } else {
                 if peer == SynSent || (peer == SynAckSent && !ack) {

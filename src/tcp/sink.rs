@@ -6,6 +6,7 @@ use crate::net::LinkFacts;
 
 /// What is known of a connection when it comes about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)] // The ends stand first: they are compared with every segment.
 pub struct ConnStart {
     /// Ends and first stamp.
     pub id: ConnId,

@@ -7,7 +7,7 @@ pub struct TcpStats {
     pub segments: u64,
     /// Segments of no known connection that cannot begin one: bare ACKs, FINs and RSTs, and bad flags.
     pub strays: u64,
-    /// Segments after the end of their connection.
+    /// Segments with payload of a side that had sent a RST.
     pub after_close: u64,
     /// SYNs that began an attempt.
     pub attempts: u64,

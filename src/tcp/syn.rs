@@ -230,22 +230,19 @@ impl SynSignature {
 fn header_quirks(head: &SegmentHeader) -> u32 {
     let (ip, flags) = (&head.ip, head.flags);
     let ack = flags.has(TcpFlags::ACK);
-    [
-        (!ip.v6 && ip.df, SynSignature::DF),
-        (!ip.v6 && ip.df && ip.id != 0, SynSignature::ID_NONZERO),
-        (!ip.v6 && !ip.df && ip.id == 0, SynSignature::ID_ZERO),
-        (ip.ecn || flags.any(TcpFlags::ECE | TcpFlags::CWR), SynSignature::ECN),
-        (ip.reserved_bit, SynSignature::MUST_BE_ZERO),
-        (ip.flow_label, SynSignature::FLOW),
-        (head.seq.0 == 0, SynSignature::SEQ_ZERO),
-        (!ack && head.ack.0 != 0, SynSignature::ACK_NONZERO),
-        (ack && head.ack.0 == 0, SynSignature::ACK_ZERO),
-        (flags.has(TcpFlags::URG), SynSignature::URG_FLAG),
-        (flags.has(TcpFlags::PSH), SynSignature::PUSH_FLAG),
-    ]
-    .into_iter()
-    .filter(|&(set, _)| set)
-    .fold(0, |quirks, (_, quirk)| quirks | quirk)
+    // Without a branch: under a flood this runs for every frame.
+    let quirk = |set: bool, quirk: u32| u32::from(set) * quirk;
+    quirk(!ip.v6 && ip.df, SynSignature::DF)
+        | quirk(!ip.v6 && ip.df && ip.id != 0, SynSignature::ID_NONZERO)
+        | quirk(!ip.v6 && !ip.df && ip.id == 0, SynSignature::ID_ZERO)
+        | quirk(ip.ecn || flags.any(TcpFlags::ECE | TcpFlags::CWR), SynSignature::ECN)
+        | quirk(ip.reserved_bit, SynSignature::MUST_BE_ZERO)
+        | quirk(ip.flow_label, SynSignature::FLOW)
+        | quirk(head.seq.0 == 0, SynSignature::SEQ_ZERO)
+        | quirk(!ack && head.ack.0 != 0, SynSignature::ACK_NONZERO)
+        | quirk(ack && head.ack.0 == 0, SynSignature::ACK_ZERO)
+        | quirk(flags.has(TcpFlags::URG), SynSignature::URG_FLAG)
+        | quirk(flags.has(TcpFlags::PSH), SynSignature::PUSH_FLAG)
 }
 
 /// Packs option kinds; what does not fit is left off (sixteen NOPs are no system's habit).

@@ -17,9 +17,8 @@
 use std::collections::VecDeque;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
-use super::attempts::{Attempts, HalfOpen, hash};
+use super::attempts::{Attempts, HalfOpen, Index, hash};
 use super::flow::{Flow, Phase};
 use super::sink::{ConnStart, FlowSink};
 use super::slab::{Slab, TimeList};
@@ -33,18 +32,12 @@ use crate::time::{Span, Ts};
 /// Places on the lists are exact to this: most connections are over before they would be moved.
 const LIST_PRECISION: Span = Span::secs(1);
 
-/// A connection, its place in time, and what the caller keeps of it.
+/// A connection and what the caller keeps of it.
+#[repr(C)] // What is needed with every segment stands first.
 struct Entry<A> {
     start: ConnStart,
     flow: Flow,
-    hash: u64,
-    /// When it was last put at the young end of its list.
-    touched: Ts,
-    list: Phase,
-    /// An attempt with the same ends stands beside it.
-    shadowed: bool,
-    /// It stands in the queue of those that wait.
-    queued: bool,
+    hash: u32,
     app: A,
 }
 
@@ -69,7 +62,7 @@ pub struct FlowTable<A> {
     /// For this shard: counts are divided already.
     limits: TcpLimits,
     seed: RandomState,
-    index: HashTable<u32>,
+    index: Index,
     flows: Slab<Entry<A>>,
     lists: [TimeList; 3],
     attempts: Attempts,
@@ -102,7 +95,7 @@ impl<A> FlowTable<A> {
         Self {
             ports: ports.to_vec(),
             seed: RandomState::default(),
-            index: HashTable::new(),
+            index: Index::new(),
             flows: Slab::with_capacity(0),
             lists: [const { TimeList::new() }; 3],
             attempts: Attempts::new(limits.attempts_max),
@@ -133,8 +126,8 @@ impl<A> FlowTable<A> {
         self.stats.segments += 1;
         let key = &segment.head.key;
         let hash = hash(&self.seed, key);
-        let is_it = |slot: &u32| self.flows.get(*slot).is_some_and(|entry| entry.is_of(key));
-        if let Some(&slot) = self.index.find(hash, is_it) {
+        let is_it = |slot| self.flows.get(slot).is_some_and(|entry| entry.is_of(key));
+        if let Some(slot) = self.index.find(hash, is_it) {
             self.handle_known(slot, hash, segment, sink);
         } else if let Some(slot) = self.attempts.find(hash, key) {
             self.handle_attempted(slot, hash, segment, sink);
@@ -148,7 +141,7 @@ impl<A> FlowTable<A> {
     /// Attempts come first, then connections that wait for bytes, then closed, quiet and active ones; each kind from the one
     /// that was silent longest.
     pub fn handle_idle<S: FlowSink<App = A>>(&mut self, now: At, sink: &mut S) {
-        while let Some(gone) = self.attempts.pop_expired(&self.seed, now.ts, self.limits.half_open_timeout) {
+        while let Some(gone) = self.attempts.pop_expired(now.ts, self.limits.half_open_timeout) {
             self.stats.unanswered += 1;
             sink.unanswered(gone.attempt(), now);
         }
@@ -160,7 +153,7 @@ impl<A> FlowTable<A> {
         ] {
             while let Some(slot) = self.lists[list_of(phase)].oldest() {
                 // Its last frame came within a second of when it was put there.
-                let silent = self.flows.get(slot).map_or(Span::ZERO, |entry| now.ts.since(entry.touched));
+                let silent = self.flows.get(slot).map_or(Span::ZERO, |entry| now.ts.since(entry.flow.mark.touched));
                 if silent < timeout + LIST_PRECISION {
                     break;
                 }
@@ -189,7 +182,7 @@ impl<A> FlowTable<A> {
     }
 
     /// A segment between the ends of a connection that is followed.
-    fn handle_known<S: FlowSink<App = A>>(&mut self, slot: u32, hash: u64, segment: &Segment<'_>, sink: &mut S) {
+    fn handle_known<S: FlowSink<App = A>>(&mut self, slot: u32, hash: u32, segment: &Segment<'_>, sink: &mut S) {
         let head = &segment.head;
         let Some(entry) = self.flows.get_mut(slot) else { return };
         let side = entry.flow.side(head.from);
@@ -198,7 +191,11 @@ impl<A> FlowTable<A> {
             self.handle_foreign_syn(slot, side, hash, segment, sink);
             return;
         }
-        if entry.shadowed && !syn && !entry.flow.is_near(side, head.seq) {
+        if syn && side == Side::Orig && !head.flags.has(TcpFlags::ACK) && entry.start.syn.is_none() {
+            // Captured after its SYN-ACK: the signature is welcome all the same.
+            entry.start.syn = Some(SynSignature::from_segment(segment));
+        }
+        if entry.flow.mark.shadowed && !syn && !entry.flow.is_near(side, head.seq) {
             let beside = self.attempts.find(hash, &head.key);
             if let Some(attempt) = beside.filter(|&attempt| self.follows(attempt, segment)) {
                 self.replace(slot, head.at, sink);
@@ -220,21 +217,21 @@ impl<A> FlowTable<A> {
         self.held = (self.held + flow.held_cost() as usize).saturating_sub(before as usize);
 
         let phase = flow.phase();
-        if flow.is_stalled() && !entry.queued {
-            entry.queued = true;
+        if flow.is_stalled() && !flow.mark.queued {
+            flow.mark.queued = true;
             let due = at.ts + self.limits.reorder_wait;
-            self.waiting.push_back(Waiting { due, slot, first: entry.start.first });
+            self.waiting.push_back(Waiting { due, slot, first: start.first });
         }
-        if phase != entry.list {
-            let from = std::mem::replace(&mut entry.list, phase);
-            entry.touched = at.ts;
+        if phase != entry.flow.mark.list {
+            let from = std::mem::replace(&mut entry.flow.mark.list, phase);
+            entry.flow.mark.touched = at.ts;
             self.flows.unlink(&mut self.lists[list_of(from)], slot);
             self.flows.push(&mut self.lists[list_of(phase)], slot);
             if phase == Phase::Closed {
                 self.make_room_for_closed(at, sink);
             }
-        } else if at.ts.since(entry.touched) >= LIST_PRECISION {
-            entry.touched = at.ts;
+        } else if at.ts.since(entry.flow.mark.touched) >= LIST_PRECISION {
+            entry.flow.mark.touched = at.ts;
             self.flows.refresh(&mut self.lists[list_of(phase)], slot);
         }
         for _ in 0..self.waiting.len() {
@@ -250,7 +247,7 @@ impl<A> FlowTable<A> {
         &mut self,
         slot: u32,
         side: Side,
-        hash: u64,
+        hash: u32,
         segment: &Segment<'_>,
         sink: &mut S,
     ) {
@@ -262,7 +259,7 @@ impl<A> FlowTable<A> {
             return;
         }
         let Some(entry) = self.flows.get_mut(slot) else { return };
-        if entry.list == Phase::Closed {
+        if entry.flow.mark.list == Phase::Closed {
             self.close(slot, head.at, sink);
             match beside {
                 Some(attempt) => self.handle_attempted(attempt, hash, segment, sink),
@@ -277,14 +274,14 @@ impl<A> FlowTable<A> {
         } else if let Some(attempt) = beside {
             self.handle_attempted(attempt, hash, segment, sink);
         } else {
-            entry.shadowed = true;
+            entry.flow.mark.shadowed = true;
             self.begin_attempt(hash, segment, sink);
         }
     }
 
     /// Ends a connection because a new one takes its place.
     fn replace<S: FlowSink<App = A>>(&mut self, slot: u32, at: At, sink: &mut S) {
-        if self.flows.get(slot).is_some_and(|entry| entry.list != Phase::Closed) {
+        if self.flows.get(slot).is_some_and(|entry| entry.flow.mark.list != Phase::Closed) {
             self.stats.replaced += 1;
         }
         self.close(slot, at, sink);
@@ -318,13 +315,13 @@ impl<A> FlowTable<A> {
     }
 
     /// A segment between the ends of an attempt.
-    fn handle_attempted<S: FlowSink<App = A>>(&mut self, attempt: u32, hash: u64, segment: &Segment<'_>, sink: &mut S) {
+    fn handle_attempted<S: FlowSink<App = A>>(&mut self, attempt: u32, hash: u32, segment: &Segment<'_>, sink: &mut S) {
         let head = &segment.head;
         let Some(entry) = self.attempts.get(attempt) else { return };
         let orig_end = entry.orig_end();
         if self.follows(attempt, segment) {
             let isn = entry.isn();
-            let Some(known) = self.attempts.remove(&self.seed, attempt).map(|entry| entry.attempt()) else { return };
+            let Some(known) = self.attempts.remove(attempt).map(|entry| entry.attempt()) else { return };
             let start = ConnStart {
                 id: known.id,
                 first: known.first,
@@ -351,7 +348,7 @@ impl<A> FlowTable<A> {
     }
 
     /// A segment between ends that are not known.
-    fn handle_unknown<S: FlowSink<App = A>>(&mut self, hash: u64, segment: &Segment<'_>, sink: &mut S) {
+    fn handle_unknown<S: FlowSink<App = A>>(&mut self, hash: u32, segment: &Segment<'_>, sink: &mut S) {
         let head = &segment.head;
         let flags = head.flags;
         let (syn, ack) = (flags.has(TcpFlags::SYN), flags.has(TcpFlags::ACK));
@@ -389,22 +386,21 @@ impl<A> FlowTable<A> {
         if serves(from) && !serves(from.other()) { from.other() } else { from }
     }
 
-    fn begin_attempt<S: FlowSink<App = A>>(&mut self, hash: u64, segment: &Segment<'_>, sink: &mut S) {
+    fn begin_attempt<S: FlowSink<App = A>>(&mut self, hash: u32, segment: &Segment<'_>, sink: &mut S) {
         let head = &segment.head;
         self.stats.attempts += 1;
         if self.attempts.is_full()
-            && let Some(gone) = self.attempts.pop_oldest(&self.seed)
+            && let Some(gone) = self.attempts.pop_oldest()
         {
             self.stats.attempts_evicted += 1;
             self.stats.unanswered += 1;
             sink.unanswered(gone.attempt(), head.at);
         }
-        let attempt = HalfOpen::new(head, &SynSignature::from_segment(segment));
-        self.attempts.insert(&self.seed, hash, attempt);
+        self.attempts.insert(HalfOpen::new(hash, head, &SynSignature::from_segment(segment)));
     }
 
     fn give_up_attempt<S: FlowSink<App = A>>(&mut self, attempt: u32, at: At, sink: &mut S) {
-        if let Some(gone) = self.attempts.remove(&self.seed, attempt) {
+        if let Some(gone) = self.attempts.remove(attempt) {
             self.stats.unanswered += 1;
             sink.unanswered(gone.attempt(), at);
         }
@@ -414,8 +410,8 @@ impl<A> FlowTable<A> {
     fn open_flow<S: FlowSink<App = A>>(
         &mut self,
         start: ConnStart,
-        flow: Flow,
-        hash: u64,
+        mut flow: Flow,
+        hash: u32,
         segment: &Segment<'_>,
         sink: &mut S,
     ) {
@@ -424,23 +420,20 @@ impl<A> FlowTable<A> {
         self.stats.opened += 1;
         self.stats.midstream += u64::from(start.midstream);
         let side = flow.side(segment.head.from);
+        flow.mark.touched = at.ts;
         let app = sink.open(&start);
-        let list = Phase::Quiet;
-        let entry = Entry { start, flow, hash, touched: at.ts, list, shadowed: false, queued: false, app };
-        let slot = self.flows.insert(entry);
-        self.flows.push(&mut self.lists[list_of(list)], slot);
-        let flows = &self.flows;
-        self.index.insert_unique(hash, slot, |&slot| flows.get(slot).map_or(0, |entry| entry.hash));
+        let list = list_of(flow.mark.list);
+        let slot = self.flows.insert(Entry { start, flow, hash, app });
+        self.flows.push(&mut self.lists[list], slot);
+        self.index.insert(hash, slot);
         self.advance(slot, side, segment, sink);
     }
 
     /// Takes a connection out and hands it on.
     fn close<S: FlowSink<App = A>>(&mut self, slot: u32, at: At, sink: &mut S) {
         let Some(entry) = self.flows.get(slot) else { return };
-        let (hash, list) = (entry.hash, list_of(entry.list));
-        if let Ok(found) = self.index.find_entry(hash, |&other| other == slot) {
-            found.remove();
-        }
+        let (hash, list) = (entry.hash, list_of(entry.flow.mark.list));
+        self.index.remove(hash, slot);
         let Some(entry) = self.flows.remove(&mut self.lists[list], slot) else { return };
         let Entry { start, flow, mut app, .. } = entry;
         self.held = self.held.saturating_sub(flow.held_cost() as usize);
@@ -504,7 +497,7 @@ impl<A> FlowTable<A> {
     /// Lets a waiting connection go on if it can; whether it still waits.
     fn settle<S: FlowSink<App = A>>(&mut self, waiting: &Waiting, give_up: bool, at: At, sink: &mut S) -> bool {
         let entry = self.flows.get_mut(waiting.slot).filter(|entry| entry.start.first == waiting.first);
-        let Some(Entry { start, flow, app, queued, .. }) = entry else { return false };
+        let Some(Entry { start, flow, app, .. }) = entry else { return false };
         let before = flow.held_cost() as usize;
         let emit = &mut |event: super::StreamEvent<'_>| sink.stream(app, start, event);
         if give_up {
@@ -513,8 +506,8 @@ impl<A> FlowTable<A> {
             flow.settle(at, &self.limits, &mut self.stats, emit);
         }
         self.held = (self.held + flow.held_cost() as usize).saturating_sub(before);
-        *queued = flow.is_stalled();
-        *queued
+        flow.mark.queued = flow.is_stalled();
+        flow.mark.queued
     }
 }
 

@@ -145,9 +145,13 @@ pub(super) struct Recorder {
     /// A line an event.
     pub(super) log: Vec<String>,
     pub(super) streams: Vec<[Stream; 2]>,
+    /// Their lengths; a stream with a gap over 4 KiB is not kept whole.
+    lens: Vec<[u64; 2]>,
     pub(super) starts: Vec<ConnStart>,
     pub(super) connections: Vec<Connection>,
     pub(super) attempts: Vec<Attempt>,
+    /// Of each piece of data: whether all that its sender had acknowledged was told before it.
+    pub(super) causal: Vec<bool>,
     /// The `at` of each event in turn.
     pub(super) ats: Vec<At>,
 }
@@ -166,23 +170,27 @@ impl FlowSink for Recorder {
         self.log.push(if start.midstream { "open midstream" } else { "open" }.into());
         self.starts.push(*start);
         self.streams.push([Vec::new(), Vec::new()]);
+        self.lens.push([0; 2]);
         self.streams.len() - 1
     }
 
     fn stream(&mut self, &mut app: &mut usize, start: &ConnStart, event: StreamEvent<'_>) {
-        assert_eq!(*start, self.starts[app]);
-        let streams = &mut self.streams[app];
+        assert_eq!(start.id, self.starts[app].id);
+        let (streams, lens) = (&mut self.streams[app], &mut self.lens[app]);
         let index = |side| usize::from(side == Side::Resp);
         let (line, at) = match event {
             StreamEvent::Data { side, at, offset, acked, bytes } => {
-                assert_eq!(offset, streams[index(side)].len() as u64, "in order");
+                assert_eq!(offset, lens[index(side)], "in order");
+                lens[index(side)] += bytes.len() as u64;
                 assert!(!bytes.is_empty());
+                self.causal.push(lens[index(side.other())] >= acked);
                 streams[index(side)].extend(bytes.iter().copied().map(Some));
                 (format!("{} {:?} @{acked}", who(side), String::from_utf8_lossy(bytes)), at)
             }
             StreamEvent::Gap { side, at, len } => {
                 assert!(len > 0);
-                let end = streams[index(side)].len() + len.min(1 << 20) as usize;
+                lens[index(side)] += len;
+                let end = streams[index(side)].len() + len.min(1 << 12) as usize;
                 streams[index(side)].resize(end, None);
                 (format!("{} gap {len}", who(side)), at)
             }
@@ -196,9 +204,8 @@ impl FlowSink for Recorder {
 
     fn close(&mut self, app: usize, connection: Connection, at: At) {
         let [orig, resp] = &self.streams[app];
-        if orig.len().max(resp.len()) < 1 << 20 {
-            let told = (orig.len() as u64, resp.len() as u64);
-            assert_eq!((connection.orig_bytes, connection.resp_bytes), told, "every byte is told of once");
+        assert_eq!([connection.orig_bytes, connection.resp_bytes], self.lens[app], "every byte is told of once");
+        if orig.len() as u64 == connection.orig_bytes && resp.len() as u64 == connection.resp_bytes {
             let missing = orig.iter().chain(resp).filter(|byte| byte.is_none()).count();
             assert_eq!(connection.missed_bytes, missing as u64);
         }

@@ -73,15 +73,15 @@ fn the_proxys_other_guests_and_its_tarpit_are_evidence_too() {
             .greets("220 mail.adatum.example ESMTP")
             .helo("mail.globalsuite.example")
             .offers(&["AUTH PLAIN"])
-            .command("MAIL", 250, Span::millis(2))
-            .command("RCPT", 550, Span::millis(2_500 * (n + 1)))
+            .timed("MAIL", 250, Span::millis(2))
+            .timed("RCPT", 550, Span::millis(2_500 * (n + 1)))
             .mail(Letter::from(USER).to("a@contoso.example", "550 5.7.1 not authenticated"))
             .quit();
         scene
             .call("198.51.100.66", SERVER)
             .greets("220 mail.adatum.example ESMTP")
             .helo("mail.globalsuite.example")
-            .command("RCPT", 250, Span::millis(3))
+            .timed("RCPT", 250, Span::millis(3))
             .mail(Letter::from("guest@birch.example").rcpt("sales@adatum.example").data("", "x", "250 ok"))
             .quit();
     }

@@ -81,7 +81,7 @@ impl Ours<'_> {
         let nothing_known = public_ips.peek().is_none();
         ip.is_loopback()
             || host == self.server
-            || self.ctx.site.is_internal(host)
+            || self.ctx.ours.contains(host)
             || public_ips.any(|known| known == ip)
             || (nothing_known && is_private(self.server.ip()) && !is_private(ip) && host != self.other)
     }

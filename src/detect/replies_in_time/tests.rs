@@ -30,7 +30,7 @@ fn a_tarpit_is_told_by_its_medians() {
     let mut call = greeted(&mut scene, PC, "198.51.100.25");
     for n in 0..30 {
         let (code, wait) = if n % 3 == 0 { (250, 20) } else { (550, 5_100) };
-        call = call.command("RCPT", code, Span::millis(wait));
+        call = call.timed("RCPT", code, Span::millis(wait));
     }
     call.mail(letter("x@contoso.example", "550 5.1.1 unknown")).quit();
     let found = scene.findings("replies_in_time");

@@ -11,9 +11,9 @@ fn attack<'s>(scene: &'s mut Scene, client: &str, server: &str, body: &str) -> C
         .call(client, server)
         .greets("220 mail.adatum.example ESMTP")
         .helo("mail.evil.example")
-        .command(".", 250, Span::millis(1))
+        .timed(".", 250, Span::millis(1))
         .mail(Letter::from("alice@evil.example").rcpt("bob@adatum.example").data("1@evil", body, "250 ok"))
-        .smuggles(FALSE_END, (12, 0), 0)
+        .smuggles(FALSE_END, 12, 0)
 }
 
 fn incident(scene: &Scene) -> Incident {
@@ -28,7 +28,7 @@ fn a_server_that_obeys_the_hidden_mail_is_named() {
     let mut scene = Scene::new(Site::default());
     attack(&mut scene, "198.51.100.66", SERVER, "x")
         .odd(&[Weird::NonstandardEndOfData])
-        .command("MAIL", 250, Span::millis(1))
+        .timed("MAIL", 250, Span::millis(1))
         .mail(Letter::from("admin@adatum.example").rcpt("bob@adatum.example").data("", "y", "250 ok"))
         .quit();
     let incident = incident(&scene);
@@ -49,21 +49,6 @@ fn another_end_without_a_command_behind_it_that_was_answered_is_no_success() {
     attack(&mut scene, "198.51.100.66", SERVER, "x").odd(&[Weird::NonstandardEndOfData]).quit();
     let incident = incident(&scene);
     assert_eq!((incident.kind, incident.tier), (Some("attempted"), Tier::Suspect));
-}
-
-#[test]
-fn a_hidden_mail_sent_in_one_go_is_betrayed_by_the_replies() {
-    let mut scene = Scene::new(Site::default());
-    scene
-        .call("198.51.100.66", SERVER)
-        .greets("220 mail.adatum.example ESMTP")
-        .helo("mail.evil.example")
-        .mail(Letter::from("alice@evil.example").rcpt("bob@adatum.example").data("", "x", "250 ok"))
-        .smuggles(FALSE_END, (12, 0), 2)
-        .quit();
-    let incident = incident(&scene);
-    assert_eq!((incident.kind, incident.severity), (Some("interpreted"), Severity::Critical));
-    assert_eq!(incident.evidence[0].numbers.get("extra_replies"), Some(2.0));
 }
 
 #[test]
@@ -119,11 +104,11 @@ fn a_script_that_knows_only_line_feeds_means_no_harm() {
             .call("192.168.10.40", "198.51.100.25")
             .greets("220 mx.contoso.example")
             .helo("copier")
-            .command(".", 250, Span::millis(1))
-            .command("MAIL", 250, Span::millis(1))
+            .timed(".", 250, Span::millis(1))
+            .timed("MAIL", 250, Span::millis(1))
             .odd(&[Weird::BareLf, Weird::NonstandardEndOfData])
             .mail(Letter::from("cron@adatum.example").rcpt("root@contoso.example").data("", "x", "250 ok"))
-            .smuggles("done\n.\nMAIL FROM:<cron@adatum.example>\n", (crlf_lines, lf_lines), 0)
+            .smuggles("done\n.\nMAIL FROM:<cron@adatum.example>\n", crlf_lines, lf_lines)
             .quit();
         (incident(&scene).kind, incident(&scene).severity)
     };

@@ -2,394 +2,112 @@
 //! `docs/report-schema.md`: first those that every line has, then, after `frames`, those that are left out where they
 //! have nothing to say and that detectors need to run on lines instead of frames.
 
-use serde::Serialize;
-
-use super::super::ids;
-use super::fast::{Commands, Hash, MacText, Present, Stamp, Words, none_of};
-use crate::frame::{At, FrameNo};
-use crate::net::{Encap, HostKey, LinkFacts};
+use super::json::{Json, key};
+use crate::frame::At;
+use crate::net::LinkFacts;
 use crate::session::{
-    AuthAttempt, AuthResult, Dsn, MailFacts, Outcome, Recipient, Session, TlsState, Transaction, Transfer,
+    AuthAttempt, AuthResult, Dsn, MailFacts, Outcome, Session, SmtpFacts, TlsState, Transaction, Transfer,
 };
-use crate::smtp::Reply;
 use crate::tcp::{Attempt, ConnId, ConnState, SynSignature};
 use crate::time::Span;
 use crate::weird::WeirdSet;
-use crate::wire::Wire;
 
-/// One line.
-#[derive(Serialize)]
-pub(super) struct SessionLine<'a> {
-    ts: Stamp,
-    uid: String,
-    community_id: Option<String>,
-    #[serde(rename = "id.orig_h")]
-    orig_h: HostKey,
-    #[serde(rename = "id.orig_p")]
-    orig_p: Option<u16>,
-    #[serde(rename = "id.resp_h")]
-    resp_h: Option<HostKey>,
-    #[serde(rename = "id.resp_p")]
-    resp_p: Option<u16>,
-    conn_state: ConnState,
+/// What TCP tells of any connection, come about or not.
+struct Tcp<'a> {
+    state: ConnState,
     history: &'a str,
     duration: Span,
     orig_bytes: u64,
     resp_bytes: u64,
     missed_bytes: u64,
-    banner: Option<Words<'a>>,
-    helo: Option<&'a Wire>,
-    esmtp: Option<bool>,
-    tls: TlsState,
-    auth: Auths<'a>,
-    transactions: Transactions<'a>,
-    commands: Commands<'a>,
-    last_reply: Option<Words<'a>>,
-    quit: bool,
-    weird: WeirdSet,
-    vlan: Present<'a, u16>,
-    mac: Option<Macs>,
-    encap: Present<'a, Encap>,
-    frames: Frames,
-    // What follows is left out where it has nothing to say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    servers: Option<u64>,
-    #[serde(skip_serializing_if = "is_zero")]
-    gaps: u32,
-    #[serde(skip_serializing_if = "is_false")]
-    one_sided: bool,
-    #[serde(skip_serializing_if = "is_false")]
-    cut_short: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    syn: Option<Syn>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    greeted: Option<Moment>,
-    #[serde(skip_serializing_if = "none_of")]
-    more_helos: &'a [Wire],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    helo_reply: Option<&'a Reply>,
-    #[serde(skip_serializing_if = "none_of")]
-    ehlo_keywords: &'a [Wire],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_version: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sni: Option<&'a Wire>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_bytes: Option<TlsBytes>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transactions_total: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    commands_total: Option<u32>,
-    #[serde(skip_serializing_if = "is_false")]
-    pipelined: bool,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
+impl Tcp<'_> {
+    /// SYNs that nobody answered.
+    const fn unanswered(duration: Span) -> Self {
+        Self { state: ConnState::S0, history: "S", duration, orig_bytes: 0, resp_bytes: 0, missed_bytes: 0 }
+    }
+
+    fn write(&self, json: &mut Json) {
+        key!(json, "conn_state").plain(state_name(self.state));
+        key!(json, "history").plain(self.history);
+        key!(json, "duration").seconds(self.duration);
+        key!(json, "orig_bytes").number(self.orig_bytes);
+        key!(json, "resp_bytes").number(self.resp_bytes);
+        key!(json, "missed_bytes").number(self.missed_bytes);
+    }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
-fn is_false(fact: &bool) -> bool {
-    !*fact
-}
-
-#[derive(Serialize)]
-struct Macs {
-    orig: MacText,
-    resp: MacText,
-}
-
-#[derive(Serialize)]
-struct Frames {
-    first: FrameNo,
-    last: FrameNo,
+/// Where a connection was seen.
+struct Seen<'a> {
+    link: &'a LinkFacts,
+    first: u64,
+    last: u64,
     count: u64,
 }
 
-#[derive(Serialize)]
-struct TlsBytes {
-    orig: u64,
-    resp: u64,
-}
-
-#[derive(Serialize)]
-struct Moment {
-    ts: Stamp,
-    frame: FrameNo,
-}
-
-impl From<At> for Moment {
-    fn from(at: At) -> Self {
-        Self { ts: Stamp(at.ts), frame: at.frame }
+impl Seen<'_> {
+    fn write(&self, json: &mut Json) {
+        key!(json, "vlan").list(self.link.vlans.iter().flatten(), |json, vlan| json.number(*vlan));
+        key!(json, "mac").option(self.link.macs, |json, (orig, resp)| {
+            json.object(|json| {
+                key!(json, "orig").mac(orig);
+                key!(json, "resp").mac(resp);
+            });
+        });
+        key!(json, "encap").list(self.link.encaps.iter().flatten(), |json, encap| json.plain(encap.name()));
+        key!(json, "frames").object(|json| {
+            key!(json, "first").number(self.first);
+            key!(json, "last").number(self.last);
+            key!(json, "count").number(self.count);
+        });
     }
 }
 
-/// The originator's SYN: p0f's signature, and the fields that it leaves out.
-#[derive(Serialize)]
-struct Syn {
-    p0f: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tsval: Option<u32>,
-    ip_id: u16,
-}
-
-impl From<&SynSignature> for Syn {
-    fn from(syn: &SynSignature) -> Self {
-        Self { p0f: ids::p0f(syn).to_owned(), tsval: syn.tsval, ip_id: syn.ip_id }
-    }
-}
-
-struct Auths<'a>(&'a [AuthAttempt]);
-
-impl Serialize for Auths<'_> {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.0.iter().map(AuthRecord::from))
-    }
-}
-
-#[derive(Serialize)]
-struct AuthRecord<'a> {
-    mechanism: &'a Wire,
-    user: Option<&'a Wire>,
-    result: AuthResult,
-    reply: Option<&'a Reply>,
-    ts: Stamp,
-    frame: FrameNo,
-}
-
-impl<'a> From<&'a AuthAttempt> for AuthRecord<'a> {
-    fn from(auth: &'a AuthAttempt) -> Self {
-        Self {
-            mechanism: &auth.mechanism,
-            user: auth.user.as_ref(),
-            result: auth.result,
-            reply: auth.reply.as_ref(),
-            ts: Stamp(auth.at.ts),
-            frame: auth.at.frame,
-        }
-    }
-}
-
-struct Transactions<'a>(&'a [std::sync::Arc<Transaction>]);
-
-impl Serialize for Transactions<'_> {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.0.iter().map(|tx| TransactionRecord::from(&**tx)))
-    }
-}
-
-#[derive(Serialize)]
-struct TransactionRecord<'a> {
-    mailfrom: &'a Wire,
-    null_sender: bool,
-    mail_reply: Option<&'a Reply>,
-    rcptto: Recipients<'a>,
-    transfer: Option<Transfer>,
-    data_reply: Option<&'a Reply>,
-    size: u64,
-    outcome: Outcome,
-    msg_id: Option<&'a Wire>,
-    body_hash: Option<Hash>,
-    dsn: Option<&'a Dsn>,
-    trans_depth: u32,
-    ts: Stamp,
-    end_ts: Stamp,
-    frames: [FrameNo; 2],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    declared_size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rcpt_totals: Option<RcptTotals>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_cmd_reply: Option<&'a Reply>,
-    #[serde(skip_serializing_if = "is_false")]
-    complete: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_domain: Option<&'a Wire>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to_domain: Option<&'a Wire>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    auto_submitted: Option<&'a Wire>,
-}
-
-/// Counts of RCPT commands where there were more than `rcptto` lists.
-#[derive(Serialize)]
-struct RcptTotals {
-    total: u32,
-    accepted: u32,
-    rejected: u32,
-}
-
-impl<'a> From<&'a Transaction> for TransactionRecord<'a> {
-    fn from(tx: &'a Transaction) -> Self {
-        let content: Option<&'a MailFacts> = tx.content.as_deref();
-        let of = |field: fn(&MailFacts) -> Option<&Wire>| content.and_then(field);
-        Self {
-            mailfrom: &tx.mailfrom,
-            null_sender: tx.null_sender,
-            mail_reply: tx.mail_reply.as_ref(),
-            rcptto: Recipients(&tx.rcptto),
-            transfer: tx.transfer,
-            data_reply: tx.data_reply.as_ref(),
-            size: tx.size,
-            outcome: tx.outcome,
-            msg_id: of(|facts| facts.msg_id.as_ref()),
-            body_hash: content.and_then(|facts| facts.body_hash).map(Hash),
-            dsn: content.and_then(|facts| facts.dsn.as_ref()),
-            trans_depth: tx.trans_depth,
-            ts: Stamp(tx.began.ts),
-            end_ts: Stamp(tx.ended.ts),
-            frames: [tx.began.frame, tx.ended.frame],
-            declared_size: tx.declared_size,
-            rcpt_totals: (tx.rcpt_total as usize > tx.rcptto.len()).then_some(RcptTotals {
-                total: tx.rcpt_total,
-                accepted: tx.rcpt_accepted,
-                rejected: tx.rcpt_rejected,
-            }),
-            data_cmd_reply: tx.data_cmd_reply.as_ref(),
-            complete: tx.complete,
-            from_domain: of(|facts| facts.from_domain.as_ref()),
-            to_domain: of(|facts| facts.to_domain.as_ref()),
-            auto_submitted: of(|facts| facts.auto_submitted.as_ref()),
-        }
-    }
-}
-
-struct Recipients<'a>(&'a [Recipient]);
-
-#[derive(Serialize)]
-struct RecipientRecord<'a> {
-    to: &'a Wire,
-    reply: Option<&'a Reply>,
-}
-
-impl Serialize for Recipients<'_> {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.0.iter().map(|rcpt| RecipientRecord { to: &rcpt.to, reply: rcpt.reply.as_ref() }))
-    }
-}
-
-impl<'a> SessionLine<'a> {
-    /// A connection on which nothing was said, for the others to fill.
-    fn silent(id: &ConnId, state: ConnState, link: &'a LinkFacts, frames: Frames) -> Self {
-        Self {
-            ts: Stamp(id.ts),
-            uid: ids::uid(id),
-            community_id: Some(ids::community_id(id)),
-            orig_h: id.orig.host,
-            orig_p: Some(id.orig.port),
-            resp_h: Some(id.resp.host),
-            resp_p: Some(id.resp.port),
-            conn_state: state,
-            history: "",
-            duration: Span::ZERO,
-            orig_bytes: 0,
-            resp_bytes: 0,
-            missed_bytes: 0,
-            banner: None,
-            helo: None,
-            esmtp: None,
-            tls: TlsState::None,
-            auth: Auths(&[]),
-            transactions: Transactions(&[]),
-            commands: Commands(&[]),
-            last_reply: None,
-            quit: false,
-            weird: WeirdSet::default(),
-            vlan: Present(&link.vlans),
-            mac: link.macs.map(|(orig, resp)| Macs { orig: MacText(orig), resp: MacText(resp) }),
-            encap: Present(&link.encaps),
-            frames,
-            attempts: None,
-            servers: None,
-            gaps: 0,
-            one_sided: false,
-            cut_short: false,
-            syn: None,
-            greeted: None,
-            more_helos: &[],
-            helo_reply: None,
-            ehlo_keywords: &[],
-            tls_version: None,
-            sni: None,
-            tls_bytes: None,
-            transactions_total: None,
-            commands_total: None,
-            pipelined: false,
-        }
-    }
-
-    /// A connection that came about.
-    pub(super) fn closed(session: &'a Session) -> Self {
-        let Session { conn, smtp } = session;
-        let mut weird = conn.weird;
-        weird.merge(smtp.weird);
-        let frames = Frames { first: conn.first, last: conn.last, count: conn.frames };
-        let beyond = |total: u32, kept: usize| (total as usize > kept).then_some(total);
-        let tls_bytes = TlsBytes { orig: smtp.tls.orig_app_bytes, resp: smtp.tls.resp_app_bytes };
-        Self {
+/// A connection that came about.
+pub(super) fn closed(json: &mut Json, session: &Session) {
+    let Session { conn, smtp } = session;
+    let mut weird = conn.weird;
+    weird.merge(smtp.weird);
+    json.object(|json| {
+        names(json, &conn.id);
+        let tcp = Tcp {
+            state: conn.state,
             history: &conn.history,
             duration: conn.duration,
             orig_bytes: conn.orig_bytes,
             resp_bytes: conn.resp_bytes,
             missed_bytes: conn.missed_bytes,
-            banner: smtp.greeting.as_ref().map(Words),
-            helo: smtp.helo.as_ref(),
-            esmtp: smtp.esmtp,
-            tls: smtp.tls.state,
-            auth: Auths(&smtp.auth),
-            transactions: Transactions(&smtp.transactions),
-            commands: Commands(&smtp.commands),
-            last_reply: smtp.last_reply.as_ref().map(Words),
-            quit: smtp.quit,
-            weird,
-            gaps: conn.gaps,
-            one_sided: conn.one_sided,
-            cut_short: conn.cut_short,
-            syn: conn.syn.as_ref().map(Syn::from),
-            greeted: smtp.greeted.map(Moment::from),
-            more_helos: &smtp.more_helos,
-            helo_reply: smtp.helo_reply.as_ref(),
-            ehlo_keywords: &smtp.ehlo_keywords,
-            tls_version: smtp.tls.record_version,
-            sni: smtp.tls.sni.as_ref(),
-            tls_bytes: (tls_bytes.orig + tls_bytes.resp > 0).then_some(tls_bytes),
-            transactions_total: beyond(smtp.transactions_total, smtp.transactions.len()),
-            commands_total: beyond(smtp.commands_total, smtp.commands.len()),
-            pipelined: smtp.pipelined,
-            ..Self::silent(&conn.id, conn.state, &conn.link, frames)
+        };
+        tcp.write(json);
+        dialogue(json, smtp, weird);
+        Seen { link: &conn.link, first: conn.first.0, last: conn.last.0, count: conn.frames }.write(json);
+        if conn.gaps > 0 {
+            key!(json, "gaps").number(conn.gaps);
         }
-    }
+        if conn.one_sided {
+            key!(json, "one_sided").bool(true);
+        }
+        if conn.cut_short {
+            key!(json, "cut_short").bool(true);
+        }
+        if let Some(signature) = &conn.syn {
+            syn(json, signature);
+        }
+        more_dialogue(json, smtp);
+    });
+}
 
-    /// A connection attempt that nobody answered.
-    pub(super) fn unanswered(attempt: &'a Attempt) -> Self {
-        let frames = Frames { first: attempt.first, last: attempt.last.frame, count: u64::from(attempt.syns) };
-        Self {
-            history: "S",
-            duration: attempt.last.ts.since(attempt.id.ts),
-            syn: Some(Syn::from(&attempt.syn)),
-            ..Self::silent(&attempt.id, ConnState::S0, &attempt.link, frames)
-        }
-    }
-
-    /// Many attempts of one host in one minute. `first` is the first of them; what may differ between them is null.
-    pub(super) fn summed(first: &'a Attempt, sum: &Summed) -> Self {
-        let frames = Frames { first: first.first, last: sum.last.frame, count: sum.syns };
-        Self {
-            history: "S",
-            duration: sum.last.ts.since(first.id.ts),
-            community_id: None,
-            orig_p: None,
-            resp_h: None,
-            resp_p: sum.port,
-            syn: Some(Syn::from(&first.syn)),
-            attempts: Some(sum.attempts),
-            servers: Some(sum.servers),
-            ..Self::silent(&first.id, ConnState::S0, &first.link, frames)
-        }
-    }
+/// A connection attempt that nobody answered.
+pub(super) fn unanswered(json: &mut Json, attempt: &Attempt) {
+    json.object(|json| {
+        names(json, &attempt.id);
+        Tcp::unanswered(attempt.last.ts.since(attempt.id.ts)).write(json);
+        dialogue(json, &SmtpFacts::default(), WeirdSet::default());
+        let (first, last) = (attempt.first.0, attempt.last.frame.0);
+        Seen { link: &attempt.link, first, last, count: u64::from(attempt.syns) }.write(json);
+        syn(json, &attempt.syn);
+    });
 }
 
 /// What is told of attempts beyond those that have a line of their own.
@@ -405,4 +123,234 @@ pub(super) struct Summed {
     pub(super) port: Option<u16>,
     /// The last SYN.
     pub(super) last: At,
+}
+
+/// Many attempts of one host in one minute. `first` is the first of them; what may differ between them is null.
+pub(super) fn summed(json: &mut Json, first: &Attempt, sum: &Summed) {
+    json.object(|json| {
+        key!(json, "ts").stamp(first.id.ts);
+        key!(json, "uid").plain(&first.id.uid());
+        key!(json, "community_id").raw("null");
+        key!(json, "id.orig_h").host(first.id.orig.host);
+        key!(json, "id.orig_p").raw("null");
+        key!(json, "id.resp_h").raw("null");
+        key!(json, "id.resp_p").option(sum.port, Json::number);
+        Tcp::unanswered(sum.last.ts.since(first.id.ts)).write(json);
+        dialogue(json, &SmtpFacts::default(), WeirdSet::default());
+        Seen { link: &first.link, first: first.first.0, last: sum.last.frame.0, count: sum.syns }.write(json);
+        key!(json, "attempts").number(sum.attempts);
+        key!(json, "servers").number(sum.servers);
+        syn(json, &first.syn);
+    });
+}
+
+fn names(json: &mut Json, id: &ConnId) {
+    key!(json, "ts").stamp(id.ts);
+    key!(json, "uid").plain(&id.uid());
+    key!(json, "community_id").plain(&id.community_id());
+    key!(json, "id.orig_h").host(id.orig.host);
+    key!(json, "id.orig_p").number(id.orig.port);
+    key!(json, "id.resp_h").host(id.resp.host);
+    key!(json, "id.resp_p").number(id.resp.port);
+}
+
+/// What every line tells of the dialogue.
+fn dialogue(json: &mut Json, smtp: &SmtpFacts, weird: WeirdSet) {
+    key!(json, "banner").option(smtp.greeting.as_ref(), Json::words);
+    key!(json, "helo").option(smtp.helo.as_ref(), Json::wire);
+    key!(json, "esmtp").option(smtp.esmtp, Json::bool);
+    key!(json, "tls").plain(tls_name(smtp.tls.state));
+    key!(json, "auth").list(&smtp.auth, auth);
+    key!(json, "transactions").list(&smtp.transactions, |json, tx| transaction(json, tx));
+    key!(json, "commands").list(&smtp.commands, |json, command| json.command(command.verb, command.code));
+    key!(json, "last_reply").option(smtp.last_reply.as_ref(), Json::words);
+    key!(json, "quit").bool(smtp.quit);
+    key!(json, "weird").list(weird.iter(), |json, weird| json.plain(weird.name()));
+}
+
+/// What is left out of most lines.
+fn more_dialogue(json: &mut Json, smtp: &SmtpFacts) {
+    if let Some(At { ts, frame }) = smtp.greeted {
+        key!(json, "greeted").object(|json| {
+            key!(json, "ts").stamp(ts);
+            key!(json, "frame").number(frame.0);
+        });
+    }
+    if !smtp.more_helos.is_empty() {
+        key!(json, "more_helos").list(&smtp.more_helos, Json::wire);
+    }
+    if let Some(reply) = &smtp.helo_reply {
+        key!(json, "helo_reply").reply(reply);
+    }
+    if !smtp.ehlo_keywords.is_empty() {
+        key!(json, "ehlo_keywords").list(&smtp.ehlo_keywords, Json::wire);
+    }
+    let tls = &smtp.tls;
+    if let Some(version) = tls.record_version {
+        key!(json, "tls_version").number(version);
+    }
+    if let Some(text) = &tls.sni {
+        key!(json, "sni").wire(text);
+    }
+    if tls.orig_app_bytes > 0 || tls.resp_app_bytes > 0 {
+        key!(json, "tls_bytes").object(|json| {
+            key!(json, "orig").number(tls.orig_app_bytes);
+            key!(json, "resp").number(tls.resp_app_bytes);
+        });
+    }
+    if smtp.transactions_total as usize > smtp.transactions.len() {
+        key!(json, "transactions_total").number(smtp.transactions_total);
+    }
+    if smtp.commands_total as usize > smtp.commands.len() {
+        key!(json, "commands_total").number(smtp.commands_total);
+    }
+    if smtp.pipelined {
+        key!(json, "pipelined").bool(true);
+    }
+}
+
+fn auth(json: &mut Json, auth: &AuthAttempt) {
+    json.object(|json| {
+        key!(json, "mechanism").wire(&auth.mechanism);
+        key!(json, "user").option(auth.user.as_ref(), Json::wire);
+        key!(json, "result").plain(auth_name(auth.result));
+        key!(json, "reply").option(auth.reply.as_ref(), Json::reply);
+        key!(json, "ts").stamp(auth.at.ts);
+        key!(json, "frame").number(auth.at.frame.0);
+    });
+}
+
+fn transaction(json: &mut Json, tx: &Transaction) {
+    let content: Option<&MailFacts> = tx.content.as_deref();
+    json.object(|json| {
+        key!(json, "mailfrom").wire(&tx.mailfrom);
+        key!(json, "null_sender").bool(tx.null_sender);
+        key!(json, "mail_reply").option(tx.mail_reply.as_ref(), Json::reply);
+        key!(json, "rcptto").list(&tx.rcptto, |json, rcpt| {
+            json.object(|json| {
+                key!(json, "to").wire(&rcpt.to);
+                key!(json, "reply").option(rcpt.reply.as_ref(), Json::reply);
+            });
+        });
+        key!(json, "transfer").option(tx.transfer, |json, transfer| json.plain(transfer_name(transfer)));
+        key!(json, "data_reply").option(tx.data_reply.as_ref(), Json::reply);
+        key!(json, "size").number(tx.size);
+        key!(json, "outcome").plain(outcome_name(tx.outcome));
+        key!(json, "msg_id").option(content.and_then(|facts| facts.msg_id.as_ref()), Json::wire);
+        key!(json, "body_hash").option(content.and_then(|facts| facts.body_hash), |json, hash| {
+            json.display(format_args!("\"{hash:032x}\""));
+        });
+        key!(json, "dsn").option(content.and_then(|facts| facts.dsn.as_ref()), dsn);
+        key!(json, "trans_depth").number(tx.trans_depth);
+        key!(json, "ts").stamp(tx.began.ts);
+        key!(json, "end_ts").stamp(tx.ended.ts);
+        key!(json, "frames").list([tx.began.frame, tx.ended.frame], |json, frame| json.number(frame.0));
+        if let Some(size) = tx.declared_size {
+            key!(json, "declared_size").number(size);
+        }
+        if tx.rcpt_total as usize > tx.rcptto.len() {
+            key!(json, "rcpt_totals").object(|json| {
+                key!(json, "total").number(tx.rcpt_total);
+                key!(json, "accepted").number(tx.rcpt_accepted);
+                key!(json, "rejected").number(tx.rcpt_rejected);
+            });
+        }
+        if let Some(reply) = &tx.data_cmd_reply {
+            key!(json, "data_cmd_reply").reply(reply);
+        }
+        if tx.complete {
+            key!(json, "complete").bool(true);
+        }
+        if let Some(facts) = content {
+            if let Some(text) = &facts.from_domain {
+                key!(json, "from_domain").wire(text);
+            }
+            if let Some(text) = &facts.to_domain {
+                key!(json, "to_domain").wire(text);
+            }
+            if let Some(text) = &facts.auto_submitted {
+                key!(json, "auto_submitted").wire(text);
+            }
+        }
+    });
+}
+
+fn dsn(json: &mut Json, dsn: &Dsn) {
+    json.object(|json| {
+        key!(json, "reporting_mta").option(dsn.reporting_mta.as_ref(), Json::wire);
+        key!(json, "original_envelope_id").option(dsn.original_envelope_id.as_ref(), Json::wire);
+        key!(json, "final_recipient").option(dsn.final_recipient.as_ref(), Json::wire);
+        key!(json, "original_recipient").option(dsn.original_recipient.as_ref(), Json::wire);
+        key!(json, "action").option(dsn.action.as_ref(), Json::wire);
+        key!(json, "status").option(dsn.status.as_ref(), Json::wire);
+        key!(json, "diagnostic_code").option(dsn.diagnostic_code.as_ref(), Json::wire);
+        key!(json, "remote_mta").option(dsn.remote_mta.as_ref(), Json::wire);
+        key!(json, "recipients").number(dsn.recipients);
+    });
+}
+
+/// The originator's SYN: p0f's signature, and the fields that it leaves out.
+fn syn(json: &mut Json, syn: &SynSignature) {
+    key!(json, "syn").object(|json| {
+        key!(json, "p0f").p0f(syn);
+        if let Some(tsval) = syn.tsval {
+            key!(json, "tsval").number(tsval);
+        }
+        key!(json, "ip_id").number(syn.ip_id);
+    });
+}
+
+const fn state_name(state: ConnState) -> &'static str {
+    match state {
+        ConnState::S0 => "S0",
+        ConnState::S1 => "S1",
+        ConnState::Sf => "SF",
+        ConnState::Rej => "REJ",
+        ConnState::S2 => "S2",
+        ConnState::S3 => "S3",
+        ConnState::Rsto => "RSTO",
+        ConnState::Rstr => "RSTR",
+        ConnState::Rstos0 => "RSTOS0",
+        ConnState::Rstrh => "RSTRH",
+        ConnState::Sh => "SH",
+        ConnState::Shr => "SHR",
+        ConnState::Oth => "OTH",
+    }
+}
+
+const fn tls_name(state: TlsState) -> &'static str {
+    match state {
+        TlsState::None => "none",
+        TlsState::Starttls => "starttls",
+        TlsState::StarttlsRefused => "starttls_refused",
+        TlsState::StarttlsPlaintext => "starttls_plaintext",
+        TlsState::Implicit => "implicit",
+    }
+}
+
+const fn auth_name(result: AuthResult) -> &'static str {
+    match result {
+        AuthResult::Succeeded => "succeeded",
+        AuthResult::Failed => "failed",
+        AuthResult::Cancelled => "cancelled",
+        AuthResult::Unknown => "unknown",
+    }
+}
+
+const fn transfer_name(transfer: Transfer) -> &'static str {
+    match transfer {
+        Transfer::Data => "DATA",
+        Transfer::Bdat => "BDAT",
+    }
+}
+
+const fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Rejected => "rejected",
+        Outcome::Deferred => "deferred",
+        Outcome::Abandoned => "abandoned",
+        Outcome::Incomplete => "incomplete",
+        Outcome::Hidden => "hidden",
+    }
 }

@@ -45,8 +45,8 @@ pub(super) fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) ->
         }
     }
     // A long IPv6 address gets a line for itself rather than push everything aside.
-    let others: usize = widths.iter().sum::<usize>() - widths[HOST] + GAP * (COLUMNS.len() - 1);
-    widths[HOST] = widths[HOST].min(style.columns().saturating_sub(others)).max(width(COLUMNS[HOST].0));
+    let rest: usize = widths.iter().sum::<usize>() - widths[HOST] + GAP * (COLUMNS.len() - 1);
+    widths[HOST] = widths[HOST].min(style.columns().saturating_sub(rest)).max(width(COLUMNS[HOST].0));
     let used: usize = widths.iter().sum::<usize>() + GAP * COLUMNS.len();
 
     let headings = COLUMNS.map(|(heading, _)| heading.to_owned());
@@ -71,12 +71,7 @@ pub(super) fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) ->
         let more = counted((hosts.len() - ROWS_MAX) as u64, "more host stands", "more hosts stand");
         writeln!(out, "{more} in the report (--report FILE).")?;
     }
-    others_sentence(out, results, style)
-}
-
-/// Writes the sentence about hosts without an incident alone.
-pub(super) fn others(out: &mut dyn Write, results: &Results<'_>, style: Style) -> io::Result<()> {
-    others_sentence(out, results, style)
+    others(out, results, "Nothing against", style)
 }
 
 /// One line of the table.
@@ -155,7 +150,8 @@ pub(super) fn name(row: &HostRow) -> Option<String> {
     row.helos.first().filter(|helo| !helo.is_empty()).map(|helo| safe(&helo.escaped()))
 }
 
-fn others_sentence(out: &mut dyn Write, results: &Results<'_>, style: Style) -> io::Result<()> {
+/// Writes the sentence about hosts without an incident.
+pub(super) fn others(out: &mut dyn Write, results: &Results<'_>, begin: &str, style: Style) -> io::Result<()> {
     let others: Vec<&RankedHost> = results.judgement.hosts.iter().filter(|host| host.classes.is_empty()).collect();
     if others.is_empty() {
         return Ok(());
@@ -171,8 +167,8 @@ fn others_sentence(out: &mut dyn Write, results: &Results<'_>, style: Style) -> 
         .collect();
     let more = others.len() - named.len();
     let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
-    let who = counted(others.len() as u64, "host of yours that uses", "hosts of yours that use");
-    let text = format!("Nothing against {who} SMTP: {}{more}.", named.join(", "));
+    let who = counted(others.len() as u64, "host", "hosts");
+    let text = format!("{begin} {who} of yours on the SMTP ports: {}{more}.", named.join(", "));
     writeln!(out)?;
     paragraph(out, "", &text, style.columns())
 }

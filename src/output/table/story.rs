@@ -5,11 +5,14 @@ use std::io::{self, Write};
 use super::super::facts::Results;
 use super::super::text::{Style, Tone, counted, grouped, pad, paragraph, period, safe, width};
 use super::ranking::name;
-use crate::detect::{Peer, RelayOutcome, RelayVerdict, Tier};
+use crate::detect::{Confidence, Peer, RelayOutcome, RelayVerdict, Tier};
 use crate::incident::{Incident, RankedHost};
 
 /// Labels stand in a column of this width, texts beside it.
 const LABEL: usize = 12;
+/// What peers are to an incident, and how they are headed; others that detectors may name come last.
+const PEERS: [(&str, &str); 4] =
+    [("refuses", "Refused by"), ("triggers", "Set off by"), ("client", "Clients"), ("contacted", "Contacted")];
 /// Peers of one kind that are named.
 const PEERS_MAX: usize = 5;
 /// Relay attempts that are listed: the seven tests of one client in all forms that are known, twice.
@@ -42,22 +45,19 @@ pub(super) fn write(
     paragraph(out, "   ", &incident.summary, style.columns())?;
 
     let mut section = Section { out, style };
-    if let Some(host) = results.judgement.hosts.iter().find(|host| host.row.host == incident.host) {
+    let host = results.judgement.hosts.iter().find(|host| host.row.host == incident.host);
+    if let Some(host) = host {
         section.text("Who", &who(host))?;
     }
-    let confidence = match incident.confidence.name() {
-        "high" => "",
-        "medium" => "; part of what would tell could not be seen (confidence medium)",
-        _ => "; much of what would tell could not be seen (confidence low)",
-    };
-    section.text("When", &format!("{}{confidence}", period(incident.first, incident.last)))?;
+    let when = period(incident.first, incident.last);
+    section.text("When", &format!("{when}{}", reservation(incident, host.is_some_and(|host| host.row.role_given))))?;
     why(&mut section, incident)?;
     verdicts(&mut section, &incident.verdicts)?;
-    for (role, label) in [("refuses", "Refused by"), ("triggers", "Set off by"), ("client", "Clients")] {
+    for (role, label) in PEERS {
         peers(&mut section, label, incident.peers.iter().filter(|peer| peer.role == role).collect())?;
     }
-    let known = ["refuses", "triggers", "client"];
-    peers(&mut section, "Others", incident.peers.iter().filter(|peer| !known.contains(&peer.role)).collect())?;
+    let others = incident.peers.iter().filter(|peer| PEERS.iter().all(|(role, _)| peer.role != *role));
+    peers(&mut section, "Others", others.collect())?;
     for (i, step) in incident.remediation.iter().enumerate() {
         section.hanging(if i == 0 { "What to do" } else { "" }, &format!("{}. ", i + 1), step)?;
     }
@@ -82,6 +82,20 @@ impl Section<'_> {
     }
 }
 
+/// What takes from the certainty, and what would give it back.
+fn reservation(incident: &Incident, servers_named: bool) -> &'static str {
+    match incident.confidence {
+        Confidence::High => "",
+        Confidence::Medium if !servers_named => {
+            "; surer with your mail servers named (--mail-server): confidence medium"
+        }
+        Confidence::Medium => "; part of what would tell was hidden or lost: confidence medium",
+        Confidence::Low => {
+            "; much of what would tell was hidden, or several machines share the address: confidence low"
+        }
+    }
+}
+
 /// The machine, as one would look for it.
 fn who(host: &RankedHost) -> String {
     let row = &host.row;
@@ -90,10 +104,7 @@ fn who(host: &RankedHost) -> String {
         0 => format!("MAC {mac}"),
         others => format!("MAC {mac} (this MAC belongs to a router: it carries {} of your addresses)", others + 1),
     }));
-    if let [vlan, rest @ ..] = row.vlans.as_slice() {
-        let rest: String = rest.iter().map(|vlan| format!(", {vlan}")).collect();
-        parts.push(format!("VLAN {vlan}{rest}"));
-    }
+    parts.extend(row.vlans.iter().map(|vlan| format!("VLAN {vlan}")));
     parts.extend(name(row).map(|name| format!("calls itself \"{name}\"")));
     parts.join(", ")
 }
@@ -105,7 +116,7 @@ fn why(section: &mut Section<'_>, incident: &Incident) -> io::Result<()> {
         let mark = match incident.score_db {
             Some(_) if line.detector.is_none() || line.db != 0.0 => format!("{:>+6.1} dB  ", line.db),
             // Said, but not counted: something stronger of its family was.
-            Some(_) => pad("also", 11, false),
+            Some(_) => pad("also", 9, true) + "  ",
             None => "- ".to_owned(),
         };
         section.hanging(label, &mark, &line.says)?;
@@ -126,15 +137,11 @@ fn verdicts(section: &mut Section<'_>, verdicts: &[RelayVerdict]) -> io::Result<
     let widest = shown.clone().map(|technique| width(technique)).max().unwrap_or(0);
     for (i, (verdict, technique)) in verdicts.iter().zip(shown).enumerate() {
         let mark = format!("{}  {}  ", pad(outcome(verdict.verdict), 17, false), pad(technique, widest, false));
+        let asked = format!("by {}, frame {}", verdict.client, verdict.frame.0);
+        section.hanging(if i == 0 { "Attempts" } else { "" }, &mark, &asked)?;
         let reply = verdict.reply.as_ref().map(|reply| format!(": \"{}\"", reply.escaped())).unwrap_or_default();
-        let text = format!(
-            "<{}> to <{}>, asked by {} (frame {}){reply}",
-            verdict.sender.escaped(),
-            verdict.recipient.escaped(),
-            verdict.client,
-            verdict.frame.0
-        );
-        section.hanging(if i == 0 { "Attempts" } else { "" }, &mark, &text)?;
+        let text = format!("<{}> to <{}>{reply}", verdict.sender.escaped(), verdict.recipient.escaped());
+        section.hanging("", "  ", &text)?;
     }
     if verdicts.len() > VERDICTS_MAX {
         let more = counted((verdicts.len() - VERDICTS_MAX) as u64, "more stands", "more stand");

@@ -55,7 +55,7 @@ fn losses(results: &Results<'_>) -> Vec<String> {
     }
     let limits = results.limits_hit();
     if !limits.is_empty() {
-        losses.push(format!("limits of memory were reached {} times ({})", grouped(limits.total()), reasons(&limits)));
+        losses.push(format!("limits were reached {} ({})", counted(limits.total(), "time", "times"), reasons(&limits)));
     }
     losses
 }

@@ -56,6 +56,7 @@ pub(super) enum Effect {
 
 /// The table. Commands that are not listed do nothing.
 #[rustfmt::skip]
+#[expect(clippy::match_same_arms, reason = "a row a rule, in the order of the RFC")]
 pub(super) const fn rule(envelope: Envelope, sent: &Sent, answer: Answer) -> (Effect, Option<Weird>) {
     use Answer::{Done, Refused, Unseen};
     use Effect::{Add, Aside, Begin, BeginUnseen, End, Nothing};

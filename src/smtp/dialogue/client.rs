@@ -1,67 +1,66 @@
 //! The client's bytes: lines, data, chunks, records, as the phase wants them read.
 
-use super::*;
-use crate::session::SmugglingFacts;
+use super::data::{Held, MailData, OtherEnd};
+use super::phase::{Kind, Phase, Step};
+use super::queue::{Queue, Waiting};
+use super::{Context, Dialogue, UNSEEN_MAX, tell_auth};
+use crate::frame::At;
+use crate::net::Side;
+use crate::session::{AuthResult, Dialect, SmugglingFacts, TlsState};
 use crate::smtp::command::{Sins, parse};
-use crate::smtp::{Command, Line, LineEnd};
+use crate::smtp::{AuthExchange, Command, Line, LineEnd, LineSplitter, Reply, Sent, SmtpEvent, TlsFollower};
+use crate::weird::Weird;
 use crate::wire::Wire;
 
 impl Dialogue {
     /// Takes a segment's bytes. Where a reply waits for a place inside them, the reply comes in between.
-    pub(super) fn client_data(
-        &mut self,
-        at: At,
-        acked: u64,
-        mut bytes: &[u8],
-        limits: &SmtpLimits,
-        sink: &mut Sink<'_>,
-    ) {
+    pub(super) fn client_data(&mut self, at: At, acked: u64, mut bytes: &[u8], cx: &mut Context<'_, '_>) {
         self.client.seen = true;
         self.client.acked = acked;
         if self.first_acked.is_none() {
             self.first_acked = Some(acked);
-            self.judge_early_talk(at, sink);
+            self.judge_early_talk(at, cx);
         }
-        self.end_open_reply(at, acked, limits, sink);
-        self.handle_early(limits, sink);
+        self.end_open_reply(at, acked, cx);
+        self.handle_early(cx);
         while !bytes.is_empty() {
             let until = self.early.front().map_or(u64::MAX, |early| early.acked.saturating_sub(self.client.pos));
             let now = usize::try_from(until).map_or(bytes.len(), |until| until.clamp(1, bytes.len()));
             let (head, rest) = bytes.split_at_checked(now).unwrap_or((bytes, &[]));
-            self.client_bytes(at, acked, head, limits, sink);
-            self.handle_early(limits, sink);
+            self.client_bytes(at, acked, head, cx);
+            self.handle_early(cx);
             bytes = rest;
         }
     }
 
     /// Takes bytes as the phase wants them read, which each of them may change.
-    pub(super) fn client_bytes(
-        &mut self,
-        at: At,
-        acked: u64,
-        mut bytes: &[u8],
-        limits: &SmtpLimits,
-        sink: &mut Sink<'_>,
-    ) {
+    pub(super) fn client_bytes(&mut self, at: At, acked: u64, mut bytes: &[u8], cx: &mut Context<'_, '_>) {
         while let Some(&first) = bytes.first() {
+            let start = self.client.pos;
             let used = match self.phase {
-                Phase::Data => self.read_data(at, acked, bytes, limits, sink),
-                Phase::Chunk | Phase::Blob => self.read_chunk(at, bytes, sink),
-                Phase::DataAsked | Phase::BlobAsked => self.hold(at, acked, bytes, limits, sink),
+                Phase::Data => self.read_data(at, acked, bytes, cx),
+                Phase::Chunk | Phase::Blob => self.read_chunk(at, bytes, cx),
+                Phase::DataAsked | Phase::BlobAsked => self.hold(at, acked, bytes, cx),
                 Phase::Tls => {
                     self.client.pos += bytes.len() as u64;
                     let broken = self.tls.as_mut().and_then(|tls| tls.handle(Side::Orig, bytes));
                     if let Some(weird) = broken {
-                        self.note(Side::Orig, weird, at, sink);
+                        self.note(Side::Orig, weird, at, cx);
                     }
                     bytes.len()
                 }
                 _ if self.client.lines.pending().is_empty() && self.begins_tls(first) => {
-                    self.start_tls(at, sink);
+                    self.start_tls(at, cx);
                     0
                 }
-                _ => self.read_lines(at, acked, bytes, limits, sink),
+                _ => self.read_lines(at, acked, bytes, cx),
             };
+            if let Some(smuggled) = self.smuggled.as_mut().filter(|smuggled| smuggled.end() == start) {
+                smuggled.push(at, acked, bytes.get(..used).unwrap_or(bytes));
+                if smuggled.overflow {
+                    self.smuggled = None;
+                }
+            }
             bytes = bytes.get(used..).unwrap_or_default();
         }
     }
@@ -77,36 +76,36 @@ impl Dialogue {
             }
     }
 
-    fn start_tls(&mut self, at: At, sink: &mut Sink<'_>) {
+    fn start_tls(&mut self, at: At, cx: &mut Context<'_, '_>) {
         let from = self.phase;
         if from == Phase::Start && self.greeting_end.is_some() {
             // The server has greeted in the clear, so it does not speak TLS.
             self.tls_refuted = true;
         }
-        self.step(Side::Orig, if self.tls_refuted { Step::PlainBytes } else { Step::TlsBytes }, at, sink);
+        self.step(Side::Orig, if self.tls_refuted { Step::PlainBytes } else { Step::TlsBytes }, at, cx);
         if self.phase != Phase::Tls {
             self.tls_refuted = true;
-            self.note(Side::Orig, Weird::BadTls, at, sink);
+            self.note(Side::Orig, Weird::BadTls, at, cx);
             return;
         }
         let state = if from == Phase::Start { TlsState::Implicit } else { TlsState::Starttls };
         self.tls.get_or_insert_with(|| Box::new(TlsFollower::new()));
         if from == Phase::TlsGranted {
-            self.flush(at, self.queue.len(), sink);
+            self.flush(at, self.queue.len(), cx);
         }
-        sink(SmtpEvent::Tls { at, state });
+        cx.tell(SmtpEvent::Tls { at, state });
     }
 
     /// Takes lines until the phase changes.
-    fn read_lines(&mut self, at: At, acked: u64, bytes: &[u8], limits: &SmtpLimits, sink: &mut Sink<'_>) -> usize {
+    fn read_lines(&mut self, at: At, acked: u64, bytes: &[u8], cx: &mut Context<'_, '_>) -> usize {
         match self.phase {
             Phase::TlsGranted => {
-                self.step(Side::Orig, Step::PlainBytes, at, sink);
+                self.step(Side::Orig, Step::PlainBytes, at, cx);
                 // RFC 3207 section 4.2: both sides forget what they learned before.
                 self.may_pipeline = false;
-                sink(SmtpEvent::Tls { at, state: TlsState::StarttlsPlaintext });
+                cx.tell(SmtpEvent::Tls { at, state: TlsState::StarttlsPlaintext });
             }
-            Phase::Start => self.step(Side::Orig, Step::PlainBytes, at, sink),
+            Phase::Start => self.step(Side::Orig, Step::PlainBytes, at, cx),
             _ => {}
         }
         let mut lines = std::mem::replace(&mut self.client.lines, LineSplitter::new(0));
@@ -115,13 +114,9 @@ impl Dialogue {
         while let Some(line) = lines.next(&mut input) {
             let used = bytes.len() - input.len();
             self.client.pos = start + used as u64;
-            self.client_line(&line, at, acked, limits, sink);
-            let lines_go_on = !matches!(
-                self.phase,
-                Phase::Data | Phase::Chunk | Phase::Blob | Phase::DataAsked | Phase::BlobAsked | Phase::Tls
-            );
-            // The next line may be TLS's first byte, so look again after STARTTLS.
-            if !lines_go_on || self.phase != phase {
+            self.client_line(&line, at, acked, cx);
+            // The next byte may be read otherwise now, or be TLS's first.
+            if self.phase != phase || matches!(input.first(), Some(20..=23)) {
                 self.client.lines = lines;
                 return used;
             }
@@ -131,13 +126,23 @@ impl Dialogue {
         bytes.len()
     }
 
-    fn client_line(&mut self, line: &Line<'_>, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    fn client_line(&mut self, line: &Line<'_>, at: At, acked: u64, cx: &mut Context<'_, '_>) {
         let command = match self.phase {
-            Phase::AuthLine => return self.auth_line(line, at, acked, limits, sink),
+            Phase::AuthLine => {
+                let command = parse(line.bytes);
+                // No base64 has a blank or a colon: the client goes on with something else.
+                if !(is_sure(&command, line.bytes) && line.bytes.iter().any(|byte| matches!(byte, b' ' | b':'))) {
+                    return self.auth_line(line, at, acked, cx);
+                }
+                if let Some(exchange) = self.exchange.take() {
+                    tell_auth(&exchange, at, AuthResult::Cancelled, None, cx);
+                }
+                command
+            }
             Phase::AuthAsked => {
                 let command = parse(line.bytes);
                 if !is_sure(&command, line.bytes) {
-                    return self.auth_line(line, at, acked, limits, sink);
+                    return self.auth_line(line, at, acked, cx);
                 }
                 command
             }
@@ -153,18 +158,18 @@ impl Dialogue {
             }
             _ => parse(line.bytes),
         };
-        self.note_line(line, &command, at, sink);
-        self.said(&command, at, acked, limits, sink);
+        self.note_line(line, &command, at, cx);
+        self.said(&command, at, acked, cx);
     }
 
     /// Notes what is odd about a line.
-    fn note_line(&mut self, line: &Line<'_>, command: &Command<'_>, at: At, sink: &mut Sink<'_>) {
+    fn note_line(&mut self, line: &Line<'_>, command: &Command<'_>, at: At, cx: &mut Context<'_, '_>) {
         let utf8 = matches!(command, Command::Mail { params, .. } if params.smtputf8);
         self.smtputf8 |= utf8;
         let dialect = dialect(command).fold(self.dialect, |all, (has, habit)| if has { all.with(habit) } else { all });
         if dialect != self.dialect {
             self.dialect = dialect;
-            sink(SmtpEvent::Dialect(dialect));
+            cx.tell(SmtpEvent::Dialect(dialect));
         }
         for (odd, weird) in [
             (line.ending == LineEnd::Lf, Weird::BareLf),
@@ -178,14 +183,14 @@ impl Dialogue {
             (matches!(command, Command::Masked), Weird::MaskedCommand),
         ] {
             if odd {
-                self.note(Side::Orig, weird, at, sink);
+                self.note(Side::Orig, weird, at, cx);
             }
         }
     }
 
     /// Queues a command.
-    fn said(&mut self, command: &Command<'_>, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
-        let room = limits.unanswered_bytes_max.saturating_sub(self.queue.bytes()).min(limits.path_max);
+    fn said(&mut self, command: &Command<'_>, at: At, acked: u64, cx: &mut Context<'_, '_>) {
+        let room = cx.limits.unanswered_bytes_max.saturating_sub(self.queue.bytes()).min(cx.limits.path_max);
         let wire = |bytes| Wire::capped(bytes, room);
         let mut exchange = None;
         let (sent, kind) = match *command {
@@ -217,185 +222,180 @@ impl Dialogue {
             _ => {}
         }
         let bdat = if let Sent::Bdat { size, last, .. } = sent { Some((size, last)) } else { None };
-        self.enqueue(Waiting { sent, kind, at, acked, exchange }, limits, sink);
-        self.step(Side::Orig, Step::Said(kind), at, sink);
+        self.enqueue(Waiting { sent, kind, at, acked, exchange }, cx);
+        self.step(Side::Orig, Step::Said(kind), at, cx);
         self.unsure_since = (self.phase == Phase::Unsure).then_some(acked);
         if let (Kind::Bdat, Some((size, last))) = (kind, bdat) {
             self.chunk = (size, last);
-            self.mail.get_or_insert_with(|| Box::new(MailData::new(limits)));
+            self.mail.get_or_insert_with(|| Box::new(MailData::new(cx.limits)));
             if size == 0 {
-                self.end_chunk(at, sink);
+                self.end_chunk(at, cx);
             }
         }
     }
 
-    fn auth_line(&mut self, line: &Line<'_>, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    fn auth_line(&mut self, line: &Line<'_>, at: At, acked: u64, cx: &mut Context<'_, '_>) {
         let waiting = self.queue.newest(|waiting| waiting.exchange.is_some());
         let exchange = waiting.and_then(|waiting| waiting.exchange.as_mut()).or(self.exchange.as_mut());
         if let Some(exchange) = exchange {
             exchange.handle_client(line.bytes);
         }
         if line.ending == LineEnd::Lf {
-            self.note(Side::Orig, Weird::BareLf, at, sink);
+            self.note(Side::Orig, Weird::BareLf, at, cx);
         }
-        self.judge_pipelining(acked, at, sink);
-        self.bound_queue(at, limits, sink);
+        self.judge_pipelining(acked, at, cx);
+        self.bound_queue(at, cx);
         self.queue.push(Waiting { sent: Sent::AuthLine, kind: Kind::Auth, at, acked, exchange: None });
-        self.step(Side::Orig, Step::SaidAuthLine, at, sink);
+        self.step(Side::Orig, Step::SaidAuthLine, at, cx);
     }
 
     /// Puts a command into the queue, and gives up those that will not be answered any more.
-    fn enqueue(&mut self, waiting: Waiting, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    fn enqueue(&mut self, waiting: Waiting, cx: &mut Context<'_, '_>) {
         let (at, acked) = (waiting.at, waiting.acked);
-        self.judge_pipelining(acked, at, sink);
+        self.judge_pipelining(acked, at, cx);
         if self.queue.is_doubtful() {
             let lockstep = !self.pipelined && acked <= self.server.pos;
             let done = self.queue.resolve(acked, lockstep);
-            self.flush(at, done, sink);
+            self.flush(at, done, cx);
         }
         let (pos, gap_end, doubtful) = (self.server.pos, self.server.gap_end, self.queue.is_doubtful());
         let unseen = |front: &Waiting| front.acked > pos || doubtful && front.acked < gap_end;
         while self.queue.len() >= UNSEEN_MAX && self.queue.front().is_some_and(unseen) {
-            self.flush(at, 1, sink);
+            self.flush(at, 1, cx);
         }
-        self.bound_queue(at, limits, sink);
+        self.bound_queue(at, cx);
         self.queue.push(waiting);
     }
 
     /// Gives up following a client that sends more than can be kept without listening.
-    fn bound_queue(&mut self, at: At, limits: &SmtpLimits, sink: &mut Sink<'_>) {
-        if self.queue.len() >= limits.unanswered_max {
-            self.note(Side::Orig, Weird::SessionLimit, at, sink);
-            self.flush(at, self.queue.len(), sink);
+    fn bound_queue(&mut self, at: At, cx: &mut Context<'_, '_>) {
+        if self.queue.len() >= cx.limits.unanswered_max {
+            self.note(Side::Orig, Weird::SessionLimit, at, cx);
+            self.flush(at, self.queue.len(), cx);
             self.queue.push_lost(at, self.client.acked);
-            self.tell_lost(sink);
+            self.tell_lost(cx);
         }
     }
 
     /// Decides whether a command was sent before the reply to the one before it was seen, as far as that can be told
-    /// now; where the reply is still to come, [`Self::judge_next`] does.
-    fn judge_pipelining(&mut self, acked: u64, at: At, sink: &mut Sink<'_>) {
+    /// now; where the reply is still to come, `answered` does.
+    fn judge_pipelining(&mut self, acked: u64, at: At, cx: &mut Context<'_, '_>) {
         if let Some(last) = self.queue.back() {
             if acked <= last.acked {
-                self.tell_pipelined(sink);
+                self.tell_pipelined(cx);
             }
         } else if let Some((end, ends_group)) = self.last_reply {
-            self.judge(acked, end, ends_group, at, sink);
+            self.judge(acked, end, ends_group, at, cx);
         }
     }
 
     /// A command that acknowledges `acked` comes after one whose reply ends at `end`.
-    pub(super) fn judge(&mut self, acked: u64, end: u64, ends_group: bool, at: At, sink: &mut Sink<'_>) {
+    pub(super) fn judge(&mut self, acked: u64, end: u64, ends_group: bool, at: At, cx: &mut Context<'_, '_>) {
         if acked >= end {
             return;
         }
-        self.tell_pipelined(sink);
+        self.tell_pipelined(cx);
         // Where replies are missing PIPELINING may have been offered.
         if ends_group || !(self.may_pipeline || self.server.lost) {
-            self.note(Side::Orig, Weird::IllegalPipelining, at, sink);
+            self.note(Side::Orig, Weird::IllegalPipelining, at, cx);
         }
     }
 
-    fn tell_pipelined(&mut self, sink: &mut Sink<'_>) {
+    fn tell_pipelined(&mut self, cx: &mut Context<'_, '_>) {
         if !self.pipelined {
             self.pipelined = true;
-            sink(SmtpEvent::Pipelined);
+            cx.tell(SmtpEvent::Pipelined);
         }
     }
 
     /// Whether the client spoke before it had seen the whole greeting.
-    pub(super) fn judge_early_talk(&mut self, at: At, sink: &mut Sink<'_>) {
+    pub(super) fn judge_early_talk(&mut self, at: At, cx: &mut Context<'_, '_>) {
         if let (Some(acked), Some(end)) = (self.first_acked, self.greeting_end)
             && acked < end
             && !self.client.lost
         {
-            self.note(Side::Orig, Weird::EarlyTalker, at, sink);
+            self.note(Side::Orig, Weird::EarlyTalker, at, cx);
         }
     }
 
     /// Takes mail data up to their end, or up to what may be one.
-    fn read_data(&mut self, at: At, acked: u64, bytes: &[u8], limits: &SmtpLimits, sink: &mut Sink<'_>) -> usize {
+    fn read_data(&mut self, at: At, acked: u64, bytes: &[u8], cx: &mut Context<'_, '_>) -> usize {
         if self.mail.is_none() {
-            self.mail = Some(Box::new(MailData::new(limits)));
+            self.mail = Some(Box::new(MailData::new(cx.limits)));
             // The data are what follows DATA in the order of pipelining.
             if let (true, Some((end, ends_group))) = (self.queue.is_empty(), self.last_reply) {
-                self.judge(acked, end, ends_group, at, sink);
+                self.judge(acked, end, ends_group, at, cx);
             }
         }
         if let Some(other) = self.mail.as_ref().and_then(|mail| mail.other.as_ref())
             && self.saw_unseen(acked, other.acked)
         {
             // The server has said something that was not captured: it saw an end.
-            self.take_other_end(at, None, limits, sink);
+            self.take_other_end(at, None, cx);
             return 0;
         }
         let Some(mail) = &mut self.mail else { return bytes.len() };
-        let (used, ended) = mail.handle(at, acked, self.client.pos, bytes, limits);
-        let smuggled = mail.smuggled.take();
+        let (used, ended) = mail.handle(at, acked, self.client.pos, bytes, cx.limits);
+        let false_end = mail.false_end.take();
         self.client.pos += used as u64;
-        self.tell_smuggled(smuggled, at, sink);
+        self.tell_false_end(false_end, at, cx);
         if ended {
-            self.end_data(at, acked, limits, sink);
+            self.end_data(at, acked, cx);
         }
         used
     }
 
-    fn tell_smuggled(&mut self, facts: Option<Box<SmugglingFacts>>, at: At, sink: &mut Sink<'_>) {
+    fn tell_false_end(&mut self, facts: Option<Box<SmugglingFacts>>, at: At, cx: &mut Context<'_, '_>) {
         if let Some(facts) = facts {
-            self.note(Side::Orig, Weird::SmugglingPattern, at, sink);
-            sink(SmtpEvent::Smuggling(facts));
+            self.note(Side::Orig, Weird::SmugglingPattern, at, cx);
+            cx.tell(SmtpEvent::Smuggling(facts));
         }
     }
 
-    fn end_data(&mut self, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    fn end_data(&mut self, at: At, acked: u64, cx: &mut Context<'_, '_>) {
         let Some(mut mail) = self.mail.take() else { return };
         let verdict = mail.verdict.take();
+        self.smuggled = mail.take_smuggled().map(Box::new);
         let sent = Sent::EndOfData(Box::new(mail.finish(true)));
-        self.step(Side::Orig, Step::Ended, at, sink);
+        self.step(Side::Orig, Step::Ended, at, cx);
         let waiting = Waiting { sent, kind: Kind::Other, at, acked, exchange: None };
         if verdict.is_some() && self.queue.is_empty() {
-            self.tell_answered(waiting, at, verdict, sink);
+            self.tell_answered(waiting, at, verdict, cx);
         } else {
-            self.bound_queue(at, limits, sink);
+            self.bound_queue(at, cx);
             self.queue.push(waiting);
         }
     }
 
     /// The server took another place for the end of the data: `reply` is its verdict, if it was captured. What was sent
     /// after that place is read again.
-    pub(super) fn take_other_end(
-        &mut self,
-        at: At,
-        reply: Option<(Reply, u64)>,
-        limits: &SmtpLimits,
-        sink: &mut Sink<'_>,
-    ) {
+    pub(super) fn take_other_end(&mut self, at: At, reply: Option<(Reply, u64)>, cx: &mut Context<'_, '_>) {
         let Some(mut mail) = self.mail.take() else { return };
         mail.judge_other();
-        self.tell_smuggled(mail.smuggled.take(), at, sink);
+        self.tell_false_end(mail.false_end.take(), at, cx);
         let Some(other) = mail.other.take() else { return };
         let OtherEnd { gap, acked, .. } = *other;
         let sent = Sent::EndOfData(Box::new(mail.finish_at(&other)));
-        self.step(Side::Resp, if gap { Step::TookLostEnd } else { Step::TookOtherEnd }, at, sink);
+        self.step(Side::Resp, if gap { Step::TookLostEnd } else { Step::TookOtherEnd }, at, cx);
         let waiting = Waiting { sent, kind: Kind::Other, at, acked, exchange: None };
         if let Some((reply, end)) = reply {
             self.last_reply = Some((end, false));
-            self.tell_answered(waiting, at, Some(reply), sink);
+            self.tell_answered(waiting, at, Some(reply), cx);
         } else {
-            self.bound_queue(at, limits, sink);
+            self.bound_queue(at, cx);
             self.queue.push(waiting);
         }
         self.client.lines.reset();
         if other.tail.overflow {
-            self.lose_commands(at, sink);
+            self.lose_commands(at, cx);
         } else {
             self.unsure_since = None;
-            self.replay(&other.tail, limits, sink);
+            self.replay(&other.tail, cx);
         }
     }
 
     /// Takes a chunk's or a blob's bytes.
-    fn read_chunk(&mut self, at: At, bytes: &[u8], sink: &mut Sink<'_>) -> usize {
+    fn read_chunk(&mut self, at: At, bytes: &[u8], cx: &mut Context<'_, '_>) -> usize {
         let used = usize::try_from(self.chunk.0).map_or(bytes.len(), |left| left.min(bytes.len()));
         self.chunk.0 -= used as u64;
         self.client.pos += used as u64;
@@ -405,12 +405,12 @@ impl Dialogue {
             mail.handle_chunk(bytes.get(..used).unwrap_or(bytes));
         }
         if self.chunk.0 == 0 {
-            self.end_chunk(at, sink);
+            self.end_chunk(at, cx);
         }
         used
     }
 
-    fn end_chunk(&mut self, at: At, sink: &mut Sink<'_>) {
+    fn end_chunk(&mut self, at: At, cx: &mut Context<'_, '_>) {
         if self.phase == Phase::Blob {
             // The blob has a reply of its own.
             let acked = self.client.acked;
@@ -423,20 +423,20 @@ impl Dialogue {
                 *mail = end;
             }
         }
-        self.step(Side::Orig, Step::Ended, at, sink);
+        self.step(Side::Orig, Step::Ended, at, cx);
     }
 
     /// Holds bytes back until the answer to DATA or XEXCH50 tells what they are.
-    fn hold(&mut self, at: At, acked: u64, bytes: &[u8], limits: &SmtpLimits, sink: &mut Sink<'_>) -> usize {
+    fn hold(&mut self, at: At, acked: u64, bytes: &[u8], cx: &mut Context<'_, '_>) -> usize {
         let start = self.client.pos;
-        let held = self.held.get_or_insert_with(|| Box::new(Held::new(start, limits.reread_max)));
+        let held = self.held.get_or_insert_with(|| Box::new(Held::new(start, cx.limits.reread_max)));
         let used = bytes.len().min(held.room());
         held.push(at, acked, bytes.get(..used).unwrap_or(bytes));
         let full = held.room() == 0;
         self.client.pos += used as u64;
         let asked = self.queue.back().map_or(acked, |waiting| waiting.acked);
         if full || self.saw_unseen(acked, asked) {
-            self.settle_held(full, limits, sink);
+            self.settle_held(full, cx);
         }
         used
     }
@@ -449,7 +449,7 @@ impl Dialogue {
 
     /// Decides by the first line what was held back: the client would not go on with a command if it had been told to
     /// send the data. Without a whole line it waits, unless it must not.
-    pub(super) fn settle_held(&mut self, must: bool, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    pub(super) fn settle_held(&mut self, must: bool, cx: &mut Context<'_, '_>) {
         let Some(held) = &self.held else { return };
         let line = memchr::memchr(b'\n', held.bytes()).and_then(|end| held.bytes().get(..end));
         if line.is_none() && !must {
@@ -458,40 +458,57 @@ impl Dialogue {
         let line = line.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let command = line.is_some_and(|line| is_sure(&parse(line), line));
         let at = held.runs().next().map_or(At::default(), |(at, ..)| at);
-        self.step(Side::Orig, if command { Step::Declined } else { Step::Assumed }, at, sink);
-        self.release_held(limits, sink);
+        self.step(Side::Orig, if command { Step::Declined } else { Step::Assumed }, at, cx);
+        self.release_held(cx);
     }
 
-    /// Reads what was held back as the phase wants it now.
-    pub(super) fn release_held(&mut self, limits: &SmtpLimits, sink: &mut Sink<'_>) {
-        if let Some(held) = self.held.take() {
-            self.replay(&held, limits, sink);
+    /// Decides about everything that was held back: commands among it may announce data again.
+    pub(super) fn settle_all_held(&mut self, cx: &mut Context<'_, '_>) {
+        while self.held.is_some() {
+            self.settle_held(true, cx);
         }
     }
 
-    fn replay(&mut self, held: &Held, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    /// Reads what was held back as the phase wants it now.
+    pub(super) fn release_held(&mut self, cx: &mut Context<'_, '_>) {
+        if let Some(held) = self.held.take() {
+            self.replay(&held, cx);
+        }
+    }
+
+    /// The server took the smuggled mail for one: what was sent after its dot line is read again as commands.
+    pub(super) fn read_smuggled(&mut self, smuggled: &Held, at: At, cx: &mut Context<'_, '_>) {
+        self.note(Side::Resp, Weird::NonstandardEndOfData, at, cx);
+        self.queue = Queue::default();
+        self.client.lines.reset();
+        self.held = None;
+        self.mail = None;
+        self.phase = Phase::Command;
+        self.replay(smuggled, cx);
+    }
+
+    fn replay(&mut self, held: &Held, cx: &mut Context<'_, '_>) {
         self.client.pos = held.start;
         for (at, acked, bytes) in held.runs() {
-            self.client_bytes(at, acked, bytes, limits, sink);
+            self.client_bytes(at, acked, bytes, cx);
         }
     }
 
     /// Bytes of the client are missing.
-    pub(super) fn client_gap(&mut self, at: At, len: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    pub(super) fn client_gap(&mut self, at: At, len: u64, cx: &mut Context<'_, '_>) {
         self.client.seen = true;
         self.client.lost = true;
-        if self.held.is_some() {
-            self.settle_held(true, limits, sink);
-        }
+        self.smuggled = None;
+        self.settle_all_held(cx);
         let acked = self.client.acked;
         self.client.pos = self.client.pos.saturating_add(len);
         let before = self.phase;
-        self.step(Side::Orig, Step::Gap, at, sink);
+        self.step(Side::Orig, Step::Gap, at, cx);
         match self.phase {
             Phase::Data => {
                 let end = self.client.pos;
-                let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(limits)));
-                mail.handle_gap(at, len, acked, end, limits);
+                let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(cx.limits)));
+                mail.handle_gap(at, len, acked, end, cx.limits);
             }
             Phase::Chunk | Phase::Blob => {
                 let inside = self.chunk.0.min(len);
@@ -500,9 +517,9 @@ impl Dialogue {
                     mail.handle_chunk_gap(inside);
                 }
                 if self.chunk.0 == 0 {
-                    self.end_chunk(at, sink);
+                    self.end_chunk(at, cx);
                     if inside < len {
-                        self.lose_commands(at, sink);
+                        self.lose_commands(at, cx);
                     }
                 }
             }
@@ -512,7 +529,7 @@ impl Dialogue {
                 }
             }
             _ => {
-                self.lose_commands(at, sink);
+                self.lose_commands(at, cx);
                 if before == Phase::Start {
                     self.unsure_since = None;
                 }
@@ -521,14 +538,14 @@ impl Dialogue {
     }
 
     /// Commands are missing: what was open cannot be followed.
-    fn lose_commands(&mut self, at: At, sink: &mut Sink<'_>) {
+    fn lose_commands(&mut self, at: At, cx: &mut Context<'_, '_>) {
         self.phase = Phase::Unsure;
         self.unsure_since = Some(self.client.acked);
         self.client.lines.reset();
         self.client.lost = true;
         self.mail = None;
         self.queue.push_lost(at, self.client.acked);
-        self.tell_lost(sink);
+        self.tell_lost(cx);
     }
 }
 

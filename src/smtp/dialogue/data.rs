@@ -24,7 +24,7 @@ pub(super) struct Held {
     pub(super) overflow: bool,
 }
 
-/// Bytes that acknowledge the same.
+/// Bytes of one segment.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     end: usize,
@@ -32,7 +32,7 @@ struct Run {
     acked: u64,
 }
 
-/// A run costs as much as 32 bytes; a client that sends single bytes gets coarser runs.
+/// A run costs as much as 40 bytes; a client that sends single bytes gets coarser runs.
 const RUNS_MAX: usize = 256;
 
 impl Held {
@@ -56,7 +56,7 @@ impl Held {
         let end = self.bytes.len();
         let full = self.runs.len() >= RUNS_MAX;
         match self.runs.last_mut() {
-            Some(run) if run.acked == acked || full => run.end = end,
+            Some(run) if (run.at, run.acked) == (at, acked) || full => run.end = end,
             _ => self.runs.push(Run { end, at, acked }),
         }
     }
@@ -71,6 +71,11 @@ impl Held {
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Where in the client's stream they end.
+    pub(super) fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
     }
 
     /// The bytes run by run.
@@ -116,10 +121,12 @@ pub(super) struct MailData {
     pub(super) other: Option<Box<OtherEnd>>,
     /// Line ends so far.
     lines: LineEnds,
+    /// The last bytes of the data, at most [`AROUND`].
+    last: Vec<u8>,
     /// A dot line of another form is followed by a command.
     pub(super) smuggling: bool,
     /// The first such place.
-    pub(super) smuggled: Option<Box<SmugglingFacts>>,
+    pub(super) false_end: Option<Box<SmugglingFacts>>,
     /// The server's verdict, given before the end.
     pub(super) verdict: Option<Reply>,
 }
@@ -134,8 +141,9 @@ impl MailData {
             acked: None,
             other: None,
             lines: LineEnds::default(),
+            last: Vec::new(),
             smuggling: false,
-            smuggled: None,
+            false_end: None,
             verdict: None,
         }
     }
@@ -158,6 +166,7 @@ impl MailData {
             scanner.handle(content);
         });
         let taken = bytes.get(..used).unwrap_or(bytes);
+        self.remember(taken);
         if let Some(other) = &mut self.other {
             let short = other.tail.bytes().len() < SMUGGLING_WINDOW;
             other.tail.push(at, acked, taken);
@@ -167,13 +176,26 @@ impl MailData {
         }
         match stop {
             Stop::Used => {}
-            Stop::End => {
-                self.judge_other();
-                self.other = None;
-            }
-            Stop::OtherDot => self.note_other(at, acked, start + used as u64, Some(taken), limits),
+            Stop::End => self.judge_other(),
+            Stop::OtherDot => self.note_other(at, acked, start + used as u64, false, limits),
         }
         (used, stop == Stop::End)
+    }
+
+    /// The server has spoken: a dot and a CR were all that it waited for, if they are the last bytes. `end`: where in the
+    /// client's stream they end.
+    pub(super) fn handle_verdict(&mut self, at: At, acked: u64, end: u64, limits: &SmtpLimits) {
+        if self.dots.settle() {
+            self.note_other(at, acked, end, false, limits);
+        }
+    }
+
+    /// Keeps the last bytes.
+    fn remember(&mut self, taken: &[u8]) {
+        let newest = taken.get(taken.len().saturating_sub(AROUND)..).unwrap_or(taken);
+        let old = self.last.len().min(AROUND - newest.len());
+        self.last.drain(..self.last.len() - old);
+        self.last.extend_from_slice(newest);
     }
 
     /// Takes a chunk's bytes: no dots, no ends.
@@ -192,11 +214,28 @@ impl MailData {
     pub(super) fn handle_gap(&mut self, at: At, len: u64, acked: u64, end: u64, limits: &SmtpLimits) {
         self.dots.forget();
         self.holes = true;
-        self.note_other(at, acked, end, None, limits);
+        self.last.clear();
+        self.note_other(at, acked, end, true, limits);
         self.size = self.size.saturating_add(len);
     }
 
-    /// The data are whole.
+    /// The data stop without an end.
+    pub(super) fn cut(mut self) -> MailEnd {
+        let held = self.dots.flush();
+        self.size += held.len() as u64;
+        self.scanner.handle(held);
+        self.finish(false)
+    }
+
+    /// What was sent after a dot line of another form, if that is a mail of its own: a server that takes the dot line for
+    /// the end reads it as commands.
+    pub(super) fn take_smuggled(&mut self) -> Option<Held> {
+        let other = self.other.take()?;
+        let OtherEnd { gap, tail, .. } = *other;
+        (!gap && !tail.overflow && begins_with_command(tail.bytes())).then_some(tail)
+    }
+
+    /// The data are whole if `complete`, or end nobody knows where.
     pub(super) fn finish(self, complete: bool) -> MailEnd {
         let mut facts = self.scanner.finish();
         if self.holes || !complete {
@@ -225,25 +264,23 @@ impl MailData {
         if !self.smuggling && !other.gap && has_command(tail.get(..SMUGGLING_WINDOW).unwrap_or(tail)) {
             self.smuggling = true;
             let after = tail.get(..AROUND).unwrap_or(tail);
-            self.smuggled = Some(Box::new(SmugglingFacts {
+            self.false_end = Some(Box::new(SmugglingFacts {
                 at: other.at,
                 around: Wire::from([&other.before, after].concat()),
                 crlf_lines: other.lines.crlf,
                 lf_lines: other.lines.lf,
-                extra_replies: 0,
             }));
         }
     }
 
     /// Notes a place. An earlier one is kept if a command follows it at once, for then it is the better guess.
-    /// `taken`: the bytes up to a dot line; `None` for a gap.
-    fn note_other(&mut self, at: At, acked: u64, end: u64, taken: Option<&[u8]>, limits: &SmtpLimits) {
+    fn note_other(&mut self, at: At, acked: u64, end: u64, gap: bool, limits: &SmtpLimits) {
         self.judge_other();
-        let (size, gap, lines) = (self.size, taken.is_none(), self.lines);
-        let taken = taken.unwrap_or_default();
-        let before = taken.get(taken.len().saturating_sub(AROUND)..).unwrap_or_default().to_vec();
+        let (size, lines, before) = (self.size, self.lines, self.last.clone());
         let tail = match self.other.take().map(|other| *other) {
-            Some(other) if begins_with_command(other.tail.bytes()) => {
+            // (Where bytes are missing after it, it cannot be read again.)
+            Some(mut other) if begins_with_command(other.tail.bytes()) => {
+                other.tail.overflow |= gap;
                 self.other = Some(Box::new(other));
                 return;
             }
@@ -345,16 +382,6 @@ mod tests {
     }
 
     #[test]
-    fn replies_that_outnumber_the_commands_betray_a_server_that_obeys() {
-        let answers = "S: 250 queued\nS: 250 ok\nS: 250 ok\nS: 354 go on\nS: 250 queued";
-        let played = play(&smuggled(HIDDEN, answers));
-        assert_eq!(facts(&played).extra_replies, 4, "{:?}", played.log());
-        assert_eq!(facts(&play(&smuggled(HIDDEN, "S: 250 queued"))).extra_replies, 0);
-        let shut = smuggled(HIDDEN, "S: 250 queued\nS: 421 closing");
-        assert_eq!(facts(&play(&shut)).extra_replies, 0, "a timeout is no answer");
-    }
-
-    #[test]
     fn a_server_that_answers_at_the_false_end_is_followed() {
         let (outer, inner) = HIDDEN.split_at(HIDDEN.find("MAIL").unwrap());
         let mut text = smuggled(outer, "S: 250 queued");
@@ -371,12 +398,12 @@ mod tests {
     }
 
     #[test]
-    fn segment_borders_change_nothing_but_how_much_is_shown() {
+    fn segment_borders_change_nothing() {
         let steps = script(&smuggled(HIDDEN, "S: 250 queued"));
         for size in 1..40 {
             let found = facts(&play_events(&rechunk(&steps, &[size]), false));
             assert_eq!((found.crlf_lines, found.lf_lines), (2, 1), "in pieces of {size}");
-            assert!(found.around.as_bytes().windows(9).any(|bytes| bytes == b"MAIL FROM"), "{:?}", found.around);
+            assert_eq!(found, facts(&play_events(&steps, false)), "in pieces of {size}");
         }
     }
 

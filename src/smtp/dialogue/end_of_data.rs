@@ -6,7 +6,7 @@
 //!
 //! This room does not know which form the server took: that is what its replies are for.
 
-use memchr::memchr;
+use memchr::{memchr, memchr3};
 
 /// What stands before a place in the data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +92,12 @@ impl DotScanner {
                         return (bytes.len(), Stop::Used);
                     };
                     let text = bytes.get(from..dot).unwrap_or_default();
+                    if text.last().is_some_and(|last| !matches!(last, b'\r' | b'\n' | 0)) {
+                        // A dot inside a line, and so are all others before the line ends.
+                        let rest = bytes.get(dot + 1..).unwrap_or_default();
+                        at = memchr3(b'\r', b'\n', 0, rest).map_or(bytes.len(), |end| dot + 1 + end);
+                        continue;
+                    }
                     let before = self.before.then(text);
                     at = dot + 1;
                     if before.end != LineEnd::None {
@@ -142,6 +148,24 @@ impl DotScanner {
                     return (at + 1, Stop::OtherDot);
                 }
             }
+        }
+    }
+
+    /// Whether a dot line ends here by a CR, if no byte comes after that: then it is one of another form.
+    pub(super) const fn settle(&mut self) -> bool {
+        let settled = matches!(self.edge, Edge::DotCr { .. });
+        if settled {
+            self.other(b".\r", LineEnd::Cr);
+        }
+        settled
+    }
+
+    /// What is held back is content after all, because the data stop here without an end.
+    pub(super) fn flush(&mut self) -> &'static [u8] {
+        match std::mem::replace(&mut self.edge, Edge::Text) {
+            Edge::Text => std::mem::take(&mut self.owed),
+            Edge::Dot { .. } => b".",
+            Edge::DotCr { .. } => b".\r",
         }
     }
 

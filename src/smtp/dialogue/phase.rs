@@ -102,8 +102,9 @@ pub(super) enum Step {
     PlainReply,
 }
 
-/// The table. Pairs that are not listed leave the phase as it is; those that the RFCs rule out are weird.
+/// The table. What is not listed leaves the phase as it is; a reply that answers nothing is weird.
 #[rustfmt::skip]
+#[expect(clippy::match_same_arms, reason = "a row a rule, in the order of the dialogue")]
 pub(super) const fn next(phase: Phase, side: Side, step: Step) -> (Phase, Option<Weird>) {
     use Class::{Challenge, Done, GoOn, Refused};
     use Kind::{Auth, BadBdat, Bdat, Data as DataKind, Other, StartTls, Xexch50};
@@ -162,5 +163,66 @@ pub(super) const fn next(phase: Phase, side: Side, step: Step) -> (Phase, Option
         (_, Resp, Stray(_))                          => (phase, Some(Weird::UnexpectedReply)),
 
         _ => (phase, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHASES: [Phase; 13] = [
+        Phase::Start,
+        Phase::Unsure,
+        Phase::Command,
+        Phase::DataAsked,
+        Phase::Data,
+        Phase::Chunk,
+        Phase::BlobAsked,
+        Phase::Blob,
+        Phase::AuthAsked,
+        Phase::AuthLine,
+        Phase::TlsAsked,
+        Phase::TlsGranted,
+        Phase::Tls,
+    ];
+
+    #[test]
+    fn no_reply_but_the_answer_to_starttls_or_a_plain_one_touches_tls() {
+        for class in [Class::Done, Class::GoOn, Class::Challenge, Class::Refused] {
+            for kind in [Kind::Data, Kind::Bdat, Kind::Xexch50, Kind::Auth, Kind::Other] {
+                assert_eq!(next(Phase::Tls, Side::Resp, Step::Answered(kind, class)), (Phase::Tls, None));
+                for phase in PHASES {
+                    let (after, _) = next(phase, Side::Resp, Step::Answered(kind, class));
+                    assert!(after == phase || !matches!(after, Phase::Tls | Phase::TlsGranted), "{phase:?} {kind:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn mail_data_begin_only_where_the_server_or_the_client_says_so() {
+        for phase in PHASES {
+            for kind in [Kind::Data, Kind::Bdat, Kind::Xexch50, Kind::Auth, Kind::StartTls, Kind::Other] {
+                assert_ne!(next(phase, Side::Orig, Step::Said(kind)).0, Phase::Data);
+            }
+            let (after, weird) = next(phase, Side::Resp, Step::Stray(Class::GoOn));
+            assert_eq!(after == Phase::Data, matches!(phase, Phase::Unsure | Phase::Data), "{phase:?}");
+            assert_eq!(weird.is_none(), phase == Phase::Unsure, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn a_gap_makes_unsure_what_has_no_bounds_of_its_own() {
+        for phase in PHASES {
+            let bounded = matches!(phase, Phase::Data | Phase::Chunk | Phase::Blob | Phase::Tls);
+            let expected = if bounded {
+                phase
+            } else if phase == Phase::DataAsked {
+                Phase::Data
+            } else {
+                Phase::Unsure
+            };
+            assert_eq!(next(phase, Side::Orig, Step::Gap), (expected, None));
+        }
     }
 }

@@ -132,6 +132,16 @@ impl Queue {
         }
     }
 
+    /// Whether a reply is one too many: nothing waits for it, or only a QUIT that no server would answer so.
+    pub(super) fn is_surplus(&self, code: Option<u16>) -> bool {
+        match self.front() {
+            None => true,
+            Some(waiting) => {
+                matches!(waiting.sent, Sent::Quit) && code.is_some_and(|code| code != 221 && (200..400).contains(&code))
+            }
+        }
+    }
+
     /// How many entries stand before the one that a reply with this code answers; `None` if it answers none of them.
     ///
     /// Some codes answer one command only: 354 only DATA and XEXCH50, 334 and 235 only AUTH (RFC 5321 section 4.2.3,

@@ -1,11 +1,20 @@
 //! The server's bytes: replies, and what each of them answers.
 
-use super::*;
+use super::data::MailData;
+use super::phase::{self, Class, Kind, Phase, Step};
+use super::queue::{Entry, Waiting};
+use super::{Context, Dialogue, EARLY_MAX, EarlyReply, class};
+use crate::frame::At;
+use crate::limits::SmtpLimits;
+use crate::net::Side;
+use crate::session::TlsState;
 use crate::smtp::reply::{is_masked_banner, parse_line};
+use crate::smtp::{LineSplitter, Reply, Sent, SmtpEvent, TlsFollower};
+use crate::weird::{Weird, WeirdSet};
 
 impl Dialogue {
     /// Takes a segment's bytes.
-    pub(super) fn server_data(&mut self, at: At, acked: u64, bytes: &[u8], limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    pub(super) fn server_data(&mut self, at: At, acked: u64, bytes: &[u8], cx: &mut Context<'_, '_>) {
         self.server.seen = true;
         self.server.acked = acked;
         let mut input = bytes;
@@ -16,7 +25,7 @@ impl Dialogue {
                 self.server.pos = start + bytes.len() as u64;
                 let tls = self.tls.get_or_insert_with(|| Box::new(TlsFollower::new()));
                 if let Some(weird) = tls.handle(Side::Resp, input) {
-                    self.note(Side::Resp, weird, at, sink);
+                    self.note(Side::Resp, weird, at, cx);
                 }
                 return;
             }
@@ -27,14 +36,14 @@ impl Dialogue {
             let done = line.and_then(|line| {
                 for (odd, weird) in [(line.too_long, Weird::LineTooLong), (line.has_nul, Weird::NulByte)] {
                     if odd {
-                        self.note(Side::Resp, weird, at, sink);
+                        self.note(Side::Resp, weird, at, cx);
                     }
                 }
-                self.server_line(line.bytes, limits)
+                self.server_line(line.bytes, cx.limits)
             });
             self.server.lines = lines;
             if let Some((reply, weird)) = done {
-                self.server_reply(reply, weird, at, acked, limits, sink);
+                self.server_reply(reply, weird, at, acked, cx);
             }
         }
     }
@@ -60,23 +69,15 @@ impl Dialogue {
         self.assembler.handle(&parsed, limits)
     }
 
-    fn server_reply(
-        &mut self,
-        reply: Reply,
-        weird: WeirdSet,
-        at: At,
-        acked: u64,
-        limits: &SmtpLimits,
-        sink: &mut Sink<'_>,
-    ) {
+    fn server_reply(&mut self, reply: Reply, weird: WeirdSet, at: At, acked: u64, cx: &mut Context<'_, '_>) {
         for weird in weird.iter() {
-            self.note(Side::Resp, weird, at, sink);
+            self.note(Side::Resp, weird, at, cx);
         }
         if !reply.is_valid() {
             return;
         }
         let end = self.server.pos;
-        if self.take_greeting(&reply, at, end, acked, sink) {
+        if self.take_greeting(&reply, at, end, acked, cx) {
             return;
         }
         let early = EarlyReply { reply, at, end, acked };
@@ -85,29 +86,29 @@ impl Dialogue {
             self.early.push_back(early);
             while self.early.len() > EARLY_MAX {
                 if let Some(early) = self.early.pop_front() {
-                    self.reply(early, limits, sink);
+                    self.reply(early, cx);
                 }
             }
         } else {
-            self.reply(early, limits, sink);
+            self.reply(early, cx);
         }
     }
 
     /// Takes the replies whose bytes were captured meanwhile.
-    pub(super) fn handle_early(&mut self, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    pub(super) fn handle_early(&mut self, cx: &mut Context<'_, '_>) {
         while let Some(early) = self.early.front() {
             if early.acked > self.client.pos && !self.client.closed {
                 return;
             }
             if let Some(early) = self.early.pop_front() {
-                self.reply(early, limits, sink);
+                self.reply(early, cx);
             }
         }
     }
 
     /// Takes the server's first reply for the greeting, unless it cannot be one (RFC 5321 section 4.3.2: 220, 554; and
     /// 421): no greeting has another positive code, so that reply answers a command.
-    fn take_greeting(&mut self, reply: &Reply, at: At, end: u64, acked: u64, sink: &mut Sink<'_>) -> bool {
+    fn take_greeting(&mut self, reply: &Reply, at: At, end: u64, acked: u64, cx: &mut Context<'_, '_>) -> bool {
         if std::mem::replace(&mut self.past_greeting, true) {
             return false;
         }
@@ -118,41 +119,44 @@ impl Dialogue {
             return false;
         }
         self.greeting_end = Some(end);
-        self.judge_early_talk(at, sink);
+        self.judge_early_talk(at, cx);
         if is_masked_banner(reply.text.as_bytes()) {
-            self.note(Side::Resp, Weird::MaskedBanner, at, sink);
+            self.note(Side::Resp, Weird::MaskedBanner, at, cx);
         }
-        sink(SmtpEvent::Greeted { at, reply: reply.clone() });
+        cx.tell(SmtpEvent::Greeted { at, reply: reply.clone() });
         if self.phase == Phase::Tls && !self.server_tls {
-            self.refute_tls(at, sink);
+            self.refute_tls(at, cx);
         }
         true
     }
 
     /// The server answers TLS in the clear: the client's bytes are not what they look like.
-    fn refute_tls(&mut self, at: At, sink: &mut Sink<'_>) {
+    fn refute_tls(&mut self, at: At, cx: &mut Context<'_, '_>) {
         self.tls_refuted = true;
-        self.step(Side::Resp, Step::PlainReply, at, sink);
-        sink(SmtpEvent::Tls { at, state: TlsState::None });
+        self.step(Side::Resp, Step::PlainReply, at, cx);
+        cx.tell(SmtpEvent::Tls { at, state: TlsState::None });
     }
 
     /// Takes a whole reply: finds what it answers.
-    fn reply(&mut self, early: EarlyReply, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    fn reply(&mut self, early: EarlyReply, cx: &mut Context<'_, '_>) {
         let EarlyReply { reply, at, end, acked } = early;
         let class = class(&reply);
+        if let Some(smuggled) = self.smuggled.take_if(|_| !is_timeout(&reply) && self.queue.is_surplus(reply.code)) {
+            self.read_smuggled(&smuggled, at, cx);
+        }
         let starttls = self.queue.front().is_some_and(|waiting| waiting.kind == Kind::StartTls);
         if self.phase == Phase::Tls && !starttls {
-            self.refute_tls(at, sink);
+            self.refute_tls(at, cx);
         }
         if self.phase == Phase::Data && self.queue.is_empty() && !reply.is_intermediate() {
-            return self.verdict(reply, at, end, acked, limits, sink);
+            return self.verdict(reply, at, end, acked, cx);
         }
         if let Some(place) = self.queue.place(reply.code) {
-            self.flush(at, place, sink);
+            self.flush(at, place, cx);
             if let Some(Entry::Command(waiting)) = self.queue.pop() {
-                self.answered(waiting, reply, class, at, end, limits, sink);
+                self.answered(waiting, reply, class, at, end, cx);
             }
-            return self.tell_lost(sink);
+            return self.tell_lost(cx);
         }
         let usual = reply.code == Some(421)
             || self.queue.is_doubtful()
@@ -162,30 +166,25 @@ impl Dialogue {
         let (phase, weird) = phase::next(self.phase, Side::Resp, Step::Stray(class));
         let before = std::mem::replace(&mut self.phase, phase);
         if let (false, Some(weird)) = (usual, weird) {
-            self.note(Side::Resp, weird, at, sink);
+            self.note(Side::Resp, weird, at, cx);
         }
         if before == Phase::Unsure {
-            self.sure_again();
+            // The next line is whole as far as one can tell.
+            self.unsure_since = None;
         }
-        sink(SmtpEvent::Unasked { at, reply });
+        cx.tell(SmtpEvent::Unasked { at, reply });
     }
 
     /// A reply to a command.
-    fn answered(
-        &mut self,
-        waiting: Waiting,
-        reply: Reply,
-        class: Class,
-        at: At,
-        end: u64,
-        limits: &SmtpLimits,
-        sink: &mut Sink<'_>,
-    ) {
+    fn answered(&mut self, waiting: Waiting, reply: Reply, class: Class, at: At, end: u64, cx: &mut Context<'_, '_>) {
         let ends_group = waiting.sent.ends_group();
+        if !matches!(waiting.sent, Sent::EndOfData(_)) {
+            self.smuggled = None;
+        }
         match waiting.sent {
             Sent::Hello { esmtp, .. } if class == Class::Done => {
                 // Where the reply is longer than what is kept of it, the keyword may have been cut off.
-                let cut = reply.text.as_bytes().len() >= limits.reply_text_max;
+                let cut = reply.text.as_bytes().len() >= cx.limits.reply_text_max;
                 self.may_pipeline = esmtp && (cut || offers_pipelining(&reply));
             }
             _ => {}
@@ -194,59 +193,53 @@ impl Dialogue {
         // The next command was sent already: had its sender seen this reply?
         let next = self.queue.front().map(|next| next.acked);
         let data = self.mail.as_ref().filter(|_| self.phase == Phase::Data && waiting.kind == Kind::Data);
-        if let Some(acked) = next.or(data.and_then(|mail| mail.acked)) {
-            self.judge(acked, end, ends_group, at, sink);
+        let data = data.and_then(|mail| mail.acked);
+        let held = self.held.as_ref().and_then(|held| held.runs().next()).map(|(_, acked, _)| acked);
+        if let Some(acked) = next.or(data).or(held) {
+            self.judge(acked, end, ends_group, at, cx);
         }
         let (kind, before) = (waiting.kind, self.phase);
         let refused = kind == Kind::StartTls && class != Class::Done;
         let granted = kind == Kind::StartTls && class == Class::Done;
-        self.tell_answered(waiting, at, Some(reply), sink);
-        self.step(Side::Resp, Step::Answered(kind, class), at, sink);
+        self.tell_answered(waiting, at, Some(reply), cx);
+        self.step(Side::Resp, Step::Answered(kind, class), at, cx);
         if refused && before != Phase::Tls {
-            sink(SmtpEvent::Tls { at, state: TlsState::StarttlsRefused });
+            cx.tell(SmtpEvent::Tls { at, state: TlsState::StarttlsRefused });
         }
         if granted && self.phase == Phase::TlsGranted {
-            sink(SmtpEvent::Tls { at, state: TlsState::Starttls });
+            cx.tell(SmtpEvent::Tls { at, state: TlsState::Starttls });
         }
-        if before == Phase::Data && self.phase == Phase::Unsure {
-            // What was taken for data are commands, and they are gone.
+        if matches!(before, Phase::Data | Phase::Chunk) && self.phase != before {
+            // What was taken for data is something else, and it is gone.
             self.mail = None;
             self.unsure_since = Some(self.client.acked);
         }
         if before == Phase::Unsure {
-            self.sure_again();
+            // The next line is whole as far as one can tell.
+            self.unsure_since = None;
         }
         if matches!(before, Phase::DataAsked | Phase::BlobAsked) && self.phase != before {
-            self.release_held(limits, sink);
+            self.release_held(cx);
         }
     }
 
     /// A final reply while mail data are under way: the server saw an end that is not CRLF.CRLF, or does not want to
     /// see one.
-    fn verdict(&mut self, reply: Reply, at: At, end: u64, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
-        let Some(mail) = &mut self.mail else {
-            sink(SmtpEvent::Unasked { at, reply });
-            return;
-        };
-        // RFC 3463 X.4.2, and 421: the server waited too long for the end, so it saw none.
-        let timeout = reply.code == Some(421) || reply.status.is_some_and(|s| (s.subject, s.detail) == (4, 2));
+    fn verdict(&mut self, reply: Reply, at: At, end: u64, acked: u64, cx: &mut Context<'_, '_>) {
+        let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(cx.limits)));
+        mail.handle_verdict(at, self.client.acked, self.client.pos, cx.limits);
         let seen = mail.other.as_ref().is_some_and(|other| other.tail.start <= acked);
-        if seen && !timeout {
-            return self.take_other_end(at, Some((reply, end)), limits, sink);
+        if seen && !is_timeout(&reply) {
+            return self.take_other_end(at, Some((reply, end)), cx);
         }
         if mail.verdict.is_none() {
             mail.verdict = Some(reply.clone());
         }
-        sink(SmtpEvent::Unasked { at, reply });
-    }
-
-    /// The server's words told where the client stands: the next line is whole as far as one can tell.
-    fn sure_again(&mut self) {
-        self.unsure_since = None;
+        cx.tell(SmtpEvent::Unasked { at, reply });
     }
 
     /// Bytes of the server are missing.
-    pub(super) fn server_gap(&mut self, len: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    pub(super) fn server_gap(&mut self, len: u64, cx: &mut Context<'_, '_>) {
         self.server.seen = true;
         self.server.lost = true;
         self.server.pos = self.server.pos.saturating_add(len);
@@ -262,49 +255,62 @@ impl Dialogue {
         self.assembler.reset();
         self.queue.replies_lost(self.server.pos);
         if self.held.is_some() {
-            self.settle_held(false, limits, sink);
+            self.settle_held(false, cx);
         }
     }
 
     /// Ends a reply whose end the server forgot (a line without its end, or a last line with `-`), where the client goes
     /// on as if it were whole: it has acknowledged all of it and says the next thing. A greeting with `-` is different:
     /// there are servers that let early talkers fall into that trap.
-    pub(super) fn end_open_reply(&mut self, at: At, acked: u64, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    pub(super) fn end_open_reply(&mut self, at: At, acked: u64, cx: &mut Context<'_, '_>) {
         let pending = self.server.lines.pending();
         if pending.is_empty() && !self.assembler.is_open() {
             return;
         }
+        // Once for all bytes that were sent with the same knowledge.
+        if self.looked.replace((acked, self.server.pos)) == Some((acked, self.server.pos)) {
+            return;
+        }
         let greets = !self.past_greeting;
-        let alone = if greets { self.queue.is_empty() && !self.assembler.is_open() } else { self.queue.len() == 1 };
+        let alone = match self.queue.back() {
+            None => greets && !self.assembler.is_open(),
+            // The client has seen this since it sent the command that it answers.
+            Some(waiting) => !greets && self.queue.len() == 1 && acked > waiting.acked,
+        };
         let code = |bytes: &[u8]| bytes.len() >= 3 && bytes.iter().take(3).all(u8::is_ascii_digit);
         let whole = pending.is_empty() || code(pending) && !(greets && pending.get(3) == Some(&b'-'));
         if acked != self.server.pos || !alone || !whole || self.phase == Phase::Tls {
             return;
         }
-        self.end_reply(at, limits, sink);
+        self.end_reply(at, cx);
     }
 
     /// Takes what there is of a reply for the whole.
-    fn end_reply(&mut self, at: At, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+    fn end_reply(&mut self, at: At, cx: &mut Context<'_, '_>) {
         let pending = self.server.lines.take_pending();
-        let line = if pending.is_empty() { None } else { self.server_line(&pending, limits) };
+        let line = if pending.is_empty() { None } else { self.server_line(&pending, cx.limits) };
         if let Some((reply, weird)) = line.or_else(|| self.assembler.take()) {
-            self.note(Side::Resp, Weird::InvalidReply, at, sink);
+            self.note(Side::Resp, Weird::InvalidReply, at, cx);
             let acked = self.server.acked;
-            self.server_reply(reply, weird, at, acked, limits, sink);
+            self.server_reply(reply, weird, at, acked, cx);
         }
     }
 
     /// The server says no more.
-    pub(super) fn finish_server(&mut self, at: At, limits: &SmtpLimits, sink: &mut Sink<'_>) {
-        self.handle_early(limits, sink);
+    pub(super) fn finish_server(&mut self, at: At, cx: &mut Context<'_, '_>) {
+        self.handle_early(cx);
         let pending = self.server.lines.pending();
         let is_reply = pending.iter().take(3).filter(|byte| byte.is_ascii_digit()).count() == 3;
         if !self.server_tls && self.phase != Phase::Tls && (self.assembler.is_open() || is_reply) {
-            self.end_reply(at, limits, sink);
+            self.end_reply(at, cx);
         }
-        self.handle_early(limits, sink);
+        self.handle_early(cx);
     }
+}
+
+/// Whether the server waited too long for something, so that it has not seen it: 421, or X.4.2 (RFC 3463 section 3.5).
+fn is_timeout(reply: &Reply) -> bool {
+    reply.code == Some(421) || reply.status.is_some_and(|status| (status.subject, status.detail) == (4, 2))
 }
 
 /// RFC 2920 section 2: the keyword PIPELINING in a line of its own.

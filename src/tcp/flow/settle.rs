@@ -6,7 +6,7 @@ use crate::limits::TcpLimits;
 use crate::net::Side;
 use crate::tcp::assembler::Run;
 use crate::tcp::event::StreamEvent;
-use crate::tcp::half::EDGE_SLACK;
+use crate::tcp::half::{EDGE_SLACK, Half};
 use crate::tcp::history::Repeated;
 use crate::tcp::stats::TcpStats;
 use crate::weird::Weird;
@@ -102,7 +102,7 @@ impl Flow {
     }
 
     fn is_waiting(&self) -> bool {
-        self.halves.iter().any(|half| half.is_waiting())
+        self.halves.iter().any(Half::is_waiting)
     }
 
     /// Hands on all held bytes that are in order and whose acknowledgements are covered; whether there were any.

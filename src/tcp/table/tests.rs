@@ -104,6 +104,14 @@ fn a_syn_ack_without_a_syn_goes_to_the_originator() {
 }
 
 #[test]
+fn a_syn_captured_after_its_syn_ack_still_belongs() {
+    let mut rig = Rig::new();
+    rig.play(|s| s.syn_ack(500, 101)).play(|s| s.syn(100)).play(|s| s.c(101, 501, "x"));
+    expect(&rig.finish(), &[r#"C "x" @0"#, "close S1 ^hSD"]);
+    assert_eq!((rig.table.half_open(), rig.told.connections[0].syn.is_some()), (0, true));
+}
+
+#[test]
 fn a_simultaneous_open() {
     let mut rig = Rig::new();
     rig.play(|s| s.syn(100))

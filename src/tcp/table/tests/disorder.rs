@@ -298,3 +298,34 @@ fn a_connection_met_in_the_middle_may_begin_before_the_first_ack() {
         &["open midstream", r#"C "QUIT\r\n" @0"#, r#"S "250 ok\r\n" @0"#, r#"S "221\r\n" @6"#, "close OTH Dd"],
     );
 }
+
+#[test]
+fn a_hole_that_is_acknowledged_late_is_given_up_late() {
+    let mut rig = Rig::new();
+    rig.handshake().play(|s| s.c(104, 501, "b\r\n"));
+    rig.wait(Span::secs(2)).wait(Span::secs(2));
+    assert_eq!(rig.told.log, ["open"]);
+    rig.play(|s| s.s(501, 107, ""));
+    rig.wait(Span::secs(2));
+    expect(&rig.told.log[1..], &["C ack_above_hole", "C gap 3", r#"C "b\r\n" @0"#]);
+}
+
+#[test]
+fn a_reset_tells_what_was_held_first() {
+    let mut rig = Rig::new();
+    rig.handshake().play(|s| s.c(104, 501, "b\r\n")).play(|s| s.c_rst(107));
+    expect(&rig.told.log[1..], &["C gap 3", r#"C "b\r\n" @0"#, "C reset"]);
+}
+
+#[test]
+fn windows_are_scaled_by_what_both_offered() {
+    const SCALE_7: [u8; 4] = [3, 3, 7, 0];
+    for (offer, inside) in [(&SCALE_7 as &[u8], true), (&[], false)] {
+        let mut rig = Rig::new();
+        rig.play(|s| s.syn(100).options(&SCALE_7))
+            .play(|s| s.syn_ack(500, 101).options(offer))
+            .play(|s| s.c(101, 501, ""));
+        rig.play(|s| s.s(501, 101, "")).play(|s| s.c(101 + (1 << 20), 501, "far"));
+        assert_eq!(rig.told.log.len() == 1, inside, "{:?}", rig.told.log);
+    }
+}

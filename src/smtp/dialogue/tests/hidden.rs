@@ -1,0 +1,144 @@
+//! What must not be shown, and what cannot be seen: AUTH and TLS.
+
+use super::*;
+use crate::session::TlsState;
+
+#[test]
+fn an_exchange_is_logged_without_its_lines() {
+    let text = "S: 220 x
+        C: EHLO y
+        S: 250 AUTH LOGIN
+        C: AUTH LOGIN
+        S: 334 VXNlcm5hbWU6
+        C: Z3Vlc3Q=
+        S: 334 UGFzc3dvcmQ6
+        C: c2VjcmV0
+        S: 535 5.7.8 no
+        C: AUTH PLAIN AHRlc3QAMTIzNA==
+        S: 235 2.7.0 yes
+        C: QUIT
+        S: 221 bye";
+    check(text, &["EHLO 250", "AUTH 334", "* 334", "* 535", "AUTH 235", "QUIT 221"], &[], &[]);
+    let played = play(text);
+    let attempts: Vec<_> = played
+        .auth
+        .iter()
+        .map(|auth| (auth.mechanism.to_string(), auth.user.clone().unwrap().to_string(), auth.result))
+        .collect();
+    assert_eq!(
+        attempts,
+        [("LOGIN".into(), "guest".into(), AuthResult::Failed), ("PLAIN".into(), "test".into(), AuthResult::Succeeded)]
+    );
+    assert_eq!(played.auth, played.facts.auth);
+    assert!(!format!("{played:?}").contains("c2VjcmV0"));
+}
+
+#[test]
+fn exchanges_that_end_otherwise() {
+    let result =
+        |text: &str| play(&format!("S: 220 x\nC: EHLO y\nS: 250 AUTH LOGIN\nC: AUTH LOGIN\n{text}")).auth[0].result;
+    assert_eq!(result("S: 334 VXNlcm5hbWU6\nC: *\nS: 501 cancelled"), AuthResult::Cancelled);
+    assert_eq!(result("S: 504 unknown"), AuthResult::Failed);
+    assert_eq!(result("S: 334 VXNlcm5hbWU6\nC: MAIL FROM:<a@b>\nS: 503 no"), AuthResult::Cancelled);
+    assert_eq!(result("S: 334 VXNlcm5hbWU6\nC: RSET\nS: 250 ok"), AuthResult::Unknown);
+    assert_eq!(result("S: 334 VXNlcm5hbWU6\nC$\nS$"), AuthResult::Unknown);
+}
+
+#[test]
+fn an_exchange_seen_from_the_client_alone() {
+    let text =
+        "S: 220 x\nC: EHLO y\nS: 250 AUTH LOGIN\nC: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: Z3Vlc3Q=\nS: 334 UGFzc3dvcmQ6
+        C: c2VjcmV0\nS: 235 ok\nC: MAIL FROM:<a@b>\nS: 250 ok\nC: QUIT\nS: 221 bye";
+    let events = only(Side::Orig, script(text));
+    check_events(
+        &events,
+        true,
+        &["EHLO -", "AUTH -", "* -", "* -", "MAIL -", "QUIT -"],
+        &["a@b > : incomplete 0"],
+        &[],
+    );
+    let played = play_events(&events, true);
+    assert_eq!(played.auth[0].user.as_ref().unwrap().to_string(), "guest");
+    assert_eq!(played.auth[0].result, AuthResult::Unknown);
+}
+
+#[test]
+fn blasted_guesses_keep_their_results_apart() {
+    let text =
+        "S: 220 x\nC: EHLO y\nS: 250 AUTH PLAIN\nC: AUTH PLAIN AGEAMQ==\nC: AUTH PLAIN AGIAMg==\nS: 535 no\nS: 235 yes";
+    let played = play(text);
+    let attempts: Vec<_> =
+        played.auth.iter().map(|auth| (auth.user.clone().unwrap().to_string(), auth.result)).collect();
+    assert_eq!(attempts, [("a".into(), AuthResult::Failed), ("b".into(), AuthResult::Succeeded)]);
+}
+
+// TLS
+
+/// A ClientHello without extensions, and a ServerHello as short.
+const CLIENT_HELLO: &str = "\\x16\\x03\\x01\\x00\\x2d\\x01\\x00\\x00\\x29\\x03\\x03aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\\x00\\x00\\x02\\x13\\x01\\x01\\x00";
+const SERVER_HELLO: &str = "\\x16\\x03\\x03\\x00\\x04\\x02\\x00\\x00\\x00";
+const APP: &str = "\\x17\\x03\\x03\\x00\\x05.\\r\\n.\\r";
+
+#[test]
+fn starttls_hides_what_follows() {
+    let text =
+        format!("{HELLO}C: STARTTLS\nS: 220 go\nC| {CLIENT_HELLO}\nS| {SERVER_HELLO}\nC| {APP}{APP}\nS| {APP}\nC$\nS$");
+    check(&text, &["EHLO 250", "STARTTLS 220"], &[], &[]);
+    let tls = play(&text).facts.tls;
+    assert_eq!(tls.state, TlsState::Starttls);
+    assert_eq!((tls.record_version, tls.orig_app_bytes, tls.resp_app_bytes), (Some(0x0301), 10, 5));
+}
+
+#[test]
+fn starttls_inside_a_transaction_hides_it() {
+    let text = format!("{HELLO}{ENVELOPE}C: STARTTLS\nS: 220 go\nC| {CLIENT_HELLO}\nS| {SERVER_HELLO}");
+    check(&text, &["EHLO 250", "MAIL 250", "RCPT 250", "STARTTLS 220"], &["a@b > c@d: hidden 0"], &[]);
+    // MAIL was refused for want of encryption: that is not hidden.
+    let text = format!("{HELLO}C: MAIL FROM:<a@b>\nS: 530 first STARTTLS\nC: STARTTLS\nS: 220 go\nC| {CLIENT_HELLO}");
+    check(&text, &["EHLO 250", "MAIL 530", "STARTTLS 220"], &["a@b > : rejected 0"], &[]);
+}
+
+#[test]
+fn starttls_refused_and_in_the_clear() {
+    let state = |text: &str| play(&format!("{HELLO}{text}")).facts.tls.state;
+    assert_eq!(state("C: STARTTLS\nS: 454 later\nC: QUIT\nS: 221 bye"), TlsState::StarttlsRefused);
+    let plain = "C: STARTTLS\nS: 220 go\nC: EHLO y\nS: 250 z\nC: MAIL FROM:<a@b>\nS: 250 ok\nC: QUIT\nS: 221 bye";
+    assert_eq!(state(plain), TlsState::StarttlsPlaintext);
+    check(
+        &format!("{HELLO}{plain}"),
+        &["EHLO 250", "STARTTLS 220", "EHLO 250", "MAIL 250", "QUIT 221"],
+        &["a@b > : abandoned 0"],
+        &[],
+    );
+}
+
+#[test]
+fn commands_injected_behind_starttls() {
+    check(
+        &format!("{HELLO}C: STARTTLS\nC: RSET\nS: 220 go\nC| {CLIENT_HELLO}\nS| {SERVER_HELLO}"),
+        &["EHLO 250", "STARTTLS 220", "RSET -"],
+        &[],
+        &["invalid_pipelined_sequence"],
+    );
+}
+
+#[test]
+fn tls_from_the_first_byte() {
+    let text = format!("C| {CLIENT_HELLO}\nS| {SERVER_HELLO}\nC| {APP}");
+    check(&text, &[], &[], &[]);
+    assert_eq!(play(&text).facts.tls.state, TlsState::Implicit);
+    // The server does not speak it.
+    let text = format!("C| {CLIENT_HELLO}\nS: 220 x\nS: 500 what\nC: QUIT\nS: 221 bye");
+    let played = play(&text);
+    assert_eq!(played.facts.tls.state, TlsState::None);
+    assert!(played.weird().contains(&"invalid_tls_record"));
+    assert_eq!(played.facts.greeting.as_ref().unwrap().code, Some(220));
+}
+
+#[test]
+fn tls_of_the_client_alone() {
+    let text = format!("S: 220 x\nC: EHLO y\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nC| {CLIENT_HELLO}\nC| {APP}");
+    let events = only(Side::Orig, script(&text));
+    check_events(&events, true, &["EHLO -", "STARTTLS -"], &[], &[]);
+    assert_eq!(play_events(&events, true).facts.tls.state, TlsState::Starttls);
+}
