@@ -252,8 +252,7 @@ impl Call<'_> {
     pub(crate) fn smuggles(mut self, around: &str, crlf_lines: u64, lf_lines: u64) -> Self {
         let at = self.scene.tick();
         self.facts.weird.insert(Weird::SmugglingPattern);
-        self.facts.smuggling =
-            Some(Box::new(SmugglingFacts { at, around: around.into(), crlf_lines, lf_lines }));
+        self.facts.smuggling = Some(Box::new(SmugglingFacts { at, around: around.into(), crlf_lines, lf_lines }));
         self
     }
 
