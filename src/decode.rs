@@ -9,6 +9,7 @@
 //! make them wrong in honest captures. ICMP is not looked at.
 
 mod defrag;
+pub mod dns;
 mod duplicate;
 mod ip;
 mod link;

@@ -10,23 +10,32 @@ pub mod blocklisted;
 pub mod connect_failures;
 mod context;
 mod crowd;
+pub mod dialect;
 pub mod direct_to_mx;
 mod domains;
 mod finding;
 pub mod harvest;
+pub mod helo;
+pub mod interception;
 mod judge;
+mod lapses;
 mod lately;
+pub mod mx_lookups;
 pub mod ndr_flood;
 mod novelty;
 mod observation;
 pub mod outcome_burst;
+pub mod port_scan;
+pub mod protocol;
 pub mod relay;
 pub mod replies;
+pub mod replies_in_time;
 mod reputation;
 mod roles;
 mod samples;
 mod score;
 mod sequential;
+pub mod smuggling;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -97,6 +106,22 @@ pub struct DetectSettings {
     pub harvest: harvest::Settings,
     /// D9.
     pub blocklisted: blocklisted::Settings,
+    /// D10.
+    pub interception: interception::Settings,
+    /// D11.
+    pub replies_in_time: replies_in_time::Settings,
+    /// D12, the rules of the dialogue.
+    pub protocol: protocol::Settings,
+    /// D12, names in HELO.
+    pub helo: helo::Settings,
+    /// D12, ways of speaking.
+    pub dialect: dialect::Settings,
+    /// D13.
+    pub smuggling: smuggling::Settings,
+    /// D14.
+    pub mx_lookups: mx_lookups::Settings,
+    /// Scans for mail servers.
+    pub port_scan: port_scan::Settings,
 }
 
 /// Every detector of the program.
@@ -112,6 +137,14 @@ fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Det
         Box::new(accounts::Accounts::new(settings.accounts.clone(), clients)),
         Box::new(harvest::Harvest::new(settings.harvest.clone(), hosts, clients)),
         Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
+        Box::new(interception::Interception::new(settings.interception.clone(), hosts)),
+        Box::new(replies_in_time::RepliesInTime::new(settings.replies_in_time.clone(), hosts)),
+        Box::new(protocol::Protocol::new(settings.protocol.clone(), hosts)),
+        Box::new(helo::Helo::new(settings.helo.clone(), hosts)),
+        Box::new(dialect::DialectBook::new(settings.dialect.clone())),
+        Box::new(smuggling::Smuggling::new(settings.smuggling.clone(), hosts)),
+        Box::new(mx_lookups::MxLookups::new(settings.mx_lookups.clone(), hosts)),
+        Box::new(port_scan::PortScan::new(settings.port_scan.clone(), hosts)),
         Box::new(behind_nat::BehindNat::new(hosts)),
     ]
 }

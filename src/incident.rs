@@ -149,6 +149,7 @@ impl Judgement {
         for finding in judge.findings() {
             stories.entry((finding.host, finding.class)).or_default().push(finding);
         }
+        scanners_are_not_worms(&mut stories);
         adopt(&mut stories);
         let routers = routers(rows.values());
         let mut incidents: Vec<Incident> = stories
@@ -166,6 +167,17 @@ impl Judgement {
                 .then((b.last, a.host, a.class).cmp(&(a.last, b.host, b.class)))
         });
         Self { hosts: rank(rows, &routers, &incidents), incidents }
+    }
+}
+
+/// Who calls servers and has nothing to say to them scans: what speaks for a worm there (many servers, most of them
+/// silent) belongs to the scan's story, and is shown in it without weight.
+fn scanners_are_not_worms(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>) {
+    let scanners: Vec<HostKey> =
+        stories.keys().filter(|(_, class)| *class == Class::PortScan).map(|(host, _)| *host).collect();
+    for host in scanners {
+        let lines = stories.remove(&(host, Class::MassMailer)).unwrap_or_default();
+        stories.entry((host, Class::PortScan)).or_default().extend(lines);
     }
 }
 

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::frame::{At, FrameNo};
-use crate::net::LinkFacts;
+use crate::net::{Endpoint, LinkFacts};
 use crate::smtp::Reply;
 use crate::tcp::{Attempt, ConnId, ConnState, Connection};
+use crate::time::Ts;
 use crate::weird::WeirdSet;
 use crate::wire::Wire;
 
@@ -47,6 +48,23 @@ pub enum SessionEventKind {
     Transaction(Arc<SessionHead>, Arc<Transaction>),
     /// The connection ended, or the capture did.
     Closed(Arc<Session>),
+    /// A question to a DNS server; belongs to no connection.
+    DnsQuery(Box<DnsQuery>),
+}
+
+/// A question to a DNS server that has to do with mail (see `decode::dns`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DnsQuery {
+    /// The frame.
+    pub at: At,
+    /// Who asked.
+    pub client: Endpoint,
+    /// Who was asked.
+    pub server: Endpoint,
+    /// The name, in lower case, without the final dot.
+    pub qname: Wire,
+    /// The type (RFC 1035 section 3.2.2): 1 for A, 15 for MX, 28 for AAAA (RFC 3596).
+    pub qtype: u16,
 }
 
 /// What is known of a connection once the client has introduced itself; shared by the events of one session.
@@ -123,15 +141,74 @@ pub struct SmtpFacts {
     pub pipelined: bool,
     /// What was odd.
     pub weird: WeirdSet,
+    /// How the client writes its commands.
+    pub dialect: Dialect,
+    /// Where mail data hold a dot line of another form with a command behind it.
+    pub smuggling: Option<Box<SmugglingFacts>>,
 }
 
 /// A command and the code that answered it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct CommandLog {
     /// The verb in upper case, `.` for the end of mail data, `*` for a line of an AUTH exchange, `?` for an unknown line.
     pub verb: &'static str,
     /// The reply's code; `None` if no reply was seen.
     pub code: Option<u16>,
+    /// When its last byte was sent.
+    pub said: Ts,
+    /// When the reply's last line was seen; `None` if no reply was.
+    pub replied: Option<Ts>,
+}
+
+/// How a client writes its commands: habits that RFC 5321 leaves open or that servers forgive, a bit each. A program
+/// has its own, whoever runs it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Dialect(u16);
+
+impl Dialect {
+    /// The verb MAIL or RCPT is not all upper case.
+    pub const VERB_NOT_UPPER: u16 = 1 << 0;
+    /// A blank after the colon of MAIL or RCPT.
+    pub const SPACE_AFTER_COLON: u16 = 1 << 1;
+    /// A blank before it.
+    pub const SPACE_BEFORE_COLON: u16 = 1 << 2;
+    /// A path without angle brackets.
+    pub const NO_BRACKETS: u16 = 1 << 3;
+    /// Blanks before a line's end.
+    pub const TRAILING_BLANKS: u16 = 1 << 4;
+    /// More blanks than one between words.
+    pub const EXTRA_BLANKS: u16 = 1 << 5;
+    /// A name before the path.
+    pub const DISPLAY_NAME: u16 = 1 << 6;
+    /// `SIZE=` in MAIL.
+    pub const SIZE: u16 = 1 << 7;
+    /// `BODY=` in MAIL.
+    pub const BODY: u16 = 1 << 8;
+
+    /// With some habits more.
+    #[must_use]
+    pub const fn with(self, bits: u16) -> Self {
+        Self(self.0 | bits)
+    }
+
+    /// All habits, as bits.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+}
+
+/// The first place in mail data where a server may see another end than CRLF.CRLF, with a command behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SmugglingFacts {
+    /// The frame with the dot line.
+    pub at: At,
+    /// At most 64 bytes around the dot line: its line ends tell which form it is. Commands may be among them, and
+    /// nothing more of a body.
+    pub around: Wire,
+    /// Lines of the mail data that CRLF ends, up to there, in the first 4 KiB: who knows no CRLF shows it in the header.
+    pub crlf_lines: u64,
+    /// Lines that LF alone ends, there.
+    pub lf_lines: u64,
 }
 
 /// Encryption of a session.

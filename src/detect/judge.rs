@@ -10,14 +10,14 @@ use super::novelty::Recent;
 use super::observation::{Mail, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyRules, Stage};
 use super::reputation::Reputation;
-use super::roles::RoleBook;
+use super::roles::{RoleBook, Voice};
 use super::table::{HostTable, Weigh};
 use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
 use crate::ledger::{HostLedger, HostRow};
 use crate::limits::DetectLimits;
 use crate::net::HostKey;
-use crate::session::{Outcome, Session, SessionEvent, SessionEventKind, SessionHead, Transaction};
+use crate::session::{DnsQuery, Outcome, Session, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::site::{Ours, Site};
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
@@ -139,6 +139,18 @@ impl Judge {
             SessionEventKind::Auth(head, auth) => self.show(event.at, head.id, Some(head), What::Auth(head, auth)),
             SessionEventKind::Transaction(head, tx) => self.handle_transaction(event.at, head, tx),
             SessionEventKind::Closed(session) => self.handle_closed(event.at, session),
+            SessionEventKind::DnsQuery(query) => self.handle_dns(event.at, query),
+        }
+    }
+
+    /// A question to a DNS server is no connection: only the detectors look at it, and the asker gets a row.
+    fn handle_dns(&mut self, at: At, query: &DnsQuery) {
+        let id = ConnId { ts: query.at.ts, orig: query.client, resp: query.server };
+        let way = self.way(id);
+        if matches!(way, Way::Outbound | Way::Inside) {
+            self.stand(id.orig.host, 0);
+            self.ledger.update(id.orig.host, at, |_| {});
+            self.teach(&Observation { at, id, way, voice: Voice::Own, what: What::DnsQuery(query) });
         }
     }
 
@@ -177,6 +189,11 @@ impl Judge {
         self.reputation.handle(&seen, &self.rules);
         self.domains.handle(&seen, &self.rules);
         self.keep(&seen);
+        self.teach(&seen);
+    }
+
+    /// Shows an observation to the detectors.
+    fn teach(&mut self, seen: &Observation<'_>) {
         // Not `self.context()`: the detectors are borrowed for writing beside it.
         let ctx = Context {
             site: &self.site,
@@ -188,7 +205,7 @@ impl Judge {
             now: self.now.ts,
         };
         for detector in &mut self.detectors {
-            detector.handle(&seen, &ctx);
+            detector.handle(seen, &ctx);
         }
     }
 

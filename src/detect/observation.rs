@@ -4,7 +4,7 @@
 use super::replies::{OutcomeClass, Stage, Verdict};
 use super::roles::Voice;
 use crate::frame::At;
-use crate::session::{AuthAttempt, Session, SessionHead, Transaction};
+use crate::session::{AuthAttempt, DnsQuery, Session, SessionHead, Transaction};
 use crate::smtp::Reply;
 use crate::tcp::{Attempt, ConnId};
 
@@ -49,6 +49,8 @@ pub enum What<'a> {
     Transaction(&'a Mail<'a>),
     /// The end of a connection.
     Closed(&'a Session),
+    /// A question to a DNS server; the connection is made up of the two ends.
+    DnsQuery(&'a DnsQuery),
 }
 
 /// A mail transaction, judged by the replies to it.

@@ -25,15 +25,15 @@ use crate::frame::{At, FrameNo};
 use crate::limits::DetectLimits;
 use crate::net::{Endpoint, HostKey, LinkFacts};
 use crate::session::{
-    AuthAttempt, AuthResult, CommandLog, Dsn, MailFacts, Outcome, Recipient, Session, SessionEvent, SessionEventKind,
-    SessionHead, SmtpFacts, Tls, TlsState, Transaction, Transfer,
+    AuthAttempt, AuthResult, CommandLog, Dialect, DnsQuery, Dsn, MailFacts, Outcome, Recipient, Session, SessionEvent,
+    SessionEventKind, SessionHead, SmtpFacts, SmugglingFacts, Tls, TlsState, Transaction, Transfer,
 };
 use crate::site::Site;
 use crate::smtp::Reply;
 use crate::smtp::reply::parse_line;
 use crate::tcp::{Attempt, ConnId, ConnState, Connection, SynSignature};
 use crate::time::{Span, Ts};
-use crate::weird::WeirdSet;
+use crate::weird::{Weird, WeirdSet};
 use crate::wire::Wire;
 
 /// Every scene begins here, so that frames and stamps in a failed test are easy to read.
@@ -105,7 +105,7 @@ impl Scene {
             orig: Endpoint { host: host(client), port: self.port },
             resp: Endpoint { host: host(server), port: 25 },
         };
-        Call { id, first: at.frame, scene: self, facts: SmtpFacts::default() }
+        Call { id, first: at.frame, scene: self, facts: SmtpFacts::default(), gaps: 0, syn: None }
     }
 
     /// A connection attempt that nobody answers.
@@ -116,6 +116,14 @@ impl Scene {
         let (link, syn) = (LinkFacts::default(), SynSignature::default());
         let attempt = Attempt { id, first, last, syns: 1, link, syn };
         self.show(last, SessionEventKind::Unanswered(Box::new(attempt)));
+    }
+
+    /// A question to a DNS server.
+    pub(crate) fn asks(&mut self, client: &str, server: &str, qtype: u16, qname: &str) {
+        let at = self.tick();
+        let end = |ip, port| Endpoint { host: host(ip), port };
+        let query = DnsQuery { at, client: end(client, 5353), server: end(server, 53), qname: qname.into(), qtype };
+        self.show(at, SessionEventKind::DnsQuery(Box::new(query)));
     }
 
     /// The findings of one detector, by its name.
@@ -141,6 +149,8 @@ pub(crate) struct Call<'s> {
     id: ConnId,
     first: FrameNo,
     facts: SmtpFacts,
+    gaps: u32,
+    syn: Option<SynSignature>,
 }
 
 impl Call<'_> {
@@ -184,7 +194,7 @@ impl Call<'_> {
     /// A command of which only the verb and the code are kept.
     pub(crate) fn command(mut self, verb: &'static str, code: u16) -> Self {
         self.scene.tick();
-        self.facts.commands.push(CommandLog { verb, code: Some(code) });
+        self.facts.commands.push(CommandLog { verb, code: Some(code), ..CommandLog::default() });
         self.facts.commands_total += 1;
         self
     }
@@ -193,6 +203,56 @@ impl Call<'_> {
     pub(crate) fn starttls(mut self, orig_app_bytes: u64) -> Self {
         self.scene.tick();
         self.facts.tls = Tls { state: TlsState::Starttls, orig_app_bytes, ..Tls::default() };
+        self
+    }
+
+    /// HELO or EHLO as before, and what else the server offers.
+    pub(crate) fn offers(mut self, keywords: &[&str]) -> Self {
+        self.facts.ehlo_keywords = keywords.iter().map(|&keyword| keyword.into()).collect();
+        self
+    }
+
+    /// What was odd about the session.
+    pub(crate) fn odd(mut self, weirds: &[Weird]) -> Self {
+        for weird in weirds {
+            self.facts.weird.insert(*weird);
+        }
+        self
+    }
+
+    /// How the client writes.
+    pub(crate) fn speaks(mut self, dialect: Dialect) -> Self {
+        self.facts.dialect = dialect;
+        self
+    }
+
+    /// So many gaps in what was captured.
+    pub(crate) fn gaps(mut self, gaps: u32) -> Self {
+        self.gaps = gaps;
+        self
+    }
+
+    /// The shape of the client's SYN.
+    pub(crate) fn syn(mut self, syn: SynSignature) -> Self {
+        self.syn = Some(syn);
+        self
+    }
+
+    /// A command, the code that answers it, and after how long; the clock goes on.
+    pub(crate) fn timed(mut self, verb: &'static str, code: u16, wait: Span) -> Self {
+        let said = self.scene.tick().ts;
+        self.scene.wait(wait);
+        let replied = Some(self.scene.now());
+        self.facts.commands.push(CommandLog { verb, code: Some(code), said, replied });
+        self.facts.commands_total += 1;
+        self
+    }
+
+    /// A dot line of another form in the mail data, with a command behind it.
+    pub(crate) fn smuggles(mut self, around: &str, crlf_lines: u64, lf_lines: u64) -> Self {
+        let at = self.scene.tick();
+        self.facts.weird.insert(Weird::SmugglingPattern);
+        self.facts.smuggling = Some(Box::new(SmugglingFacts { at, around: around.into(), crlf_lines, lf_lines }));
         self
     }
 
@@ -224,24 +284,7 @@ impl Call<'_> {
     /// The end without QUIT.
     pub(crate) fn hangs_up(self) {
         let at = self.scene.tick();
-        let conn = Connection {
-            id: self.id,
-            state: ConnState::Sf,
-            history: "ShADadFf".to_owned(),
-            duration: at.ts.since(self.id.ts),
-            orig_bytes: 0,
-            resp_bytes: 0,
-            missed_bytes: 0,
-            gaps: 0,
-            first: self.first,
-            last: at.frame,
-            frames: at.frame.0 - self.first.0 + 1,
-            link: LinkFacts::default(),
-            syn: None,
-            one_sided: false,
-            cut_short: false,
-            weird: WeirdSet::default(),
-        };
+        let conn = Connection { gaps: self.gaps, syn: self.syn, ..connection(self.id, at.ts, self.first, at.frame) };
         let session = Arc::new(Session { conn, smtp: self.facts });
         self.scene.show(at, SessionEventKind::Closed(session));
     }
@@ -255,6 +298,36 @@ impl Call<'_> {
             helo: self.facts.helo.clone(),
         })
     }
+}
+
+/// A connection that opened and ended as it should.
+fn connection(id: ConnId, until: Ts, first: FrameNo, last: FrameNo) -> Connection {
+    Connection {
+        id,
+        state: ConnState::Sf,
+        history: "ShADadFf".to_owned(),
+        duration: until.since(id.ts),
+        orig_bytes: 0,
+        resp_bytes: 0,
+        missed_bytes: 0,
+        gaps: 0,
+        first,
+        last,
+        frames: last.0 - first.0 + 1,
+        link: LinkFacts::default(),
+        syn: None,
+        one_sided: false,
+        cut_short: false,
+        weird: WeirdSet::default(),
+    }
+}
+
+/// A whole session of which only the client's name matters, for tests that look inside a detector.
+pub(crate) fn session(client: &str, server: &str, helo: &str) -> Session {
+    let end = |ip, port| Endpoint { host: host(ip), port };
+    let id = ConnId { ts: BEGIN, orig: end(client, 1024), resp: end(server, 25) };
+    let facts = SmtpFacts { helo: Some(helo.into()), ..SmtpFacts::default() };
+    Session { conn: connection(id, BEGIN, FrameNo(1), FrameNo(1)), smtp: facts }
 }
 
 /// What became of a transaction, by its replies.

@@ -30,12 +30,89 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, behind_router
             "Let only the mail server out on port 25, so that no other machine can cause it again.".to_owned(),
             "Then ask the lists named here to remove your address; before the cause is gone it comes back at once.".to_owned(),
         ],
+        Class::Interception => interception(incident, row),
+        Class::SenderSpoof => vec![
+            format!(
+                "Let {} refuse your own domains as sender from outside unless the sender has logged in.",
+                row.host
+            ),
+            "Publish SPF and DMARC records for your domains, so that others can refuse forged mail too.".to_owned(),
+            format!(
+                "If one of these is a service that writes in your name ({}), let it through by its address.",
+                addresses(incident, "client")
+            ),
+        ],
+        Class::RejectionStorm => vec![
+            format!(
+                "Read the refusals above; ask whoever runs {} what they need.",
+                addresses(incident, "refuses")
+            ),
+            format!("Stop the program on {} that sends this until that is settled: it tries again and again.", row.host),
+        ],
+        Class::SmtpSmuggling => smuggling(incident, row),
+        Class::PortScan => vec![
+            format!("Ask whoever is in charge of {} whether this scan is theirs.", row.host),
+            format!("If it is nobody's, treat {} as broken into.", row.host),
+        ],
         Class::AuthGuessing => guessing(incident, row),
         Class::AccountAbuse => abuse(incident, row),
         Class::DirectoryHarvest => harvest(incident, row),
         Class::BackscatterVictim => backscatter(incident),
-        _ => Vec::new(),
     }
+}
+
+fn interception(incident: &Incident, row: &HostRow) -> Vec<String> {
+    match incident.kind {
+        Some("same_banner") => vec![
+            "Ask your access provider whether it leads port 25 through a proxy of its own, and have that switched off for you.".to_owned(),
+            format!("Until then let {} deliver by your provider's mail server, with a login on port 587.", row.host),
+        ],
+        Some("masked") => vec![
+            "Switch off the SMTP inspection (\"fixup protocol smtp\", \"inspect esmtp\") on your firewall: it breaks \
+             encryption and logins."
+                .to_owned(),
+        ],
+        _ => vec![
+            "Let the user send on port 587 with TLS and a login (submission): proxies take over port 25 only.".to_owned(),
+            "Where 587 is closed to the user, a VPN to your network does the same.".to_owned(),
+            format!(
+                "Do not let {} through without a login: everybody behind that proxy could send as you.",
+                addresses(incident, "proxy")
+            ),
+        ],
+    }
+}
+
+fn smuggling(incident: &Incident, row: &HostRow) -> Vec<String> {
+    let attackers = addresses(incident, "client");
+    match incident.kind {
+        Some("lf_only_client") => vec![format!(
+            "Let the program on {} end its lines by CR LF, or hand its mail to a local mail program that does.",
+            row.host
+        )],
+        _ if attackers.is_empty() => vec![
+            format!(
+                "Find out which program on {} sent it; if it passed on the mail of somebody else, update it.",
+                row.host
+            ),
+            "Let it refuse or repair lines that end in a bare CR or LF before it passes mail on.".to_owned(),
+        ],
+        _ => vec![
+            format!(
+                "Update {} and let it take nothing but CR LF . CR LF for the end of a mail (Postfix: \
+                 smtpd_forbid_bare_newline = normalize; Exim: 4.97.1 or later; Sendmail: 8.18.1 or later).",
+                row.host
+            ),
+            format!("Block {attackers}, or ask whoever runs it why it passes on such mail."),
+        ],
+    }
+}
+
+/// The addresses of peers, a few, for a sentence.
+fn addresses(incident: &Incident, role: &str) -> String {
+    let all: Vec<String> =
+        incident.peers.iter().filter(|peer| peer.role == role).take(5).map(|peer| peer.ip.to_string()).collect();
+    all.join(", ")
 }
 
 /// Addresses named in one step; all of them stand in the incident.

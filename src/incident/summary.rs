@@ -46,15 +46,71 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64) -> String {
         Class::AccountAbuse => abuse(incident, &who, number),
         Class::DirectoryHarvest => harvest(incident, &who, number),
         Class::BackscatterVictim => backscatter(incident, &who, number),
-        Class::Interception => {
-            format!("Somebody between has taken over port 25 on the way to or from {who} since {since}.")
+        Class::Interception => interception(incident, &who),
+        Class::SenderSpoof => format!(
+            "Outsiders have been sending mail to {who} under your own addresses since {since}: up to {} an hour, from {} \
+             networks.",
+            number("mails_in_an_hour"),
+            number("networks")
+        ),
+        Class::RejectionStorm => format!(
+            "{} % of the recipients that {who} has asked for since {since} were refused for good.",
+            number("refused_percent")
+        ),
+        Class::SmtpSmuggling => smuggling(incident, &who),
+        Class::PortScan => format!(
+            "{who} has called {} mail servers since {since} and had nothing to say to those that answered: it looks for \
+             servers, it sends no mail.",
+            number("servers")
+        ),
+    }
+}
+
+fn interception(incident: &Incident, who: &str) -> String {
+    let since = incident.first;
+    let peer = incident.peers.iter().find(|peer| peer.role == "proxy");
+    match (incident.kind, peer) {
+        (Some("same_banner"), _) => format!(
+            "Whichever mail server {who} has called since {since}, the same device answered: somebody on the way takes \
+             over port 25."
+        ),
+        (Some("masked"), _) => {
+            format!("A firewall between {who} and the world has been changing what is said on port 25 since {since}.")
         }
-        Class::SenderSpoof => {
-            format!("Outsiders have been sending mail to {who} under your own addresses since {since}.")
+        (_, Some(peer)) => format!(
+            "One of your users, away from home, {} cannot send by {who}: since {since} a proxy of the access provider \
+             ({}{}) {} taken over the connections, and the login is lost.",
+            if incident.tier >= Tier::Likely { "very likely" } else { "perhaps" },
+            peer.ip,
+            peer.says.as_ref().map_or(String::new(), |name| format!(", \"{name}\"")),
+            if incident.tier >= Tier::Likely { "has" } else { "may have" }
+        ),
+        _ => format!("Somebody between has taken over port 25 on the way to or from {who} since {since}."),
+    }
+}
+
+fn smuggling(incident: &Incident, who: &str) -> String {
+    let since = incident.first;
+    match incident.kind {
+        Some("interpreted") if incident.peers.iter().any(|peer| peer.role == "client") => {
+            format!(
+                "{who} obeyed commands that were hidden inside a mail, since {since}: anybody can forge mail through it."
+            )
         }
-        Class::RejectionStorm => format!("Most of what {who} has been asked since {since} was refused."),
-        Class::SmtpSmuggling => format!("Mail that hides further commands inside itself was sent to {who} at {since}."),
-        Class::PortScan => format!("{who} has been looking for mail servers since {since}, without sending mail."),
+        Some("interpreted") => format!("{who} sent mail with hidden commands since {since}, and a server obeyed them."),
+        Some("propagated") => {
+            format!(
+                "{who} passes on mail with hidden commands unchanged, since {since}: attackers reach others through it."
+            )
+        }
+        Some("lf_only_client") => format!(
+            "{who} has ended its lines in a way that mail servers forbid, since {since}; it looks like a careless script, \
+             not like an attack."
+        ),
+        _ if incident.peers.iter().any(|peer| peer.role == "client") => {
+            format!("Somebody has tried since {since} to hide commands inside mail for {who}; it did not obey them.")
+        }
+        _ => format!("{who} has sent mail with commands hidden inside since {since}; no server was seen to obey them."),
     }
 }
 

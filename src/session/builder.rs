@@ -136,6 +136,10 @@ impl SessionBuilder {
                 }
             }
             SmtpEvent::Pipelined => self.facts.pipelined = true,
+            SmtpEvent::Dialect(dialect) => self.facts.dialect = dialect,
+            SmtpEvent::Smuggling(facts) => {
+                self.facts.smuggling.get_or_insert(facts);
+            }
             SmtpEvent::Weird { weird, .. } => self.facts.weird.insert(weird),
         }
     }
@@ -173,7 +177,7 @@ impl SessionBuilder {
     }
 
     fn answered(&mut self, sent: Sent, said: At, at: At, reply: Option<Reply>, limits: &SmtpLimits, out: &mut Out<'_>) {
-        self.log(&sent, reply.as_ref(), limits);
+        self.log(&sent, said, at, reply.as_ref(), limits);
         match &sent {
             Sent::Hello { esmtp, name } => self.hello(*esmtp, name, reply.as_ref(), limits),
             Sent::Quit => self.facts.quit = true,
@@ -209,11 +213,16 @@ impl SessionBuilder {
         }
     }
 
-    fn log(&mut self, sent: &Sent, reply: Option<&Reply>, limits: &SmtpLimits) {
+    fn log(&mut self, sent: &Sent, said: At, at: At, reply: Option<&Reply>, limits: &SmtpLimits) {
         self.facts.commands_total = self.facts.commands_total.saturating_add(1);
         if self.facts.commands.len() < limits.commands_max {
             let code = reply.and_then(|reply| reply.code);
-            self.facts.commands.push(CommandLog { verb: sent.verb(), code });
+            self.facts.commands.push(CommandLog {
+                verb: sent.verb(),
+                code,
+                said: said.ts,
+                replied: reply.map(|_| at.ts),
+            });
         } else {
             self.facts.weird.insert(Weird::SessionLimit);
         }

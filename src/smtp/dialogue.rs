@@ -28,7 +28,7 @@ use queue::{Entry, Queue, Waiting};
 use crate::frame::At;
 use crate::limits::SmtpLimits;
 use crate::net::Side;
-use crate::session::{AuthAttempt, AuthResult, Tls};
+use crate::session::{AuthAttempt, AuthResult, Dialect, Tls};
 use crate::smtp::{AuthExchange, LineSplitter, Reply, ReplyAssembler, Sent, SmtpEvent, TlsFollower};
 use crate::tcp::StreamEvent;
 use crate::weird::{Weird, WeirdSet};
@@ -101,6 +101,8 @@ pub struct Dialogue {
     looked: Option<(u64, u64)>,
     /// SMTPUTF8 was asked for (RFC 6531).
     smtputf8: bool,
+    /// How the client writes.
+    dialect: Dialect,
     weird: [WeirdSet; 2],
     finished: bool,
 }
@@ -174,6 +176,7 @@ impl Dialogue {
             server_resync: false,
             looked: None,
             smtputf8: false,
+            dialect: Dialect::default(),
             weird: [WeirdSet::default(); 2],
             finished: false,
         }

@@ -2,7 +2,7 @@
 
 use crate::frame::At;
 use crate::net::Side;
-use crate::session::{AuthAttempt, MailFacts, TlsState};
+use crate::session::{AuthAttempt, Dialect, MailFacts, SmugglingFacts, TlsState};
 use crate::smtp::Reply;
 use crate::weird::Weird;
 use crate::wire::Wire;
@@ -60,6 +60,10 @@ pub enum SmtpEvent {
     },
     /// The client sent a command without waiting for a reply; said once.
     Pipelined,
+    /// The client showed a habit that it had not shown before; all of them.
+    Dialect(Dialect),
+    /// Mail data hold a dot line of another form with a command behind it; said once a mail.
+    Smuggling(Box<SmugglingFacts>),
     /// Something odd; each kind is said once a side at most.
     Weird {
         /// Who did it.

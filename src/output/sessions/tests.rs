@@ -101,7 +101,7 @@ fn transaction() -> Transaction {
 }
 
 fn session() -> Session {
-    let command = |verb, code| CommandLog { verb, code };
+    let command = |verb, code| CommandLog { verb, code, ..CommandLog::default() };
     Session {
         conn: connection(),
         smtp: SmtpFacts {

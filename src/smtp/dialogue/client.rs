@@ -6,8 +6,8 @@ use super::queue::{Queue, Waiting};
 use super::{Context, Dialogue, UNSEEN_MAX, tell_auth};
 use crate::frame::At;
 use crate::net::Side;
-use crate::session::{AuthResult, TlsState};
-use crate::smtp::command::parse;
+use crate::session::{AuthResult, Dialect, SmugglingFacts, TlsState};
+use crate::smtp::command::{Sins, parse};
 use crate::smtp::{AuthExchange, Command, Line, LineEnd, LineSplitter, Reply, Sent, SmtpEvent, TlsFollower};
 use crate::weird::Weird;
 use crate::wire::Wire;
@@ -166,6 +166,11 @@ impl Dialogue {
     fn note_line(&mut self, line: &Line<'_>, command: &Command<'_>, at: At, cx: &mut Context<'_, '_>) {
         let utf8 = matches!(command, Command::Mail { params, .. } if params.smtputf8);
         self.smtputf8 |= utf8;
+        let dialect = dialect(command).fold(self.dialect, |all, (has, habit)| if has { all.with(habit) } else { all });
+        if dialect != self.dialect {
+            self.dialect = dialect;
+            cx.tell(SmtpEvent::Dialect(dialect));
+        }
         for (odd, weird) in [
             (line.ending == LineEnd::Lf, Weird::BareLf),
             (line.has_bare_cr, Weird::BareCr),
@@ -331,15 +336,20 @@ impl Dialogue {
         }
         let Some(mail) = &mut self.mail else { return bytes.len() };
         let (used, ended) = mail.handle(at, acked, self.client.pos, bytes, cx.limits);
-        let smuggling = mail.smuggling;
+        let false_end = mail.false_end.take();
         self.client.pos += used as u64;
-        if smuggling {
-            self.note(Side::Orig, Weird::SmugglingPattern, at, cx);
-        }
+        self.tell_false_end(false_end, at, cx);
         if ended {
             self.end_data(at, acked, cx);
         }
         used
+    }
+
+    fn tell_false_end(&mut self, facts: Option<Box<SmugglingFacts>>, at: At, cx: &mut Context<'_, '_>) {
+        if let Some(facts) = facts {
+            self.note(Side::Orig, Weird::SmugglingPattern, at, cx);
+            cx.tell(SmtpEvent::Smuggling(facts));
+        }
     }
 
     fn end_data(&mut self, at: At, acked: u64, cx: &mut Context<'_, '_>) {
@@ -362,9 +372,7 @@ impl Dialogue {
     pub(super) fn take_other_end(&mut self, at: At, reply: Option<(Reply, u64)>, cx: &mut Context<'_, '_>) {
         let Some(mut mail) = self.mail.take() else { return };
         mail.judge_other();
-        if mail.smuggling {
-            self.note(Side::Orig, Weird::SmugglingPattern, at, cx);
-        }
+        self.tell_false_end(mail.false_end.take(), at, cx);
         let Some(other) = mail.other.take() else { return };
         let OtherEnd { gap, acked, .. } = *other;
         let sent = Sent::EndOfData(Box::new(mail.finish_at(&other)));
@@ -500,7 +508,7 @@ impl Dialogue {
             Phase::Data => {
                 let end = self.client.pos;
                 let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(cx.limits)));
-                mail.handle_gap(len, acked, end, cx.limits);
+                mail.handle_gap(at, len, acked, end, cx.limits);
             }
             Phase::Chunk | Phase::Blob => {
                 let inside = self.chunk.0.min(len);
@@ -544,6 +552,27 @@ impl Dialogue {
 /// A chunk larger than this is no chunk: 1 TiB is far beyond what any server takes, and overflowing sizes are an attack
 /// as old as the command.
 const CHUNK_MAX: u64 = 1 << 40;
+
+/// The habits that MAIL and RCPT show, and whether this command does.
+fn dialect(command: &Command<'_>) -> impl Iterator<Item = (bool, u16)> {
+    let (sins, params) = match command {
+        Command::Mail { sins, params, .. } => (*sins, Some(params)),
+        Command::Rcpt { sins, .. } => (*sins, None),
+        _ => (Sins::default(), None),
+    };
+    [
+        (sins.verb_not_upper, Dialect::VERB_NOT_UPPER),
+        (sins.space_after_colon, Dialect::SPACE_AFTER_COLON),
+        (sins.space_before_colon, Dialect::SPACE_BEFORE_COLON),
+        (sins.no_brackets, Dialect::NO_BRACKETS),
+        (sins.trailing_blanks, Dialect::TRAILING_BLANKS),
+        (sins.extra_blanks, Dialect::EXTRA_BLANKS),
+        (sins.display_name, Dialect::DISPLAY_NAME),
+        (params.is_some_and(|params| params.size.is_some()), Dialect::SIZE),
+        (params.is_some_and(|params| params.body.is_some()), Dialect::BODY),
+    ]
+    .into_iter()
+}
 
 /// Whether a line surely is a command, and neither text of a mail nor base64.
 fn is_sure(command: &Command<'_>, line: &[u8]) -> bool {

@@ -3,8 +3,10 @@
 use super::end_of_data::{DotScanner, Stop};
 use crate::frame::At;
 use crate::limits::SmtpLimits;
+use crate::session::SmugglingFacts;
 use crate::smtp::mail::MailScanner;
 use crate::smtp::{MailEnd, Reply};
+use crate::wire::Wire;
 
 /// How far after a dot line of another form a command makes it a smuggling attempt. A second mail follows at once; a
 /// mail that quotes a dot line by chance goes on with text.
@@ -96,6 +98,11 @@ pub(super) struct OtherEnd {
     pub(super) acked: u64,
     /// It is a gap that may hide the end, no dot line.
     pub(super) gap: bool,
+    /// The frame with it.
+    at: At,
+    /// The last bytes up to it, and the lines of the data before it.
+    before: Vec<u8>,
+    lines: LineEnds,
     /// What follows it.
     pub(super) tail: Held,
 }
@@ -112,8 +119,14 @@ pub(super) struct MailData {
     pub(super) acked: Option<u64>,
     /// The last place where the data may have ended, unless the one before it is the better guess.
     pub(super) other: Option<Box<OtherEnd>>,
+    /// Line ends so far.
+    lines: LineEnds,
+    /// The last bytes of the data, at most [`AROUND`].
+    last: Vec<u8>,
     /// A dot line of another form is followed by a command.
     pub(super) smuggling: bool,
+    /// The first such place.
+    pub(super) false_end: Option<Box<SmugglingFacts>>,
     /// The server's verdict, given before the end.
     pub(super) verdict: Option<Reply>,
 }
@@ -127,7 +140,10 @@ impl MailData {
             holes: false,
             acked: None,
             other: None,
+            lines: LineEnds::default(),
+            last: Vec::new(),
             smuggling: false,
+            false_end: None,
             verdict: None,
         }
     }
@@ -143,12 +159,14 @@ impl MailData {
         limits: &SmtpLimits,
     ) -> (usize, bool) {
         self.acked.get_or_insert(acked);
-        let Self { dots, scanner, size, .. } = self;
+        let Self { dots, scanner, size, lines, .. } = self;
         let (used, stop) = dots.scan(bytes, |content| {
+            lines.count(*size, content);
             *size += content.len() as u64;
             scanner.handle(content);
         });
         let taken = bytes.get(..used).unwrap_or(bytes);
+        self.remember(taken);
         if let Some(other) = &mut self.other {
             let short = other.tail.bytes().len() < SMUGGLING_WINDOW;
             other.tail.push(at, acked, taken);
@@ -159,17 +177,25 @@ impl MailData {
         match stop {
             Stop::Used => {}
             Stop::End => self.judge_other(),
-            Stop::OtherDot => self.note_other(acked, start + used as u64, false, limits),
+            Stop::OtherDot => self.note_other(at, acked, start + used as u64, false, limits),
         }
         (used, stop == Stop::End)
     }
 
     /// The server has spoken: a dot and a CR were all that it waited for, if they are the last bytes. `end`: where in the
     /// client's stream they end.
-    pub(super) fn handle_verdict(&mut self, acked: u64, end: u64, limits: &SmtpLimits) {
+    pub(super) fn handle_verdict(&mut self, at: At, acked: u64, end: u64, limits: &SmtpLimits) {
         if self.dots.settle() {
-            self.note_other(acked, end, false, limits);
+            self.note_other(at, acked, end, false, limits);
         }
+    }
+
+    /// Keeps the last bytes.
+    fn remember(&mut self, taken: &[u8]) {
+        let newest = taken.get(taken.len().saturating_sub(AROUND)..).unwrap_or(taken);
+        let old = self.last.len().min(AROUND - newest.len());
+        self.last.drain(..self.last.len() - old);
+        self.last.extend_from_slice(newest);
     }
 
     /// Takes a chunk's bytes: no dots, no ends.
@@ -185,10 +211,11 @@ impl MailData {
     }
 
     /// Takes note of missing bytes; `end`: where in the client's stream they end. They may hide the end of the data.
-    pub(super) fn handle_gap(&mut self, len: u64, acked: u64, end: u64, limits: &SmtpLimits) {
+    pub(super) fn handle_gap(&mut self, at: At, len: u64, acked: u64, end: u64, limits: &SmtpLimits) {
         self.dots.forget();
         self.holes = true;
-        self.note_other(acked, end, true, limits);
+        self.last.clear();
+        self.note_other(at, acked, end, true, limits);
         self.size = self.size.saturating_add(len);
     }
 
@@ -232,28 +259,69 @@ impl MailData {
 
     /// Decides whether the bytes after the place make it a smuggling attempt.
     pub(super) fn judge_other(&mut self) {
-        if let Some(other) = &self.other {
-            self.smuggling |=
-                !other.gap && has_command(other.tail.bytes().get(..SMUGGLING_WINDOW).unwrap_or(other.tail.bytes()));
+        let Some(other) = &self.other else { return };
+        let tail = other.tail.bytes();
+        if !self.smuggling && !other.gap && has_command(tail.get(..SMUGGLING_WINDOW).unwrap_or(tail)) {
+            self.smuggling = true;
+            let after = tail.get(..AROUND).unwrap_or(tail);
+            self.false_end = Some(Box::new(SmugglingFacts {
+                at: other.at,
+                around: Wire::from([&other.before, after].concat()),
+                crlf_lines: other.lines.crlf,
+                lf_lines: other.lines.lf,
+            }));
         }
     }
 
     /// Notes a place. An earlier one is kept if a command follows it at once, for then it is the better guess.
-    fn note_other(&mut self, acked: u64, end: u64, gap: bool, limits: &SmtpLimits) {
+    fn note_other(&mut self, at: At, acked: u64, end: u64, gap: bool, limits: &SmtpLimits) {
         self.judge_other();
-        let size = self.size;
-        match &mut self.other {
+        let (size, lines, before) = (self.size, self.lines, self.last.clone());
+        let tail = match self.other.take().map(|other| *other) {
             // (Where bytes are missing after it, it cannot be read again.)
-            Some(other) if begins_with_command(other.tail.bytes()) => other.tail.overflow |= gap,
-            Some(other) => {
-                (other.size, other.acked, other.gap) = (size, acked, gap);
-                other.tail.restart(end);
+            Some(mut other) if begins_with_command(other.tail.bytes()) => {
+                other.tail.overflow |= gap;
+                self.other = Some(Box::new(other));
+                return;
             }
-            None => {
-                let tail = Held::new(end, limits.reread_max);
-                self.other = Some(Box::new(OtherEnd { size, acked, gap, tail }));
+            Some(OtherEnd { mut tail, .. }) => {
+                tail.restart(end);
+                tail
             }
+            None => Held::new(end, limits.reread_max),
+        };
+        self.other = Some(Box::new(OtherEnd { size, acked, gap, at, before, lines, tail }));
+    }
+}
+
+/// Bytes that are shown on either side of a doubtful end.
+const AROUND: usize = 32;
+
+/// Bytes of the data in which line ends are counted: a client that knows no CRLF shows it in the header.
+const LINES_WITHIN: u64 = 4096;
+
+/// How the first lines end.
+#[derive(Clone, Copy, Default, Debug)]
+struct LineEnds {
+    crlf: u64,
+    lf: u64,
+    after_cr: bool,
+}
+
+impl LineEnds {
+    /// Counts in `content`, before which there were `size` bytes.
+    fn count(&mut self, size: u64, content: &[u8]) {
+        let room = usize::try_from(LINES_WITHIN.saturating_sub(size)).unwrap_or(0);
+        let mut after_cr = self.after_cr;
+        for &byte in content.get(..room).unwrap_or(content) {
+            match byte {
+                b'\n' if after_cr => self.crlf += 1,
+                b'\n' => self.lf += 1,
+                _ => {}
+            }
+            after_cr = byte == b'\r';
         }
+        self.after_cr = after_cr;
     }
 }
 
@@ -280,4 +348,102 @@ pub(super) fn begins_with_command(bytes: &[u8]) -> bool {
         let Some((head, rest)) = bytes.split_at_checked(verb.len()) else { return false };
         head.eq_ignore_ascii_case(verb) && rest.first().is_some_and(|byte| next.contains(byte))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Dialect;
+    use crate::smtp::testing::{Played, play, play_events, rechunk, script};
+
+    /// A mail whose data hold a false end with a second mail behind it, and what the server says to it.
+    fn smuggled(data: &str, answers: &str) -> String {
+        format!(
+            "S: 220 mx.example\nC: EHLO x\nS: 250 mx.example\nC: MAIL FROM:<a@x.example>\nS: 250 ok\n\
+             C: RCPT TO:<b@y.example>\nS: 250 ok\nC: DATA\nS: 354 go on\nC| {data}\n{answers}\nC: QUIT\nS: 221 bye\n"
+        )
+    }
+
+    fn facts(played: &Played) -> SmugglingFacts {
+        played.facts.smuggling.as_deref().cloned().expect("it was seen")
+    }
+
+    const HIDDEN: &str = "From: a\\r\\n\\r\\nhello\\n.\\r\\nMAIL FROM:<c@x.example>\\r\\nRCPT TO:<b@y.example>\\r\\nDATA\\r\\nspam\\r\\n.\\r\\n";
+
+    #[test]
+    fn the_bytes_around_a_false_end_are_kept_and_no_more() {
+        let played = play(&smuggled(HIDDEN, "S: 250 queued"));
+        let found = facts(&played);
+        assert_eq!(found.around.as_bytes(), b"From: a\r\n\r\nhello\n.\r\nMAIL FROM:<c@x.example>\r\nRCPT TO");
+        assert!(found.around.as_bytes().len() <= 64);
+        assert_eq!((found.crlf_lines, found.lf_lines), (2, 1));
+        assert!(played.weird().contains(&"smtp_smuggling_pattern"));
+        assert_eq!(played.facts.transactions_total, 1);
+    }
+
+    #[test]
+    fn a_server_that_answers_at_the_false_end_is_followed() {
+        let (outer, inner) = HIDDEN.split_at(HIDDEN.find("MAIL").unwrap());
+        let mut text = smuggled(outer, "S: 250 queued");
+        let quit = text.find("C: QUIT").unwrap();
+        let (envelope, data) = inner.split_at(inner.find("DATA").unwrap());
+        let data = &data["DATA\\r\\n".len()..];
+        text.insert_str(
+            quit,
+            &format!("C| {envelope}\nS: 250 ok\nS: 250 ok\nC: DATA\nS: 354 go on\nC| {data}\nS: 250 queued\n"),
+        );
+        let played = play(&text);
+        assert!(played.weird().contains(&"nonstandard_end_of_data"), "{:?}", played.weird());
+        assert_eq!(played.facts.transactions_total, 2, "{:?}", played.log());
+    }
+
+    #[test]
+    fn segment_borders_change_nothing() {
+        let steps = script(&smuggled(HIDDEN, "S: 250 queued"));
+        for size in 1..40 {
+            let found = facts(&play_events(&rechunk(&steps, &[size]), false));
+            assert_eq!((found.crlf_lines, found.lf_lines), (2, 1), "in pieces of {size}");
+            assert_eq!(found, facts(&play_events(&steps, false)), "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_knows_only_line_feeds_is_told_by_its_lines() {
+        let data = "From: a\\nTo: b\\n\\nhello\\n.\\nMAIL FROM:<a@x.example>\\n.\\r\\n";
+        let played = play(&smuggled(data, "S: 250 queued"));
+        assert_eq!((facts(&played).crlf_lines, facts(&played).lf_lines), (0, 4));
+    }
+
+    #[test]
+    fn lines_are_counted_in_the_first_bytes_only() {
+        let mut lines = LineEnds::default();
+        lines.count(0, b"a\r");
+        lines.count(2, b"\nb\n");
+        lines.count(LINES_WITHIN - 1, b"\n\n\n");
+        assert_eq!((lines.crlf, lines.lf), (1, 2));
+    }
+
+    #[test]
+    fn a_dialect_is_gathered_over_the_session() {
+        let played = play(
+            "S: 220 mx.example\nC: HELO x\nS: 250 ok\nC: mail from: a@x.example size=5\nS: 250 ok\n\
+             C: RCPT TO :<b@y.example> \nS: 250 ok\nC: QUIT\nS: 221 bye\n",
+        );
+        let want = Dialect::VERB_NOT_UPPER
+            | Dialect::SPACE_AFTER_COLON
+            | Dialect::NO_BRACKETS
+            | Dialect::SIZE
+            | Dialect::SPACE_BEFORE_COLON;
+        assert_eq!(played.facts.dialect.bits() & !Dialect::TRAILING_BLANKS, want, "{:?}", played.facts.dialect);
+        let clean = play("S: 220 mx.example\nC: EHLO x\nS: 250 ok\nC: MAIL FROM:<a@x.example>\nS: 250 ok\n");
+        assert_eq!(clean.facts.dialect, Dialect::default());
+    }
+
+    #[test]
+    fn replies_have_their_times() {
+        let played = play("S: 220 mx.example\nC: EHLO x\nS: 250 ok\nC: MAIL FROM:<a@x.example>\n");
+        let [hello, mail] = &played.facts.commands[..] else { panic!("{:?}", played.log()) };
+        assert_eq!(hello.replied.map(|at| at.since(hello.said)), Some(crate::time::Span::secs(1)));
+        assert_eq!(mail.replied, None);
+    }
 }

@@ -227,7 +227,7 @@ impl Dialogue {
     /// see one.
     fn verdict(&mut self, reply: Reply, at: At, end: u64, acked: u64, cx: &mut Context<'_, '_>) {
         let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(cx.limits)));
-        mail.handle_verdict(self.client.acked, self.client.pos, cx.limits);
+        mail.handle_verdict(at, self.client.acked, self.client.pos, cx.limits);
         let seen = mail.other.as_ref().is_some_and(|other| other.tail.start <= acked);
         if seen && !is_timeout(&reply) {
             return self.take_other_end(at, Some((reply, end)), cx);

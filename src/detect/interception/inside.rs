@@ -1,0 +1,183 @@
+//! D10 seen from inside: whoever is called, the same machine answers; or a device masks what is said.
+
+use std::collections::BTreeMap;
+
+use super::super::DetectorStats;
+use super::super::finding::{Finding, Numbers, Ruling};
+use super::super::observation::{Observation, Way};
+use super::super::roles::first_name;
+use super::super::samples::Samples;
+use super::super::score::{Class, Confidence, Family, Severity, Tier};
+use super::super::table::{HostTable, Weigh};
+use super::{NAME, Settings};
+use crate::ledger::Distinct;
+use crate::net::HostKey;
+use crate::session::{Session, SessionHead};
+use crate::smtp::path::same_domain;
+use crate::time::Ts;
+use crate::weird::Weird;
+use crate::wire::Wire;
+
+/// Names remembered a host within the window: one that answers for nine in ten is among the first.
+const NAMES_MAX: usize = 8;
+
+/// Networks that answered by one name.
+#[derive(Debug, Default)]
+struct Answer {
+    networks: Distinct,
+    first: Option<Ts>,
+    last: Ts,
+    samples: Samples,
+}
+
+impl Answer {
+    fn note(&mut self, seen: &Observation<'_>, other: HostKey) {
+        self.networks.insert(network(other));
+        self.first.get_or_insert(seen.at.ts);
+        self.last = seen.at.ts;
+        self.samples.add(seen.id, seen.at.frame, None);
+    }
+}
+
+#[derive(Debug, Default)]
+struct HostState {
+    began: Ts,
+    /// All networks that greeted.
+    greeted: Distinct,
+    names: BTreeMap<Wire, Answer>,
+    /// All networks with which something was said, and those where it was masked.
+    spoken: Distinct,
+    masked: Answer,
+    /// What was found before the window turned.
+    found: Vec<Finding>,
+}
+
+impl Weigh for HostState {
+    fn weight(&self) -> u64 {
+        self.greeted.count() + self.spoken.count()
+    }
+}
+
+/// The inner half of D10.
+#[derive(Debug)]
+pub(super) struct Inside {
+    settings: Settings,
+    hosts: HostTable<HostState>,
+}
+
+/// What counts as one network here: /16 of IPv4 and /32 of IPv6, what one operator is given. A provider's machines that
+/// share a name mostly lie within.
+fn network(host: HostKey) -> HostKey {
+    let mut octets = host.octets();
+    octets[if host.is_v4() { 14 } else { 4 }..].fill(0);
+    HostKey::v6(octets)
+}
+
+impl Inside {
+    pub(super) fn new(settings: Settings, hosts_max: usize) -> Self {
+        Self { settings, hosts: HostTable::new(hosts_max) }
+    }
+
+    /// The host's state, begun anew when the window is over; what it came to is kept for one window more.
+    fn state(&mut self, host: HostKey, now: Ts) -> &mut HostState {
+        let settings = &self.settings;
+        let state = self.hosts.touch(host, || HostState { began: now, ..HostState::default() }).0;
+        if now.since(state.began) >= settings.window {
+            let mut found = Vec::new();
+            state.judge(settings, host, &mut found);
+            *state = HostState { began: now, found, ..HostState::default() };
+        }
+        state
+    }
+
+    /// A server outside greeted one of ours.
+    pub(super) fn greeted(&mut self, seen: &Observation<'_>, head: &SessionHead) {
+        let server = seen.id.resp.host;
+        let Some(name) = head.greeting.as_ref().and_then(|reply| first_name(reply.text.as_bytes())) else { return };
+        if self.settings.shared_names.iter().any(|shared| same_domain(shared.as_bytes(), name)) {
+            return;
+        }
+        let name = Wire::capped(&name.to_ascii_lowercase(), 255);
+        let state = self.state(seen.id.orig.host, seen.at.ts);
+        state.greeted.insert(network(server));
+        if state.names.len() < NAMES_MAX || state.names.contains_key(&name) {
+            state.names.entry(name).or_default().note(seen, server);
+        }
+    }
+
+    /// A session between one of ours and the world is over: was it masked?
+    pub(super) fn masked(&mut self, seen: &Observation<'_>, session: &Session) {
+        if session.smtp.greeting.is_none() {
+            return;
+        }
+        let (ours, other) = match seen.way {
+            Way::Inbound => (seen.id.resp.host, seen.id.orig.host),
+            _ => (seen.id.orig.host, seen.id.resp.host),
+        };
+        let weird = session.smtp.weird;
+        let state = self.state(ours, seen.at.ts);
+        state.spoken.insert(network(other));
+        if weird.contains(Weird::MaskedBanner) || weird.contains(Weird::MaskedCommand) {
+            state.masked.note(seen, other);
+        }
+    }
+
+    pub(super) fn findings(&self, now: Ts, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted() {
+            if now.since(state.began) < self.settings.window + self.settings.window {
+                let before = out.len();
+                state.judge(&self.settings, host, out);
+                if out.len() == before {
+                    out.extend(state.found.iter().cloned());
+                }
+            }
+        }
+    }
+
+    pub(super) fn stats(&self) -> DetectorStats {
+        DetectorStats { hosts: self.hosts.len(), evicted: self.hosts.evicted(), early_turns: 0 }
+    }
+}
+
+impl HostState {
+    fn judge(&self, settings: &Settings, host: HostKey, out: &mut Vec<Finding>) {
+        let is_one = |answer: &Answer, all: u64| {
+            let networks = answer.networks.count();
+            networks >= settings.networks_min && networks as f64 >= settings.share_min * all as f64
+        };
+        let finding = |kind, says, answer: &Answer, all: u64| Finding {
+            kind: Some(kind),
+            says,
+            numbers: Numbers::new().count("networks", answer.networks.count()).count("networks_in_all", all),
+            frames: answer.samples.frames(),
+            sessions: answer.samples.sessions(),
+            verdict: Some(Ruling { tier: Tier::Likely, severity: Severity::Medium, confidence: Confidence::Medium }),
+            ..Finding::summed(
+                NAME,
+                host,
+                Class::Interception,
+                Family::Interception,
+                0.0,
+                answer.first.unwrap_or(answer.last),
+                answer.last,
+            )
+        };
+        let all = self.greeted.count();
+        for (name, answer) in self.names.iter().filter(|(_, answer)| is_one(answer, all)) {
+            let says = format!(
+                "mail servers in {} of {all} networks that it called all answered as \"{name}\": one device answers for \
+                 them",
+                answer.networks.count()
+            );
+            out.push(finding("same_banner", says, answer, all));
+        }
+        let all = self.spoken.count();
+        if is_one(&self.masked, all) {
+            let says = format!(
+                "in sessions with {} of {all} networks a firewall has written * or X over greetings or commands",
+                self.masked.networks.count()
+            );
+            out.push(finding("masked", says, &self.masked, all));
+        }
+    }
+}
