@@ -57,7 +57,7 @@ impl Default for Settings {
     }
 }
 
-/// Domains remembered a host; a listed server is told so by its busiest correspondents first.
+/// Domains remembered a host, and servers; a listed server is told so by its busiest correspondents first.
 const DOMAINS_MAX: usize = 256;
 /// Lists and providers remembered a host.
 const NAMES_MAX: usize = 16;
@@ -82,6 +82,8 @@ struct HostState {
     refusers: BTreeMap<Wire, Refuser>,
     /// Hashes of the domains mailed; only how many there are is told.
     domains: HashSet<u64, RandomState>,
+    /// What each server was last sent mail for: a greeting that refuses names no recipient.
+    serves: BTreeMap<HostKey, Wire>,
     lists: BTreeSet<String>,
     named: BTreeSet<IpAddr>,
     throttled: u64,
@@ -237,7 +239,10 @@ impl Detector for Blocklisted {
                 state.last_outbound = seen.at.ts;
                 if let Some(greeting) = head.greeting.as_ref().filter(|reply| !reply.is_positive()) {
                     let verdict = ctx.rules.classify(greeting, Stage::Greeting);
-                    self.refused(seen, &domain_of(None, server), greeting, &verdict);
+                    match state.serves.get(&server).cloned() {
+                        Some(domain) => self.refused(seen, domain.as_bytes(), greeting, &verdict),
+                        None => self.refused(seen, &domain_of(None, server), greeting, &verdict),
+                    }
                 }
             }
             What::Unanswered(attempt) => {
@@ -250,6 +255,15 @@ impl Detector for Blocklisted {
                 let state = self.hosts.touch(host, HostState::default).0;
                 if state.domains.len() < DOMAINS_MAX * 16 {
                     state.domains.insert(super::novelty::key(&[&domain]));
+                }
+                let room = state.serves.len() < DOMAINS_MAX;
+                match state.serves.get_mut(&server) {
+                    Some(known) if known.as_bytes() == &*domain => {}
+                    Some(known) => *known = Wire::from(&*domain),
+                    None if room => {
+                        state.serves.insert(server, Wire::from(&*domain));
+                    }
+                    None => {}
                 }
                 if let Some(Refusal { reply, verdict, .. }) = &mail.refusal {
                     self.refused(seen, &domain, reply, verdict);
@@ -301,5 +315,40 @@ impl Detector for Blocklisted {
 
     fn stats(&self) -> DetectorStats {
         DetectorStats { hosts: self.hosts.len(), evicted: self.hosts.evicted(), early_turns: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{Letter, Scene};
+    use crate::site::Site;
+
+    const SERVER: &str = "192.168.10.10";
+    const LISTED: &str = "554 5.7.1 Service unavailable; Client host [203.0.113.5] blocked using zen.spamhaus.org";
+    /// Two sites in one network.
+    const SITES: [(&str, &str); 2] = [("192.0.2.25", "office@contoso.example"), ("192.0.2.57", "office@elm.example")];
+
+    fn deliver(scene: &mut Scene) {
+        for (server, recipient) in SITES {
+            let letter = Letter::from("sales@adatum.example").to(recipient, "250 ok").data("m1", "hello", "250 taken");
+            scene.call(SERVER, server).greets("220 mx ESMTP").helo("mail.adatum.example").mail(letter).quit();
+        }
+    }
+
+    #[test]
+    fn a_refusing_greeting_counts_for_the_domain_that_the_server_serves() {
+        let mut scene = Scene::new(Site { mail_servers: vec![SERVER.parse().unwrap()], ..Site::default() });
+        deliver(&mut scene);
+        for (server, _) in SITES {
+            scene.call(SERVER, server).greets(LISTED).quit();
+        }
+        let numbers = |scene: &Scene| {
+            let finding = scene.findings("blocklisted").remove(0);
+            ["refusing_sites", "domains", "accepted_again"].map(|name| finding.numbers.get(name).unwrap())
+        };
+        assert_eq!(numbers(&scene), [2.0, 2.0, 0.0]);
+        deliver(&mut scene);
+        assert_eq!(numbers(&scene), [2.0, 2.0, 2.0]);
     }
 }
