@@ -320,7 +320,7 @@ impl Detector for Blocklisted {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+
     use crate::detect::testing::{Letter, Scene};
     use crate::site::Site;
 
