@@ -74,7 +74,7 @@ impl HostKey {
 
     /// Whether this is an IPv4 address.
     pub const fn is_v4(self) -> bool {
-        matches!(self.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..])
+        u128::from_be_bytes(self.0) >> 32 == 0xffff
     }
 }
 
