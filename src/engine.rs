@@ -76,6 +76,9 @@ impl Engine {
     }
 
     fn drain(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
+        if self.events.is_empty() {
+            return; // As after nearly every frame.
+        }
         for event in self.events.drain(..) {
             self.judge.handle(&event);
             sink(&event);

@@ -34,6 +34,9 @@ use crate::tcp::{ConnId, StreamEvent};
 use crate::weird::Weird;
 use crate::wire::Wire;
 
+/// Room for as many commands is asked for at once: an ordinary session has EHLO, MAIL, RCPT, DATA, its end and QUIT.
+const COMMANDS_USUAL: usize = 8;
+
 /// Where a session's events go.
 pub type Out<'a> = dyn FnMut(SessionEvent) + 'a;
 
@@ -216,6 +219,9 @@ impl SessionBuilder {
     fn log(&mut self, sent: &Sent, said: At, at: At, reply: Option<&Reply>, limits: &SmtpLimits) {
         self.facts.commands_total = self.facts.commands_total.saturating_add(1);
         if self.facts.commands.len() < limits.commands_max {
+            if self.facts.commands.is_empty() {
+                self.facts.commands.reserve(COMMANDS_USUAL);
+            }
             let code = reply.and_then(|reply| reply.code);
             self.facts.commands.push(CommandLog {
                 verb: sent.verb(),
