@@ -1,5 +1,6 @@
 //! Addresses, flow keys and sequence numbers: what every room shares and none owns.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,8 +8,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Serialize, Serializer};
 
 /// The address of a host: 16 bytes, IPv4 in its mapped form (RFC 4291 section 2.5.5.2), so that keys have one size.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HostKey([u8; 16]);
+
+/// As one number, which is the order of the bytes.
+impl Ord for HostKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number().cmp(&other.number())
+    }
+}
+
+impl PartialOrd for HostKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// As one number: a hash of sixteen bytes asks for two multiplications, not for a loop.
 impl Hash for HostKey {
@@ -42,22 +56,17 @@ impl HostKey {
     /// The network that counts as one destination: /24 of IPv4, /48 of IPv6 (the size a site is given, RFC 6177).
     #[must_use]
     pub const fn site(self) -> Self {
-        let mut octets = self.0;
-        if self.is_v4() {
-            octets[15] = 0;
-        } else {
-            let mut i = 6;
-            while i < 16 {
-                octets[i] = 0;
-                i += 1;
-            }
-        }
-        Self(octets)
+        let host_bits = if self.is_v4() { 8 } else { 80 };
+        Self((self.number() >> host_bits << host_bits).to_be_bytes())
     }
 
     /// Whether this is an IPv4 address.
     pub const fn is_v4(self) -> bool {
-        matches!(self.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..])
+        self.number() >> 32 == 0xffff
+    }
+
+    const fn number(self) -> u128 {
+        u128::from_be_bytes(self.0)
     }
 }
 
