@@ -11,11 +11,11 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HostKey([u8; 16]);
 
-/// As the bytes stand, compared as one number: once a frame, and without a call.
+/// As one number, which is the order of the bytes.
 impl Ord for HostKey {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+        self.number().cmp(&other.number())
     }
 }
 
@@ -59,22 +59,17 @@ impl HostKey {
     /// The network that counts as one destination: /24 of IPv4, /48 of IPv6 (the size a site is given, RFC 6177).
     #[must_use]
     pub const fn site(self) -> Self {
-        let mut octets = self.0;
-        if self.is_v4() {
-            octets[15] = 0;
-        } else {
-            let mut i = 6;
-            while i < 16 {
-                octets[i] = 0;
-                i += 1;
-            }
-        }
-        Self(octets)
+        let host_bits = if self.is_v4() { 8 } else { 80 };
+        Self((self.number() >> host_bits << host_bits).to_be_bytes())
     }
 
     /// Whether this is an IPv4 address.
     pub const fn is_v4(self) -> bool {
-        u128::from_be_bytes(self.0) >> 32 == 0xffff
+        self.number() >> 32 == 0xffff
+    }
+
+    const fn number(self) -> u128 {
+        u128::from_be_bytes(self.0)
     }
 }
 

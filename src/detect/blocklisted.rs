@@ -211,7 +211,7 @@ impl Blocklisted {
 
 /// The domain of the first recipient, in lower case; the server's network where there is none.
 fn domain_of(rcpt: Option<&Wire>, server: HostKey) -> SmallVec<[u8; 64]> {
-    let domain = rcpt.and_then(|to| to.as_bytes().iter().rposition(|&b| b == b'@').map(|at| &to.as_bytes()[at + 1..]));
+    let domain = rcpt.and_then(|to| memchr::memrchr(b'@', to.as_bytes()).map(|at| &to.as_bytes()[at + 1..]));
     match domain {
         Some(domain) if !domain.is_empty() => {
             let mut domain = SmallVec::from_slice(domain.get(..255).unwrap_or(domain));

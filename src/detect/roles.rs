@@ -146,8 +146,9 @@ impl RoleBook {
 
     /// As whom a client that introduced itself as `helo` speaks.
     pub fn voice(&self, host: HostKey, helo: Option<&Wire>) -> Voice {
-        match (self.hosts.get(host), helo) {
-            (Some(learned), Some(helo)) if learned.banner_name.is_some() && !learned.is_own_name(helo) => Voice::Other,
+        let Some(helo) = helo else { return Voice::Own };
+        match self.hosts.get(host) {
+            Some(learned) if learned.banner_name.is_some() && !learned.is_own_name(helo) => Voice::Other,
             _ => Voice::Own,
         }
     }
