@@ -4,6 +4,9 @@
 //! The server is the victim here, so this is a class of its own. What the refusals say of the other hosts is context
 //! only: who was already mailing the world when the first refusal came is worth a second look, no more.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -244,10 +247,13 @@ impl Detector for Blocklisted {
                 }
                 if let Some(Refusal { reply, verdict, .. }) = &mail.refusal {
                     self.refused(seen, domain, reply, verdict);
-                } else if mail.outcome == Some(OutcomeClass::Accepted)
-                    && let Some(refuser) = state.refusers.get_mut(&domain)
-                {
-                    refuser.accepted_again.get_or_insert(seen.at.ts);
+                } else if mail.outcome == Some(OutcomeClass::Accepted) && !state.refusers.is_empty() {
+                    // Who refused in the greeting is known by its network.
+                    for name in [domain, domain_of(None, server)] {
+                        if let Some(refuser) = state.refusers.get_mut(&name) {
+                            refuser.accepted_again.get_or_insert(seen.at.ts);
+                        }
+                    }
                 }
             }
             _ => {}
