@@ -4,6 +4,9 @@
 //! for ever and therefore with higher thresholds; only the first contact with a server in half an hour counts. What a
 //! gap or the end of the capture may have hidden is no failure.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use super::context::Context;
@@ -31,9 +34,13 @@ pub struct Settings {
     pub success_worm: f64,
     /// How long a server stays 'contacted' (Bro's expiry).
     pub contact_window: Span,
+    /// How long a server that could not be reached is known for that: a queue tries it for four to five days (RFC 5321
+    /// section 4.5.4.1), and that it is still dead is no news.
+    pub dead_window: Span,
     /// How much higher a server's threshold lies, in dB.
     pub server_shift_db: f64,
-    /// Hosts, a server among them, whose contacts fail together when it is the line that is cut.
+    /// Hosts, a server among them, whose contacts fail together when it is the line that is cut; fewer where fewer have
+    /// tried.
     pub outage_hosts: usize,
     /// Share of failures at which a host counts for that.
     pub outage_share: f64,
@@ -47,6 +54,7 @@ impl Default for Settings {
             success_honest: 0.8,
             success_worm: 0.2,
             contact_window: Span::mins(30),
+            dead_window: Span::hours(5 * 24),
             server_shift_db: 30.0,
             outage_hosts: 3,
             outage_share: 0.9,
@@ -69,6 +77,7 @@ struct Track {
     rejected: u64,
     closed: u64,
     neutral: u64,
+    known_dead: u64,
     targets: Distinct,
     first_failed: Option<Ts>,
     last: Ts,
@@ -104,21 +113,28 @@ pub struct ConnectFailures {
     failure_db: f64,
     hosts: HostTable<HostState>,
     contacted: Recent,
+    /// Servers that each host could not reach.
+    dead: Recent,
     /// Contacts and failures of each host in the running window, for the outage guard.
     window: (Ts, BTreeMap<HostKey, (u64, u64)>),
+    /// The line was seen to be cut, and nobody has reached anybody since.
+    cut: bool,
 }
 
 impl ConnectFailures {
     /// With settings, for at most `hosts_max` hosts.
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
         let contacted = Recent::new(settings.contact_window, 1 << 20);
+        let dead = Recent::new(settings.dead_window, 1 << 20);
         Self {
             success_db: 10.0 * (settings.success_worm / settings.success_honest).log10(),
             failure_db: 10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(),
             settings,
             hosts: HostTable::new(hosts_max),
             contacted,
+            dead,
             window: (Ts::EPOCH, BTreeMap::new()),
+            cut: false,
         }
     }
 
@@ -128,10 +144,7 @@ impl ConnectFailures {
             return;
         }
         self.note_for_outage(host, failure.is_some(), now);
-        let outage = failure.is_some()
-            && self.window.1.len() >= self.settings.outage_hosts
-            && ctx.role(host) == Role::Server
-            && self.line_is_cut(ctx);
+        let outage = failure.is_some() && ctx.role(host) == Role::Server && self.line_is_cut(ctx);
         let track = &mut self.hosts.touch(host, HostState::default).0.voices[seen.voice as usize];
         track.contacts += 1;
         track.targets.insert(server);
@@ -146,6 +159,10 @@ impl ConnectFailures {
             track.neutral += 1;
             return;
         }
+        if !self.dead.insert(&[&host.octets(), &server.octets()], now) {
+            track.known_dead += 1;
+            return;
+        }
         track.failed += 1;
         match failure {
             Failure::Silent => track.silent += 1,
@@ -158,6 +175,7 @@ impl ConnectFailures {
     }
 
     fn note_for_outage(&mut self, host: HostKey, failed: bool, now: Ts) {
+        self.cut &= failed;
         let (began, hosts) = &mut self.window;
         if now.since(*began) >= self.settings.outage_window {
             (*began, *hosts) = (now, BTreeMap::new());
@@ -169,14 +187,26 @@ impl ConnectFailures {
         }
     }
 
-    /// Whether the line seems to be cut: at least three hosts, a server among them, fail nearly always.
-    fn line_is_cut(&self, ctx: &Context<'_>) -> bool {
-        let share = self.settings.outage_share;
-        let down = self.window.1.iter().filter(|(_, (contacts, failures))| {
-            *contacts >= OUTAGE_CONTACTS_MIN && *failures as f64 >= share * *contacts as f64
-        });
-        let down: Vec<HostKey> = down.map(|(host, _)| *host).collect();
-        down.len() >= self.settings.outage_hosts && down.iter().any(|host| ctx.role(*host) == Role::Server)
+    /// Whether the line seems to be cut: three hosts, or as many as have tried, fail nearly always, a server among them.
+    ///
+    /// In an office where only the mail server may use port 25, nobody else is there to fail with it.
+    fn line_is_cut(&mut self, ctx: &Context<'_>) -> bool {
+        if !self.cut {
+            let share = self.settings.outage_share;
+            let (mut telling, mut down, mut server) = (0, 0, false);
+            for (host, (contacts, failures)) in &self.window.1 {
+                if *contacts < OUTAGE_CONTACTS_MIN {
+                    continue;
+                }
+                telling += 1;
+                if *failures as f64 >= share * *contacts as f64 {
+                    down += 1;
+                    server |= ctx.role(*host) == Role::Server;
+                }
+            }
+            self.cut = server && down >= self.settings.outage_hosts.min(telling);
+        }
+        self.cut
     }
 }
 
@@ -225,6 +255,7 @@ impl Detector for ConnectFailures {
                         .count("closed", track.closed)
                         .count("targets", track.targets.count())
                         .count("not_counted_listed_or_outage", track.neutral)
+                        .count("not_counted_known_dead", track.known_dead)
                         .with("s_peak_db", sum),
                     frames: track.samples.frames(),
                     sessions: track.samples.sessions(),
@@ -246,7 +277,7 @@ impl Detector for ConnectFailures {
         DetectorStats {
             hosts: self.hosts.len(),
             evicted: self.hosts.evicted(),
-            early_turns: self.contacted.early_turns(),
+            early_turns: self.contacted.early_turns() + self.dead.early_turns(),
         }
     }
 }

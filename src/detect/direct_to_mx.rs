@@ -3,6 +3,9 @@
 //! Office machines hand their mail to a server of their own or to a provider's submission service (RFC 5068); one that
 //! speaks to many foreign networks on port 25 within an hour is a bot, or a program nobody told you about.
 
+#[cfg(test)]
+mod tests;
+
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
 use super::observation::{Observation, Way, What};
