@@ -3,6 +3,7 @@
 use smtphound::detect::{Class, Tier};
 
 use crate::office::{Letter, Manner};
+use crate::rng::Rng;
 use crate::talk::seconds;
 use crate::texts;
 use crate::wire::{Micros, SECOND};
@@ -42,10 +43,11 @@ impl Worm {
                 format!("{}@{domain}", texts::person(rng))
             })
             .collect();
+        let [accepted, bad, policy] = Self::shares(rng);
         Self {
-            accepted: rng.within(0.15, 0.45),
-            bad: rng.within(0.25, 0.60),
-            policy: rng.within(0.10, 0.30),
+            accepted,
+            bad,
+            policy,
             silent: rng.within(0.02, 0.15),
             helos,
             senders,
@@ -54,6 +56,18 @@ impl Worm {
             rude: rng.chance(0.4),
             listed: false,
         }
+    }
+
+    /// The shares of a worm's outcomes: taken, no such recipient, policy, anything else.
+    pub(crate) fn mix(rng: &mut Rng) -> [f64; 4] {
+        let [accepted, bad, policy] = Self::shares(rng);
+        let failed = 1.0 - accepted;
+        [accepted, failed * bad, failed * policy, failed * (1.0 - bad - policy)]
+    }
+
+    /// Share of mails that are taken; of the others the shares of bad recipients and of policy refusals.
+    fn shares(rng: &mut Rng) -> [f64; 3] {
+        [rng.within(0.15, 0.45), rng.within(0.25, 0.60), rng.within(0.10, 0.30)]
     }
 
     /// One attempt.

@@ -172,14 +172,6 @@ impl World {
         if how.rude { talk.reset() } else { talk.quit() }
     }
 
-    /// A server that greets with a refusal.
-    pub(crate) fn turned_away(&mut self, at: Micros, from: Id, to: Id, words: &str) -> Micros {
-        let mut talk = self.call(at, from, to);
-        talk.open();
-        talk.reply(words);
-        talk.hang_up()
-    }
-
     /// A failed or a right login and nothing else.
     pub(crate) fn log_in(&mut self, at: Micros, from: Id, to: Id, helo: &str, user: &str, right: bool) -> Micros {
         let login = Some(Login { user: user.to_owned(), right });

@@ -275,16 +275,6 @@ impl<'a> Talk<'a> {
         self.now
     }
 
-    /// The server closes.
-    pub(crate) fn hang_up(mut self) -> Micros {
-        self.segment(Side::Server, FIN | ACK, &[]);
-        self.now += NEAR;
-        self.segment(Side::Client, FIN | ACK, &[]);
-        self.now += self.rtt;
-        self.segment(Side::Server, ACK, &[]);
-        self.now
-    }
-
     /// The client resets.
     pub(crate) fn reset(mut self) -> Micros {
         self.segment(Side::Client, RST | ACK, &[]);

@@ -250,11 +250,6 @@ impl World {
         &self.hosts[host.0]
     }
 
-    /// The address that the world sees of us.
-    pub(crate) const fn gateway(&self) -> IpAddr {
-        self.gateway
-    }
-
     /// The address under which the tap shows a host.
     pub(crate) fn shown(&self, host: Id) -> IpAddr {
         let host = self.host(host);
