@@ -1,4 +1,4 @@
-//! The judgement: what the sessions mean. One file a detector, all named in [`registry`].
+//! The judgement: what the sessions mean. One file a detector, all named in `registry`.
 //!
 //! [`Judge`] takes the ordered stream of session events, works out what several detectors need (direction, role, what a
 //! reply means, whether a mail is news), shows it to each detector, and keeps the ledger. Nothing here looks at a frame.

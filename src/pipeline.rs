@@ -44,7 +44,6 @@ struct Item {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all items are segments, and a box would cost an allocation each")]
 enum ItemKind {
     /// A segment; its options and payload follow each other in the batch's bytes.
     Segment {

@@ -1,5 +1,7 @@
 //! The house keeps its order: which room may import which is a table, and the `use crate::` lines are held against it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -99,6 +99,9 @@ enum Failure {
 #[derive(Debug)]
 pub struct ConnectFailures {
     settings: Settings,
+    /// What a first contact that succeeds weighs, and one that fails, in dB.
+    success_db: f64,
+    failure_db: f64,
     hosts: HostTable<HostState>,
     contacted: Recent,
     /// Contacts and failures of each host in the running window, for the outage guard.
@@ -109,7 +112,14 @@ impl ConnectFailures {
     /// With settings, for at most `hosts_max` hosts.
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
         let contacted = Recent::new(settings.contact_window, 1 << 20);
-        Self { settings, hosts: HostTable::new(hosts_max), contacted, window: (Ts::EPOCH, BTreeMap::new()) }
+        Self {
+            success_db: 10.0 * (settings.success_worm / settings.success_honest).log10(),
+            failure_db: 10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(),
+            settings,
+            hosts: HostTable::new(hosts_max),
+            contacted,
+            window: (Ts::EPOCH, BTreeMap::new()),
+        }
     }
 
     fn contact(&mut self, seen: &Observation<'_>, id: ConnId, failure: Option<Failure>, ctx: &Context<'_>) {
@@ -122,13 +132,12 @@ impl ConnectFailures {
             && self.window.1.len() >= self.settings.outage_hosts
             && ctx.role(host) == Role::Server
             && self.line_is_cut(ctx);
-        let settings = &self.settings;
         let track = &mut self.hosts.touch(host, HostState::default).0.voices[seen.voice as usize];
         track.contacts += 1;
         track.targets.insert(server);
         track.last = track.last.max(now);
         let Some(failure) = failure else {
-            track.walk.add(10.0 * (settings.success_worm / settings.success_honest).log10(), now);
+            track.walk.add(self.success_db, now);
             return;
         };
         // A listed gateway is everybody's burden: networks that refuse us all tell nothing of this host. And a cut line
@@ -145,7 +154,7 @@ impl ConnectFailures {
         }
         track.first_failed.get_or_insert(id.ts);
         track.samples.add(id, seen.at.frame, None);
-        track.walk.add(10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(), now);
+        track.walk.add(self.failure_db, now);
     }
 
     fn note_for_outage(&mut self, host: HostKey, failed: bool, now: Ts) {
