@@ -1,8 +1,9 @@
 //! D3: a host whose attempts to reach mail servers mostly fail: a random walk over first contacts.
 //!
 //! Threshold random walk (Jung et al., *Fast Portscan Detection Using Sequential Hypothesis Testing*, 2004), restarted
-//! for ever and therefore with higher thresholds; only the first contact with a server in half an hour counts. What a
-//! gap or the end of the capture may have hidden is no failure.
+//! for ever and therefore with higher thresholds; only the first contact with a server in half an hour counts. A server
+//! that was reached before, or failed before, tells nothing when it fails (now): a queue tries both for days. What a gap
+//! or the end of the capture may have hidden is no failure.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,8 @@ pub struct Settings {
     pub success_worm: f64,
     /// How long a server stays 'contacted' (Bro's expiry).
     pub contact_window: Span,
+    /// How long a server stays 'reached' or 'failed': RFC 5321 section 4.5.4.1 lets a queue try for four to five days.
+    pub known_window: Span,
     /// How much higher a server's threshold lies, in dB.
     pub server_shift_db: f64,
     /// Hosts, a server among them, whose contacts fail together when it is the line that is cut.
@@ -39,6 +42,9 @@ pub struct Settings {
     pub outage_share: f64,
     /// The window of that.
     pub outage_window: Span,
+    /// So many servers that a mail server of ours had reached before, and now fails at with no success between, are a
+    /// cut line, too: most offices have one host that speaks on port 25.
+    pub outage_known: u32,
 }
 
 impl Default for Settings {
@@ -47,10 +53,12 @@ impl Default for Settings {
             success_honest: 0.8,
             success_worm: 0.2,
             contact_window: Span::mins(30),
+            known_window: Span::hours(5 * 24),
             server_shift_db: 30.0,
             outage_hosts: 3,
             outage_share: 0.9,
             outage_window: Span::mins(10),
+            outage_known: 3,
         }
     }
 }
@@ -69,6 +77,8 @@ struct Track {
     rejected: u64,
     closed: u64,
     neutral: u64,
+    /// Servers reached before that failed since the last success.
+    lost: u32,
     targets: Distinct,
     first_failed: Option<Ts>,
     last: Ts,
@@ -104,6 +114,9 @@ pub struct ConnectFailures {
     failure_db: f64,
     hosts: HostTable<HostState>,
     contacted: Recent,
+    /// Pairs of a host and a server that it reached, and that failed it.
+    reached: Recent,
+    failed: Recent,
     /// Contacts and failures of each host in the running window, for the outage guard.
     window: (Ts, BTreeMap<HostKey, (u64, u64)>),
 }
@@ -112,9 +125,12 @@ impl ConnectFailures {
     /// With settings, for at most `hosts_max` hosts.
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
         let contacted = Recent::new(settings.contact_window, 1 << 20);
+        let known = || Recent::new(settings.known_window, 1 << 20);
         Self {
             success_db: 10.0 * (settings.success_worm / settings.success_honest).log10(),
             failure_db: 10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(),
+            reached: known(),
+            failed: known(),
             settings,
             hosts: HostTable::new(hosts_max),
             contacted,
@@ -136,13 +152,20 @@ impl ConnectFailures {
         track.contacts += 1;
         track.targets.insert(server);
         track.last = track.last.max(now);
+        let pair: [&[u8]; 2] = [&host.octets(), &server.octets()];
         let Some(failure) = failure else {
+            self.reached.insert(&pair, now);
+            track.lost = 0;
             track.walk.add(self.success_db, now);
             return;
         };
+        let was_reached = self.reached.contains(&pair, now);
+        track.lost += u32::from(was_reached);
+        let is_known = was_reached || !self.failed.insert(&pair, now);
+        let outage = outage || (track.lost >= self.settings.outage_known && ctx.role(host) == Role::Server);
         // A listed gateway is everybody's burden: networks that refuse us all tell nothing of this host. And a cut line
         // is no server's fault; a blocked worm is still infected.
-        if ctx.reputation.refuses_us(server.site(), now) || outage {
+        if ctx.reputation.refuses_us(server.site(), now) || outage || is_known {
             track.neutral += 1;
             return;
         }
@@ -224,7 +247,7 @@ impl Detector for ConnectFailures {
                         .count("rejected", track.rejected)
                         .count("closed", track.closed)
                         .count("targets", track.targets.count())
-                        .count("not_counted_listed_or_outage", track.neutral)
+                        .count("not_counted", track.neutral)
                         .with("s_peak_db", sum),
                     frames: track.samples.frames(),
                     sessions: track.samples.sessions(),
@@ -246,7 +269,66 @@ impl Detector for ConnectFailures {
         DetectorStats {
             hosts: self.hosts.len(),
             evicted: self.hosts.evicted(),
-            early_turns: self.contacted.early_turns(),
+            early_turns: self.contacted.early_turns() + self.reached.early_turns() + self.failed.early_turns(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Scene;
+    use crate::site::Site;
+    use crate::time::Span;
+
+    const SERVER: &str = "192.168.10.10";
+    const PC: &str = "192.168.10.23";
+
+    fn scene() -> Scene {
+        let mail_servers = vec![SERVER.parse().unwrap()];
+        Scene::new(Site { mail_servers, ..Site::default() })
+    }
+
+    fn db(scene: &Scene) -> f64 {
+        scene.findings("connect_failures").iter().map(|finding| finding.db).sum()
+    }
+
+    #[test]
+    fn dead_domains_in_a_queue_count_once() {
+        let mut scene = scene();
+        for _ in 0..48 {
+            for n in 0..5 {
+                scene.knock(SERVER, &format!("198.51.{n}.25"));
+            }
+            scene.wait(Span::hours(1));
+        }
+        assert!(db(&scene) < 1e-9, "{}", db(&scene));
+    }
+
+    #[test]
+    fn a_cut_line_is_no_fault_of_the_server() {
+        let mut scene = scene();
+        for n in 0..10 {
+            scene.call(SERVER, &format!("198.51.{n}.25")).greets("220 mx.contoso.example ESMTP").hangs_up();
+        }
+        scene.wait(Span::hours(1));
+        // Three that were reached before tell that it is the line; others that nobody knows yet follow.
+        for n in 0..40 {
+            scene.knock(SERVER, &format!("198.51.{n}.25"));
+            scene.wait(Span::secs(30));
+        }
+        assert!(db(&scene) < 1e-9, "{}", db(&scene));
+    }
+
+    #[test]
+    fn a_worm_that_meets_nobody_is_seen_all_the_same() {
+        let mut scene = scene();
+        for n in 0..10 {
+            scene.call(PC, &format!("198.51.{n}.25")).greets("220 mx.contoso.example ESMTP").hangs_up();
+        }
+        scene.wait(Span::hours(1));
+        for n in 0..20 {
+            scene.knock(PC, &format!("198.51.{n}.25"));
+        }
+        assert!(db(&scene) > 30.0, "{}", db(&scene));
     }
 }
