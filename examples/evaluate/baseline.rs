@@ -129,7 +129,8 @@ impl Baselines {
             self.called.entry(MAILER_RULES[2]).or_default().insert(host);
         }
         let own = host.to_string();
-        let replies = tx.rcptto.iter().filter_map(|rcpt| rcpt.reply.as_ref()).chain(&tx.data_reply).chain(&tx.mail_reply);
+        let replies =
+            tx.rcptto.iter().filter_map(|rcpt| rcpt.reply.as_ref()).chain(&tx.data_reply).chain(&tx.mail_reply);
         for reply in replies.filter(|reply| !reply.is_positive()) {
             let text = String::from_utf8_lossy(reply.text.as_bytes()).to_ascii_lowercase();
             if text.contains(&own) && LISTS.iter().any(|list| text.contains(list)) {

@@ -194,7 +194,8 @@ pub(crate) fn dead_mx(w: &mut World) {
                 0 => w.call(at, server, dead).unanswered(2),
                 1 => w.call(at, server, dead).refused(),
                 _ => {
-                    let words = format!("550 5.4.4 <{}>: no such domain any more, host is being shut down", letter.to[0].0);
+                    let words =
+                        format!("550 5.4.4 <{}>: no such domain any more, host is being shut down", letter.to[0].0);
                     w.deliver(at, server, dead, &how, &[letter.clone().refused(words)]);
                 }
             }

@@ -54,7 +54,8 @@ pub(crate) fn intercepted(w: &mut World) {
         let to = w.someone_at(partner);
         let letter = Letter::new(&mut w.rng, &from, &to);
         let at = w.at(w.rng.clone().within(0.5, 7.0) * HOUR);
-        let end = w.deliver(at, home, server, &Manner::logged_in("[192.168.178.20]", &user), std::slice::from_ref(&letter));
+        let end =
+            w.deliver(at, home, server, &Manner::logged_in("[192.168.178.20]", &user), std::slice::from_ref(&letter));
         let name = w.host(server).name.clone();
         w.deliver(end + 1_000_000, server, partner, &Manner::of_server(&name), &[letter]);
     }

@@ -17,6 +17,9 @@ pub(crate) fn tarpit(w: &mut World) {
     let mut fates: Vec<bool> = (0..30).map(|n| n < taken).collect();
     w.rng.shuffle(&mut fates);
     let to: Vec<String> = (0..30).map(|_| format!("{}@{}", texts::made_up(&mut w.rng), w.host(mx).domain)).collect();
+    // Why it refuses: people who do not exist, or a client that may not relay there.
+    let unknown = w.rng.chance(0.5);
+    let words = |to: &str| if unknown { mta.unknown(to) } else { mta.no_relay(to) };
     let mut at = start;
     for (fates, to) in fates.chunks(5).zip(to.chunks(5)) {
         let mut talk = w.call(at, app, mx);
@@ -29,13 +32,17 @@ pub(crate) fn tarpit(w: &mut World) {
             if *taken {
                 talk.ask(&format!("RCPT TO:<{to}>"), mta.rcpt_ok());
             } else {
-                talk.ask_slow(&format!("RCPT TO:<{to}>"), &mta.unknown(to), late);
+                talk.ask_slow(&format!("RCPT TO:<{to}>"), &words(to), late);
             }
         }
         at = talk.quit() + 500_000;
     }
     // By the design a storm is told as a suspicion: what is refused is not said to be wrong.
     w.expect(app, Class::RejectionStorm, Tier::Suspect, start);
+    // Who asks one server for so many people that do not exist may as well be told to harvest addresses.
+    if unknown {
+        w.grant(app, Class::MassMailer);
+    }
 }
 
 /// A newsletter that is greylisted nearly everywhere, and comes back.

@@ -77,7 +77,9 @@ pub(crate) fn quoted(w: &mut World) {
     for _ in 0..8 {
         let (sender, to) = (w.someone_at(from), w.user());
         let mut text = texts::mail(&mut w.rng, &sender, &to, &[], 300);
-        text.push_str("The attacker sends this:\r\n.\r\nMAIL FROM:<admin@bank.example>\r\nRCPT TO:<you@shop.example>\r\nDATA\r\n");
+        text.push_str(
+            "The attacker sends this:\r\n.\r\nMAIL FROM:<admin@bank.example>\r\nRCPT TO:<you@shop.example>\r\nDATA\r\n",
+        );
         text.push_str("and <LF>.<CR><LF> is what makes the difference.\r\n");
         let letter = Letter::new(&mut w.rng, &sender, &to).with_text(text);
         w.deliver(at, from, server, &Manner::of_server(&helo), &[letter]);

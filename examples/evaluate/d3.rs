@@ -34,8 +34,7 @@ pub(crate) fn outage(w: &mut World) {
     let minutes = w.rng.within(25.0, 90.0);
     let end = start + w.pace(minutes * MINUTE).min(w.pace(90.0 * MINUTE));
     w.blackout = Some((start, end));
-    let senders: Vec<Id> =
-        ["app", "erp", "backup"].map(|name| w.inside(name, crate::talk::Stack::Linux)).to_vec();
+    let senders: Vec<Id> = ["app", "erp", "backup"].map(|name| w.inside(name, crate::talk::Stack::Linux)).to_vec();
     let relay = w.outside();
     for app in senders {
         let helo = w.host(app).name.clone();

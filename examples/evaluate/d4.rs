@@ -65,8 +65,11 @@ pub(crate) fn holiday(w: &mut World) {
             let question = Letter::new(&mut w.rng, &person, &me);
             let helo = w.host(partner).name.clone();
             let end = w.deliver(at, partner, server, &Manner::of_server(&helo), &[question]);
-            let marks: &[&str] =
-                if w.rng.chance(0.8) { &["Auto-Submitted: auto-replied"] } else { &["Precedence: bulk", "X-Autoreply: yes"] };
+            let marks: &[&str] = if w.rng.chance(0.8) {
+                &["Auto-Submitted: auto-replied"]
+            } else {
+                &["Precedence: bulk", "X-Autoreply: yes"]
+            };
             let text = texts::mail(&mut w.rng, &me, &person, marks, 300);
             let from = if null { "" } else { me.as_str() };
             let answer = Letter::new(&mut w.rng, from, &person).with_text(text);

@@ -56,10 +56,8 @@ pub(crate) fn relayed(w: &mut World, start: Micros, server: Id, count: usize, gr
         let letter = Letter::new(&mut w.rng, &from, &to);
         let helo = texts::domain(&mut w.rng);
         let end = w.deliver(at, spammer, server, &Manner::of_server(&helo), std::slice::from_ref(&letter));
-        let received = format!(
-            "Received: from {helo} by {name} with ESMTP; Mon, 2 Mar 2026 08:14:09 +0100\r\n{}",
-            letter.text
-        );
+        let received =
+            format!("Received: from {helo} by {name} with ESMTP; Mon, 2 Mar 2026 08:14:09 +0100\r\n{}", letter.text);
         let onward = letter.with_text(received);
         let mut leaves = end + seconds(w.rng.within(0.2, 8.0));
         let how = Manner::of_server(&name);
@@ -89,14 +87,22 @@ pub(crate) fn tests_and_relay(w: &mut World) {
     let name = format!("old.{}", w.domain);
     let open = w.inside(&name, Stack::Linux);
     w.own_address(open);
-    // It takes the site's own mail, too.
-    for _ in 0..w.rng.between(8, 20) {
-        let (partner, to) = (w.partner(), w.user());
-        let from = w.someone_at(partner);
+    // The office uses it, too: it takes mail, knows who is nobody, and people send through it.
+    for _ in 0..w.rng.between(12, 25) {
+        let (partner, to, pc) = (w.partner(), w.user(), w.pcs[w.rng.below(w.pcs.len())]);
+        let them = w.someone_at(partner);
         let at = start - seconds(w.rng.within(0.5, 3.0) * 3600.0);
-        let letter = Letter::new(&mut w.rng, &from, &to);
+        let mut letter = Letter::new(&mut w.rng, &them, &to);
+        if w.rng.chance(0.15) {
+            letter = letter.refused(w.host(open).mta.unknown(&to));
+        }
         let helo = w.host(partner).name.clone();
-        w.deliver(at, partner, open, &Manner::of_server(&helo), &[letter]);
+        let end = w.deliver(at, partner, open, &Manner::of_server(&helo), &[letter]);
+        let answer = Letter::new(&mut w.rng, &to, &them);
+        let desk = w.host(pc).name.clone();
+        let how = Manner { may_tls: false, ..Manner::of_server(&desk) };
+        let end = w.deliver(end + 60 * SECOND, pc, open, &how, std::slice::from_ref(&answer));
+        w.deliver(end + SECOND, open, partner, &Manner::of_server(&name), &[answer]);
     }
     let later = start + w.pace(20.0 * MINUTE);
     let count = w.rng.between(5, 25);

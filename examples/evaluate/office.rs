@@ -132,7 +132,11 @@ impl World {
         }
         if let Some(login) = &how.login {
             let plain = BASE64.encode(format!("\0{}\0geheim{}", login.user, login.user.len()));
-            let reply = if login.right { "235 2.7.0 Authentication successful" } else { "535 5.7.8 Error: authentication failed" };
+            let reply = if login.right {
+                "235 2.7.0 Authentication successful"
+            } else {
+                "535 5.7.8 Error: authentication failed"
+            };
             talk.ask(&format!("AUTH PLAIN {plain}"), reply);
             if !login.right {
                 return talk.quit();

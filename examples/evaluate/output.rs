@@ -164,7 +164,10 @@ fn confusion(outcomes: &[&Outcome], out: &mut impl Write) -> io::Result<()> {
             *table.entry("(nothing)").or_default().entry(class.name()).or_default() += 1;
         }
     }
-    writeln!(out, "Confusion: what is true of a host, and what was said of the same host (several may be true at once).\n")?;
+    writeln!(
+        out,
+        "Confusion: what is true of a host, and what was said of the same host (several may be true at once).\n"
+    )?;
     writeln!(out, "| true | said |\n|---|---|")?;
     for (what, row) in table {
         let said: Vec<String> = row.iter().map(|(said, count)| format!("{said} {count}")).collect();

@@ -75,7 +75,8 @@ pub(crate) fn r4(w: &mut World) {
 /// R5: a guest account is guessed and sends; beside it an open relay of the old kind is not there.
 pub(crate) fn r5(w: &mut World) {
     let (start, bot) = (w.onset(), w.outside());
-    let names: Vec<String> = ["administrator", "guest", "test", "www", "postmaster", "user"].map(str::to_owned).to_vec();
+    let names: Vec<String> =
+        ["administrator", "guest", "test", "www", "postmaster", "user"].map(str::to_owned).to_vec();
     let failures = w.rng.between(15, 60);
     let end = d7::guess(w, start, bot, &names, failures, "guest");
     let recipients = w.rng.between(400, 900);

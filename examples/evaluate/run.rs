@@ -34,11 +34,7 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            settings: DetectSettings::default(),
-            limits: Limits::default(),
-            rules: Arc::new(ReplyRules::builtin()),
-        }
+        Self { settings: DetectSettings::default(), limits: Limits::default(), rules: Arc::new(ReplyRules::builtin()) }
     }
 }
 
@@ -129,7 +125,8 @@ impl Watch<'_> {
         let counts = match &event.kind {
             SessionEventKind::Transaction(head, tx) => {
                 let outbound = head.id.orig.host == self.host;
-                let sends = matches!(class, Class::MassMailer | Class::NdrFlood | Class::Blocklisted | Class::RejectionStorm);
+                let sends =
+                    matches!(class, Class::MassMailer | Class::NdrFlood | Class::Blocklisted | Class::RejectionStorm);
                 let mut key = head.id.resp.host.site().octets().to_vec();
                 key.extend_from_slice(tx.mailfrom.as_bytes());
                 key.push(0);

@@ -31,7 +31,8 @@ impl Scenario {
 /// Everything that is harmless on one day. Its labels are not the scenario's.
 fn busy(w: &mut World) {
     let truth = w.truth.clone();
-    for actor in [d2::copier, d2::probe, d4::callouts, d4::holiday, d5::callouts, d6::forward, d7::phone, d8::old_list] {
+    for actor in [d2::copier, d2::probe, d4::callouts, d4::holiday, d5::callouts, d6::forward, d7::phone, d8::old_list]
+    {
         actor(w);
     }
     w.truth = truth;

@@ -153,15 +153,11 @@ pub(crate) fn report(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "|---|---|---|---|---|---|---|")?;
     for test in &tests() {
         for threshold in THRESHOLDS {
-            let cells: Vec<String> = [
-                Stream::Independent(1.0),
-                Stream::Independent(0.5),
-                Stream::Independent(1.5),
-                Stream::InMoods,
-            ]
-            .into_iter()
-            .map(|stream| cell(run_length(test, stream, threshold, &mut rng)))
-            .collect();
+            let cells: Vec<String> =
+                [Stream::Independent(1.0), Stream::Independent(0.5), Stream::Independent(1.5), Stream::InMoods]
+                    .into_iter()
+                    .map(|stream| cell(run_length(test, stream, threshold, &mut rng)))
+                    .collect();
             let bound = 10_f64.powf(threshold / 10.0);
             writeln!(out, "| {} | {threshold} | {bound:.0} | {} |", test.name, cells.join(" | "))?;
         }

@@ -45,7 +45,9 @@ impl Mta {
         match self {
             Self::Postfix => format!("220 {name} ESMTP Postfix (Debian/GNU)"),
             Self::Exim => format!("220 {name} ESMTP Exim 4.97 Mon, 02 Mar 2026 07:14:09 +0000"),
-            Self::Exchange => format!("220 {name} Microsoft ESMTP MAIL Service ready at Mon, 2 Mar 2026 08:14:09 +0100"),
+            Self::Exchange => {
+                format!("220 {name} Microsoft ESMTP MAIL Service ready at Mon, 2 Mar 2026 08:14:09 +0100")
+            }
             Self::Sendmail => format!("220 {name} ESMTP Sendmail 8.17.1/8.17.1; Mon, 2 Mar 2026 08:14:09 +0100"),
             Self::Qmail => format!("220 {name} ESMTP"),
             Self::OpenSmtpd => format!("220 {name} ESMTP OpenSMTPD"),
@@ -108,7 +110,9 @@ impl Mta {
         match self {
             Self::Postfix => format!("250 2.0.0 Ok: queued as {:011X}", id >> 20),
             Self::Exim => format!("250 OK id=1r{:04x}-{:06x}-2Q", id as u16, id >> 44),
-            Self::Exchange => format!("250 2.6.0 <{id:016x}@internal> [InternalId={}] Queued mail for delivery", id >> 30),
+            Self::Exchange => {
+                format!("250 2.6.0 <{id:016x}@internal> [InternalId={}] Queued mail for delivery", id >> 30)
+            }
             Self::Sendmail => format!("250 2.0.0 4227E9Xk{:06} Message accepted for delivery", id >> 45),
             Self::Qmail => format!("250 ok {} qp {}", 1_772_000_000 + (id >> 44), id >> 50),
             Self::OpenSmtpd => format!("250 2.0.0 {:08x} Message accepted for delivery", id as u32),
@@ -125,7 +129,9 @@ impl Mta {
                 format!("550 5.1.1 <{to}>: Recipient address rejected: User unknown in virtual mailbox table")
             }
             Self::Exim => "550 Unrouteable address".to_owned(),
-            Self::Exchange => "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup".into(),
+            Self::Exchange => {
+                "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup".into()
+            }
             Self::Sendmail => format!("550 5.1.1 <{to}>... User unknown"),
             Self::Qmail => "550 sorry, no mailbox here by that name. (#5.1.1)".to_owned(),
             Self::OpenSmtpd => format!("550 Invalid recipient: <{to}>"),
@@ -146,7 +152,8 @@ impl Mta {
         match rng.below(6) {
             0 => format!("550 5.7.1 Mail from [{ip}] rejected due to local policy"),
             1 => "554 5.7.1 Message rejected under suspicion of SPAM".to_owned(),
-            2 => format!("450 4.7.25 Client host rejected: cannot find your hostname, [{ip}]").replacen("450 4", "550 5", 1),
+            2 => format!("450 4.7.25 Client host rejected: cannot find your hostname, [{ip}]")
+                .replacen("450 4", "550 5", 1),
             3 => "554 Your message looks like spam, go away".to_owned(),
             4 => format!("550 Dynamic or residential hosts such as {ip} may not send mail directly, use your provider"),
             _ => match self {
@@ -159,18 +166,26 @@ impl Mta {
     /// The address stands on a list.
     pub(crate) fn listed(self, rng: &mut Rng, ip: IpAddr, to: &str) -> String {
         match rng.below(5) {
-            0 => format!("554 5.7.1 Service unavailable; Client host [{ip}] blocked using cbl.abuseat.org; Blocked - see http://www.abuseat.org/lookup.cgi?ip={ip}"),
+            0 => format!(
+                "554 5.7.1 Service unavailable; Client host [{ip}] blocked using cbl.abuseat.org; Blocked - see http://www.abuseat.org/lookup.cgi?ip={ip}"
+            ),
             1 => format!("550 \"JunkMail rejected - [{ip}] is in an RBL: https://www.spamhaus.org/query/ip/{ip}\""),
-            2 => format!("550 5.7.1 <{to}>: Recipient rejected: {ip} is listed at bl.spamcop.net, contact your administrator"),
+            2 => format!(
+                "550 5.7.1 <{to}>: Recipient rejected: {ip} is listed at bl.spamcop.net, contact your administrator"
+            ),
             3 => format!("553 5.3.0 Spam blocked see: http://spamcop.net/bl.shtml?{ip}"),
-            _ => format!("550 5.7.1 Your IP {ip} is in b.barracudacentral.org; to be removed go to http://www.barracudacentral.org/reputation"),
+            _ => format!(
+                "550 5.7.1 Your IP {ip} is in b.barracudacentral.org; to be removed go to http://www.barracudacentral.org/reputation"
+            ),
         }
     }
 
     /// Try again later, for no fault of the client's, said openly or not.
     pub(crate) fn greylisted(self, rng: &mut Rng, to: &str) -> String {
         match rng.below(4) {
-            0 => format!("450 4.2.0 <{to}>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help"),
+            0 => format!(
+                "450 4.2.0 <{to}>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help"
+            ),
             1 => "451 4.7.1 Greylisting in action, please come back in 00:05:00".to_owned(),
             2 => "451 Temporary local problem, please try later".to_owned(),
             _ => "450 4.7.1 Please try again later".to_owned(),
@@ -217,9 +232,8 @@ const FIRST: [&str; 32] = [
     "emil", "frida", "kurt", "lena", "otto", "vera",
 ];
 const LAST: [&str; 24] = [
-    "adler", "brandt", "curtis", "doyle", "ebert", "fuchs", "garcia", "hansen", "ivanov", "jensen", "kowalski",
-    "lang", "moreau", "novak", "olsen", "peters", "quinn", "rossi", "sato", "turner", "urban", "vogel", "weiss",
-    "young",
+    "adler", "brandt", "curtis", "doyle", "ebert", "fuchs", "garcia", "hansen", "ivanov", "jensen", "kowalski", "lang",
+    "moreau", "novak", "olsen", "peters", "quinn", "rossi", "sato", "turner", "urban", "vogel", "weiss", "young",
 ];
 const PARTS: [&str; 28] = [
     "alpine", "blue", "cedar", "delta", "east", "forum", "granite", "harbor", "iron", "juniper", "kite", "lumen",

@@ -35,16 +35,8 @@ pub(crate) struct Vary {
 }
 
 impl Vary {
-    pub(crate) const BASE: Self = Self {
-        name: "base",
-        rate: 1.0,
-        outside: false,
-        loss: 0.0,
-        tls: 0.0,
-        v6: false,
-        busy: false,
-        told: false,
-    };
+    pub(crate) const BASE: Self =
+        Self { name: "base", rate: 1.0, outside: false, loss: 0.0, tls: 0.0, v6: false, busy: false, told: false };
 
     /// The base, and each variation alone.
     pub(crate) const ALL: [Self; 12] = [
@@ -231,7 +223,13 @@ impl World {
             let [a, b, c, d] = (self.rng.bits() as u32).to_be_bytes();
             let special = matches!(
                 (a, b),
-                (0 | 10 | 127 | 224.., _) | (100, 64..128) | (169, 254) | (172, 16..32) | (192, 0 | 88 | 168) | (198, 18 | 19 | 51) | (203, 0)
+                (0 | 10 | 127 | 224.., _)
+                    | (100, 64..128)
+                    | (169, 254)
+                    | (172, 16..32)
+                    | (192, 0 | 88 | 168)
+                    | (198, 18 | 19 | 51)
+                    | (203, 0)
             );
             if !special && d != 0 && d != 255 {
                 return Ipv4Addr::new(a, b, c, d).into();

@@ -16,7 +16,11 @@ pub(crate) fn all(folder: &Path, args: &Args) -> io::Result<()> {
         for scenario in args.scenarios() {
             for seed in 1..=args.seeds {
                 let world = scenario.world(seed, *vary);
-                let variation = if vary.name == "base" { String::new() } else { format!("-{}", vary.name.replace([' ', ','], "_")) };
+                let variation = if vary.name == "base" {
+                    String::new()
+                } else {
+                    format!("-{}", vary.name.replace([' ', ','], "_"))
+                };
                 let stem = folder.join(format!("{}{variation}-{seed}", scenario.name));
                 let mut out = BufWriter::new(File::create(stem.with_extension("pcap"))?);
                 world.tape.write(&mut out)?;
