@@ -1,5 +1,5 @@
 //! The house keeps its order: which room may import which is a table, and the `use crate::` lines are held against it.
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test stops where something is not as it must be")]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

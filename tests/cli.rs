@@ -1,5 +1,5 @@
 //! The face of the program: exit statuses, inputs and outputs, and what never stands in any output.
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test stops where something is not as it must be")]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 mod common;
 

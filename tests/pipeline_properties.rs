@@ -1,6 +1,6 @@
 //! The whole pipeline, property by property: a dialogue is rendered to frames, and the frames are cut, copied,
 //! retransmitted, reordered and lost as networks and mirror ports do; what the session says of it must not change.
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test stops where something is not as it must be")]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
