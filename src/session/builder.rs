@@ -417,7 +417,9 @@ fn outcome(open: &Open, why: Why) -> Outcome {
     if why == Why::Lost {
         return Outcome::Incomplete;
     }
-    if transaction.rcpt_rejected > 0 && transaction.rcpt_accepted == 0 {
+    // Mail data are for somebody: where some were sent, a reply that was not seen may have accepted its recipient.
+    let for_somebody = transaction.size > 0 && transaction.rcpt_rejected < transaction.rcpt_total;
+    if transaction.rcpt_rejected > 0 && transaction.rcpt_accepted == 0 && !for_somebody {
         return if open.permanent { Outcome::Rejected } else { Outcome::Deferred };
     }
     if let Some(reply) = transaction.data_cmd_reply.as_ref().filter(|reply| !reply.is_intermediate()) {
