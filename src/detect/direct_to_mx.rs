@@ -57,6 +57,7 @@ struct Hour {
 }
 
 impl Hour {
+    #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
     fn note(&mut self, site: HostKey, mailed: bool) {
         let tag = tag(site);
         // Without a branch for each, and over unused places, too: eight comparisons at a time.

@@ -32,8 +32,8 @@ type Set = SmallVec<[u64; 4]>;
 pub(super) struct Candidates {
     /// Bits by a hash of three bytes with which a beginning begins.
     likely: Vec<u64>,
-    /// Beginnings by their first three bytes, or two.
-    beginnings: HashMap<u32, Vec<Beginning>, RandomState>,
+    /// Beginnings by their first bytes, as many as [`KEY_LENS`] allows.
+    beginnings: HashMap<u64, Vec<Beginning>, RandomState>,
     /// The rules that are always candidates: those without a text, or whose text may begin with anything.
     always: Set,
 }
@@ -45,6 +45,9 @@ struct Beginning {
     mask: u128,
     rules: Set,
 }
+
+/// Bytes by which beginnings are looked up: the more, the fewer are to be compared.
+const KEY_LENS: [usize; 3] = [6, 3, BEGINNING_MIN];
 
 /// Bytes of the number that a beginning is.
 const WINDOW: usize = size_of::<u128>();
@@ -69,12 +72,14 @@ impl Candidates {
         for (beginning, rules) in by_beginning {
             let bytes = beginning.iter().rev().fold(0, |number, &byte| number << 8 | u128::from(byte));
             let mask = (1 << (8 * beginning.len())) - 1;
+            let three = first(bytes, 3) as u32;
             if beginning.len() == BEGINNING_MIN {
-                (0..=u32::from(u8::MAX)).for_each(|any| found.mark(two(bytes) | any << 16));
+                (0..=u32::from(u8::MAX)).for_each(|any| found.mark(three | any << 16));
             } else {
-                found.mark(three(bytes));
+                found.mark(three);
             }
-            found.beginnings.entry(three(bytes)).or_default().push(Beginning { bytes, mask, rules });
+            let len = KEY_LENS.into_iter().find(|len| *len <= beginning.len()).unwrap_or(BEGINNING_MIN);
+            found.beginnings.entry(first(bytes, len)).or_default().push(Beginning { bytes, mask, rules });
         }
         found
     }
@@ -94,12 +99,12 @@ impl Candidates {
         for at in 0..=len.saturating_sub(BEGINNING_MIN) {
             let Some(window) = lower.get(at..).and_then(<[u8]>::first_chunk) else { break };
             let window = u128::from_le_bytes(*window);
-            let bit = bit(three(window));
+            let bit = bit(first(window, 3) as u32);
             if self.likely[bit / 64] >> (bit % 64) & 1 == 0 {
                 continue;
             }
-            for first in [three(window), two(window)] {
-                for beginning in self.beginnings.get(&first).into_iter().flatten() {
+            for len in KEY_LENS {
+                for beginning in self.beginnings.get(&first(window, len)).into_iter().flatten() {
                     if window & beginning.mask == beginning.bytes {
                         set.iter_mut().zip(&beginning.rules).for_each(|(word, more)| *word |= more);
                     }
@@ -116,14 +121,9 @@ impl Candidates {
     }
 }
 
-/// The first three bytes.
-const fn three(window: u128) -> u32 {
-    window as u32 & 0x00ff_ffff
-}
-
-/// The first two bytes.
-const fn two(window: u128) -> u32 {
-    window as u32 & 0xffff
+/// The first `len` bytes, fewer than eight.
+const fn first(window: u128, len: usize) -> u64 {
+    window as u64 & ((1 << (8 * len)) - 1)
 }
 
 /// The hash's bits: the filter takes 8 KB.

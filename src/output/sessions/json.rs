@@ -143,6 +143,7 @@ impl Json {
         self.out.push(b'"');
     }
 
+    #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
     fn wire_inside(&mut self, text: &Wire) {
         let bytes = text.as_bytes();
         // Without a branch a byte, so that many are looked at at once.
