@@ -8,15 +8,17 @@ mod summary;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::advice::Circumstances;
 use crate::detect::{
     Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayOutcome, RelayVerdict, Severity, Tier,
 };
 use crate::frame::FrameNo;
-use crate::ledger::HostRow;
+use crate::ledger::{HostRow, Role};
 use crate::net::HostKey;
 use crate::tcp::ConnId;
 use crate::time::Ts;
@@ -152,12 +154,14 @@ impl Judgement {
         scanners_are_not_worms(&mut stories);
         adopt(&mut stories);
         let routers = routers(rows.values());
+        let servers: Vec<IpAddr> =
+            rows.values().filter(|row| row.role == Role::Server).map(|row| row.host.ip()).collect();
         let mut incidents: Vec<Incident> = stories
             .into_iter()
             .filter_map(|((host, class), findings)| {
                 let row = rows.get(&host)?;
                 let behind_router = neighbours(&routers, row);
-                assemble(class, row, behind_router, findings)
+                assemble(class, row, behind_router, &servers, findings)
             })
             .collect();
         incidents.sort_by(|a, b| {
@@ -253,7 +257,13 @@ fn neighbours(users: &BTreeMap<crate::net::Mac, u32>, row: &HostRow) -> u32 {
     row.macs.iter().filter_map(|mac| users.get(mac)).map(|n| n - 1).max().unwrap_or(0)
 }
 
-fn assemble(class: Class, row: &HostRow, behind_router: u32, mut findings: Vec<Finding>) -> Option<Incident> {
+fn assemble(
+    class: Class,
+    row: &HostRow,
+    behind_router: u32,
+    servers: &[IpAddr],
+    mut findings: Vec<Finding>,
+) -> Option<Incident> {
     findings.sort_by(|a, b| (a.family, b.db).partial_cmp(&(b.family, a.db)).unwrap_or(std::cmp::Ordering::Equal));
     let ruling =
         findings.iter().filter_map(|finding| finding.verdict).max_by_key(|ruling| (ruling.tier, ruling.severity));
@@ -332,7 +342,7 @@ fn assemble(class: Class, row: &HostRow, behind_router: u32, mut findings: Vec<F
         attack: attack(class),
     };
     incident.summary = summary::of(&incident, row, senders);
-    incident.remediation = advice::of(&incident, row, senders, behind_router);
+    incident.remediation = advice::of(&incident, Circumstances { row, senders, behind_router, servers });
     Some(incident)
 }
 
@@ -429,7 +439,7 @@ mod tests {
             line(Family::Helo, 3.0),
             line(Family::Context, 5.0),
         ];
-        let incident = assemble(Class::MassMailer, &row(), 0, findings).unwrap();
+        let incident = assemble(Class::MassMailer, &row(), 0, &[], findings).unwrap();
         assert_eq!((incident.score_db, incident.tier), (Some(39.0), Tier::Confirmed));
         let sum: f64 = incident.evidence.iter().map(|line| line.db).sum();
         assert!((sum - 39.0).abs() < 1e-9);
@@ -439,12 +449,12 @@ mod tests {
     #[test]
     fn a_family_counts_once_and_up_to_its_cap() {
         let findings = vec![line(Family::Outcome, 90.0), line(Family::Outcome, 30.0)];
-        let incident = assemble(Class::MassMailer, &row(), 0, findings).unwrap();
+        let incident = assemble(Class::MassMailer, &row(), 0, &[], findings).unwrap();
         assert_eq!((incident.score_db, incident.tier), (Some(20.0), Tier::Likely));
     }
 
     #[test]
     fn weak_evidence_is_no_incident() {
-        assert_eq!(assemble(Class::MassMailer, &row(), 0, vec![line(Family::Helo, 8.0)]), None);
+        assert_eq!(assemble(Class::MassMailer, &row(), 0, &[], vec![line(Family::Helo, 8.0)]), None);
     }
 }

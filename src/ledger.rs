@@ -160,7 +160,12 @@ impl HostRow {
 
     /// Notes a HELO or EHLO argument.
     pub fn note_helo(&mut self, helo: Option<&Wire>) {
-        push_new(&mut self.helos, helo.cloned(), HELOS_MAX);
+        if let Some(helo) = helo
+            && self.helos.len() < HELOS_MAX
+            && !self.helos.contains(helo)
+        {
+            self.helos.push(helo.clone());
+        }
     }
 }
 
@@ -185,7 +190,10 @@ pub struct HostLedger {
 impl HostLedger {
     /// Changes the row of a host, made anew if it is not there.
     pub fn update(&self, host: HostKey, at: At, change: impl FnOnce(&mut HostRow)) {
-        let mut row = self.rows.entry(host).or_insert_with(|| HostRow::new(host, at));
+        let mut row = match self.rows.get_mut(&host) {
+            Some(row) => row,
+            None => self.rows.entry(host).or_insert_with(|| HostRow::new(host, at)),
+        };
         if at.ts > row.last {
             row.last = at.ts;
         }

@@ -96,9 +96,13 @@ pub struct TcpLimits {
     /// How long a silent connection lives. RFC 5321 section 4.5.3.2: the longest wait is ten minutes (for the reply
     /// after the mail data); one more for clocks that differ.
     pub idle_timeout: Span,
-    /// How long a closed connection takes in last ACKs and retransmissions: as Zeek's `tcp_close_delay`, so that
-    /// `conn_state` and `history` come out alike.
+    /// How long a closed connection takes in last ACKs and retransmissions: as Zeek's `tcp_close_delay`.
     pub closed_linger: Span,
+    /// How long it is kept whole for that once it is over: a RST, or both FINs acknowledged. After that only its ends and
+    /// numbers are remembered, so that what comes late opens no connection. Half a second is longer than nearly all round
+    /// trips, which is what the other side's bytes in flight take, or a repeated FIN (Linux repeats after 200 ms at first);
+    /// Zeek's `tcp_reset_delay` is 0.1 s.
+    pub over_linger: Span,
     /// How long a hole that the receiver has acknowledged, or a reply whose command is missing, is waited for. The
     /// frames were on the wire already; all that is bridged is the disorder of the capture (queues of a network card,
     /// two mirrored directions), which is milliseconds.
@@ -122,6 +126,7 @@ impl Default for TcpLimits {
             quiet_timeout: Span::mins(6),
             idle_timeout: Span::mins(11),
             closed_linger: Span::secs(5),
+            over_linger: Span::millis(500),
             reorder_wait: Span::secs(1),
             reorder_segments: 3,
         }

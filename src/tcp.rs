@@ -9,6 +9,7 @@
 
 mod assembler;
 mod attempts;
+mod closed;
 mod connection;
 mod event;
 mod flow;

@@ -37,6 +37,13 @@ impl Ts {
         self.0
     }
 
+    /// As a person says it: to the second, in UTC.
+    pub fn plain(self) -> String {
+        let full = self.to_string();
+        let (date, time) = full.split_once('T').unwrap_or_default();
+        format!("{date} {} UTC", time.split('.').next().unwrap_or_default())
+    }
+
     /// How long before `self` the instant `earlier` was; negative if it was later.
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
@@ -165,6 +172,7 @@ mod tests {
         assert_eq!(Ts::from_parts(951_782_400, 1).to_string(), "2000-02-29T00:00:00.000000001Z");
         assert_eq!(Ts::from_nanos(-1).to_string(), "1969-12-31T23:59:59.999999999Z");
         assert_eq!(Ts::EPOCH.to_string(), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(Ts::from_parts(1_772_617_327, 41_431_000).plain(), "2026-03-04 09:42:07 UTC");
     }
 
     #[test]

@@ -8,13 +8,15 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use bstr::ByteSlice;
 use serde::{Serialize, Serializer};
 
-/// Bytes of the wire that mean text: an address, a name, a line of a reply.
+/// Bytes of the wire that mean text: an address, a name, a line of a reply. Clones share the bytes: one greeting is part of
+/// a session, of its head and of its log.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Wire(Box<[u8]>);
+pub struct Wire(Arc<[u8]>);
 
 impl Wire {
     /// Keeps at most `max` bytes of `bytes`.

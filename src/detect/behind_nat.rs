@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::context::Context;
 use super::finding::{Finding, Numbers};
-use super::novelty;
 use super::observation::{Observation, Way, What};
 use super::roles::is_fqdn;
 use super::score::{Class, Family};
@@ -94,10 +95,10 @@ impl Detector for BehindNat {
         state.last = state.last.max(seen.at.ts);
         state.connections += 1;
         if let Some(syn) = &session.conn.syn {
-            count(&mut state.signatures, shape(syn));
+            count(&mut state.signatures, &shape(syn));
         }
         if let Some(helo) = &session.smtp.helo
-            && !count(&mut state.helos, helo.clone())
+            && !count(&mut state.helos, helo)
         {
             // A worm that changes its name at every call must not crowd out the server's.
             let own = ctx.roles.banner_name(seen.id.orig.host).is_some_and(|name| super::same_name(name, helo));
@@ -154,11 +155,14 @@ impl Detector for BehindNat {
 }
 
 /// Counts a sign if there is room for it.
-fn count<K: Ord>(signs: &mut BTreeMap<K, u64>, sign: K) -> bool {
-    if signs.len() >= SIGNS_MAX && !signs.contains_key(&sign) {
+fn count<K: Ord + Clone>(signs: &mut BTreeMap<K, u64>, sign: &K) -> bool {
+    if let Some(seen) = signs.get_mut(sign) {
+        *seen += 1;
+    } else if signs.len() < SIGNS_MAX {
+        signs.insert(sign.clone(), 1);
+    } else {
         return false;
     }
-    *signs.entry(sign).or_default() += 1;
     true
 }
 
@@ -170,13 +174,13 @@ fn shape(syn: &SynSignature) -> u64 {
         65..=128 => 128,
         _ => 255_u8,
     };
-    novelty::key(&[
-        &[u8::from(syn.v6), ittl, syn.olen, syn.scale.map_or(255, |scale| scale)],
-        &syn.mss.to_be_bytes(),
-        &syn.wsize.to_be_bytes(),
-        &syn.olayout.to_be_bytes(),
-        &syn.quirks.to_be_bytes(),
-    ])
+    let mut bytes = [0; 20];
+    bytes[..4].copy_from_slice(&[u8::from(syn.v6), ittl, syn.olen, syn.scale.unwrap_or(255)]);
+    bytes[4..6].copy_from_slice(&syn.mss.to_be_bytes());
+    bytes[6..8].copy_from_slice(&syn.wsize.to_be_bytes());
+    bytes[8..16].copy_from_slice(&syn.olayout.to_be_bytes());
+    bytes[16..].copy_from_slice(&syn.quirks.to_be_bytes());
+    xxh3_64(&bytes)
 }
 
 /// Addresses in traffic of which no side is ours: who might be.

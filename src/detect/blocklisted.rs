@@ -7,9 +7,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write;
 use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
@@ -57,7 +60,7 @@ impl Default for Settings {
     }
 }
 
-/// Domains remembered a host; a listed server is told so by its busiest correspondents first.
+/// Domains remembered a host, and servers; a listed server is told so by its busiest correspondents first.
 const DOMAINS_MAX: usize = 256;
 /// Lists and providers remembered a host.
 const NAMES_MAX: usize = 16;
@@ -80,7 +83,10 @@ struct HostState {
     first_outbound: Option<Ts>,
     last_outbound: Ts,
     refusers: BTreeMap<Wire, Refuser>,
-    domains: BTreeSet<u64>,
+    /// Hashes of the domains mailed; only how many there are is told.
+    domains: HashSet<u64, RandomState>,
+    /// What each server was last sent mail for: a greeting that refuses names no recipient.
+    serves: BTreeMap<HostKey, Wire>,
     lists: BTreeSet<String>,
     named: BTreeSet<IpAddr>,
     throttled: u64,
@@ -108,7 +114,7 @@ impl Blocklisted {
         Self { settings, hosts: HostTable::new(hosts_max) }
     }
 
-    fn refused(&mut self, seen: &Observation<'_>, domain: Wire, reply: &Reply, verdict: &Verdict<'_>) {
+    fn refused(&mut self, seen: &Observation<'_>, domain: &[u8], reply: &Reply, verdict: &Verdict<'_>) {
         let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
         match verdict.class {
             ReplyClass::BlocklistIp => {}
@@ -131,6 +137,7 @@ impl Blocklisted {
             state.frames.push(seen.at.frame);
             state.sessions.push(seen.id);
         }
+        let domain = Wire::from(domain);
         if state.refusers.len() < DOMAINS_MAX || state.refusers.contains_key(&domain) {
             let refuser = state.refusers.entry(domain).or_insert_with(|| Refuser {
                 server: seen.id.resp.host,
@@ -206,11 +213,15 @@ impl Blocklisted {
 }
 
 /// The domain of the first recipient, in lower case; the server's network where there is none.
-fn domain_of(rcpt: Option<&Wire>, server: HostKey) -> Wire {
+fn domain_of(rcpt: Option<&Wire>, server: HostKey) -> SmallVec<[u8; 64]> {
     let domain = rcpt.and_then(|to| to.as_bytes().iter().rposition(|&b| b == b'@').map(|at| &to.as_bytes()[at + 1..]));
     match domain {
-        Some(domain) if !domain.is_empty() => Wire::capped(&domain.to_ascii_lowercase(), 255),
-        _ => Wire::from(format!("[{}]", server.site()).as_str()),
+        Some(domain) if !domain.is_empty() => {
+            let mut domain = SmallVec::from_slice(domain.get(..255).unwrap_or(domain));
+            domain.make_ascii_lowercase();
+            domain
+        }
+        _ => SmallVec::from_slice(format!("[{}]", server.site()).as_bytes()),
     }
 }
 
@@ -231,7 +242,10 @@ impl Detector for Blocklisted {
                 state.last_outbound = seen.at.ts;
                 if let Some(greeting) = head.greeting.as_ref().filter(|reply| !reply.is_positive()) {
                     let verdict = ctx.rules.classify(greeting, Stage::Greeting);
-                    self.refused(seen, domain_of(None, server), greeting, &verdict);
+                    match state.serves.get(&server).cloned() {
+                        Some(domain) => self.refused(seen, domain.as_bytes(), greeting, &verdict),
+                        None => self.refused(seen, &domain_of(None, server), greeting, &verdict),
+                    }
                 }
             }
             What::Unanswered(attempt) => {
@@ -243,16 +257,29 @@ impl Detector for Blocklisted {
                 let domain = domain_of(mail.tx.rcptto.first().map(|rcpt| &rcpt.to), server);
                 let state = self.hosts.touch(host, HostState::default).0;
                 if state.domains.len() < DOMAINS_MAX * 16 {
-                    state.domains.insert(super::novelty::key(&[domain.as_bytes()]));
+                    state.domains.insert(super::novelty::key(&[&domain]));
+                }
+                let room = state.serves.len() < DOMAINS_MAX;
+                match state.serves.get_mut(&server) {
+                    Some(known) if known.as_bytes() == &*domain => {}
+                    Some(known) => *known = Wire::from(&*domain),
+                    None if room => {
+                        state.serves.insert(server, Wire::from(&*domain));
+                    }
+                    None => {}
                 }
                 if let Some(Refusal { reply, verdict, .. }) = &mail.refusal {
-                    self.refused(seen, domain, reply, verdict);
+                    self.refused(seen, &domain, reply, verdict);
                 } else if mail.outcome == Some(OutcomeClass::Accepted) && !state.refusers.is_empty() {
-                    // Who refused in the greeting is known by its network.
-                    for name in [domain, domain_of(None, server)] {
-                        if let Some(refuser) = state.refusers.get_mut(&name) {
-                            refuser.accepted_again.get_or_insert(seen.at.ts);
-                        }
+                    // Who refused in the greeting, before anything was mailed to it, was known by its network till now.
+                    let (network, domain) = (Wire::from(&*domain_of(None, server)), Wire::from(&*domain));
+                    if state.refusers.get(&network).is_some_and(|refuser| refuser.server == server)
+                        && let Some(refuser) = state.refusers.remove(&network)
+                    {
+                        state.refusers.entry(domain.clone()).or_insert(refuser);
+                    }
+                    if let Some(refuser) = state.refusers.get_mut(&domain) {
+                        refuser.accepted_again.get_or_insert(seen.at.ts);
                     }
                 }
             }

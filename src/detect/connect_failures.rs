@@ -108,6 +108,9 @@ enum Failure {
 #[derive(Debug)]
 pub struct ConnectFailures {
     settings: Settings,
+    /// What a first contact that succeeds weighs, and one that fails, in dB.
+    success_db: f64,
+    failure_db: f64,
     hosts: HostTable<HostState>,
     contacted: Recent,
     /// Servers that each host could not reach.
@@ -123,8 +126,16 @@ impl ConnectFailures {
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
         let contacted = Recent::new(settings.contact_window, 1 << 20);
         let dead = Recent::new(settings.dead_window, 1 << 20);
-        let window = (Ts::EPOCH, BTreeMap::new());
-        Self { settings, hosts: HostTable::new(hosts_max), contacted, dead, window, cut: false }
+        Self {
+            success_db: 10.0 * (settings.success_worm / settings.success_honest).log10(),
+            failure_db: 10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(),
+            settings,
+            hosts: HostTable::new(hosts_max),
+            contacted,
+            dead,
+            window: (Ts::EPOCH, BTreeMap::new()),
+            cut: false,
+        }
     }
 
     fn contact(&mut self, seen: &Observation<'_>, id: ConnId, failure: Option<Failure>, ctx: &Context<'_>) {
@@ -134,13 +145,12 @@ impl ConnectFailures {
         }
         self.note_for_outage(host, failure.is_some(), now);
         let outage = failure.is_some() && ctx.role(host) == Role::Server && self.line_is_cut(ctx);
-        let settings = &self.settings;
         let track = &mut self.hosts.touch(host, HostState::default).0.voices[seen.voice as usize];
         track.contacts += 1;
         track.targets.insert(server);
         track.last = track.last.max(now);
         let Some(failure) = failure else {
-            track.walk.add(10.0 * (settings.success_worm / settings.success_honest).log10(), now);
+            track.walk.add(self.success_db, now);
             return;
         };
         // A listed gateway is everybody's burden: networks that refuse us all tell nothing of this host. And a cut line
@@ -161,7 +171,7 @@ impl ConnectFailures {
         }
         track.first_failed.get_or_insert(id.ts);
         track.samples.add(id, seen.at.frame, None);
-        track.walk.add(10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(), now);
+        track.walk.add(self.failure_db, now);
     }
 
     fn note_for_outage(&mut self, host: HostKey, failed: bool, now: Ts) {

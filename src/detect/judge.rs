@@ -6,7 +6,7 @@ use super::behind_nat::Strangers;
 use super::context::Context;
 use super::domains::LocalDomains;
 use super::finding::Finding;
-use super::novelty::Recent;
+use super::novelty::{self, Recent};
 use super::observation::{Mail, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyRules, Stage};
 use super::reputation::Reputation;
@@ -157,12 +157,15 @@ impl Judge {
     fn handle_transaction(&mut self, at: At, head: &SessionHead, tx: &Transaction) {
         let rules = Arc::clone(&self.rules);
         let first_rcpt = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
-        let novel = self.triplets.insert(
-            &[&head.id.orig.host.octets(), &head.id.resp.host.site().octets(), tx.mailfrom.as_bytes(), first_rcpt],
-            at.ts,
-        );
+        let triplet = novelty::key(&[
+            &head.id.orig.host.octets(),
+            &head.id.resp.host.site().octets(),
+            tx.mailfrom.as_bytes(),
+            first_rcpt,
+        ]);
+        let novel = self.triplets.insert_hash(triplet, at.ts);
         let (outcome, refusal) = judge_outcome(&rules, tx);
-        let mail = Mail { head, tx, outcome, refusal, novel };
+        let mail = Mail { head, tx, outcome, refusal, triplet, novel };
         self.show(at, head.id, Some(head), What::Transaction(&mail));
     }
 
@@ -339,44 +342,46 @@ fn keep_server(row: &mut HostRow, seen: &Observation<'_>) {
 /// A mail to several recipients counts as `bad recipient` if at least half of them are bad, else by what became of its
 /// data. What a gap, TLS or the end of the capture may have hidden says nothing.
 fn judge_outcome<'a>(rules: &'a ReplyRules, tx: &'a Transaction) -> (Option<OutcomeClass>, Option<Refusal<'a>>) {
-    let refusal_of = |stage: Stage, reply: &'a Reply| {
-        (!reply.is_positive() && !reply.is_intermediate()).then(|| Refusal {
-            stage,
-            reply,
-            verdict: rules.classify(reply, stage),
-        })
-    };
-    let rcpt_refusals: Vec<Refusal<'a>> = tx
-        .rcptto
-        .iter()
-        .filter_map(|rcpt| rcpt.reply.as_ref().and_then(|reply| refusal_of(Stage::Rcpt, reply)))
-        .collect();
+    let refuses = |reply: &Reply| !reply.is_positive() && !reply.is_intermediate();
+    let refusal_of = |stage: Stage, reply: &'a Reply| Refusal { stage, reply, verdict: rules.classify(reply, stage) };
+    let (mut first, mut first_bad, mut bad_count) = (None, None, 0);
+    let mut last: Option<Refusal<'a>> = None;
+    for reply in tx.rcptto.iter().filter_map(|rcpt| rcpt.reply.as_ref()).filter(|reply| refuses(reply)) {
+        // Who is refused for a reason that is not the recipient's is told the same for each.
+        let refusal = match last {
+            Some(last) if last.reply == reply => Refusal { reply, ..last },
+            _ => refusal_of(Stage::Rcpt, reply),
+        };
+        last = Some(refusal);
+        first.get_or_insert(refusal);
+        if refusal.verdict.outcome() == OutcomeClass::BadRecipient {
+            bad_count += 1;
+            first_bad.get_or_insert(refusal);
+            if bad_count * 2 >= tx.rcptto.len() {
+                return (Some(OutcomeClass::BadRecipient), first_bad);
+            }
+        }
+    }
     let decided =
         [(Stage::Mail, &tx.mail_reply), (Stage::Data, &tx.data_cmd_reply), (Stage::EndOfData, &tx.data_reply)]
             .into_iter()
-            .find_map(|(stage, reply)| reply.as_ref().and_then(|reply| refusal_of(stage, reply)))
-            .filter(|refusal| refusal.stage != Stage::Data || rcpt_refusals.is_empty());
-
-    let bad = |refusal: &&Refusal<'a>| refusal.verdict.outcome() == OutcomeClass::BadRecipient;
-    let bad_count = rcpt_refusals.iter().filter(bad).count();
-    let first_bad = rcpt_refusals.iter().find(bad).copied();
-    if bad_count > 0 && bad_count * 2 >= tx.rcptto.len() {
-        return (Some(OutcomeClass::BadRecipient), first_bad);
-    }
+            .find_map(|(stage, reply)| Some((stage, reply.as_ref().filter(|reply| refuses(reply))?)))
+            .filter(|(stage, _)| *stage != Stage::Data || first.is_none())
+            .map(|(stage, reply)| refusal_of(stage, reply));
     if let Some(refusal) = decided {
         return (Some(refusal.verdict.outcome()), Some(refusal));
     }
     match tx.outcome {
-        Outcome::Accepted => (Some(OutcomeClass::Accepted), rcpt_refusals.first().copied()),
-        Outcome::Rejected | Outcome::Deferred => match rcpt_refusals.first().copied() {
+        Outcome::Accepted => (Some(OutcomeClass::Accepted), first),
+        Outcome::Rejected | Outcome::Deferred => match first {
             Some(refusal) => (Some(refusal.verdict.outcome()), Some(refusal)),
             None => (Some(OutcomeClass::Other), None),
         },
         // The client gave up after a refusal: the refusal says why. Without one it was a call-out or a change of mind.
-        Outcome::Abandoned => match rcpt_refusals.first().copied() {
+        Outcome::Abandoned => match first {
             Some(refusal) if tx.rcpt_accepted == 0 => (Some(refusal.verdict.outcome()), Some(refusal)),
             other => (None, other),
         },
-        Outcome::Incomplete | Outcome::Hidden => (None, rcpt_refusals.first().copied()),
+        Outcome::Incomplete | Outcome::Hidden => (None, first),
     }
 }

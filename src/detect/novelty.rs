@@ -13,9 +13,10 @@ use crate::time::{Span, Ts};
 pub struct Recent {
     window: Span,
     turned: Option<Ts>,
-    current: SplitBlockBloom,
-    previous: SplitBlockBloom,
+    filters: Filters,
     load: usize,
+    /// Keys in the previous filter.
+    previous_load: usize,
     load_max: usize,
     early_turns: u64,
 }
@@ -28,18 +29,35 @@ const BITS_PER_KEY: usize = 16;
 /// look-up touches one cache line, where a plain filter touches one a hash function; under a flood that is what counts.
 ///
 /// Hashing is fixed: what a filter says reaches the report, and a report must be the same in every run.
+///
+/// The current filter's blocks and the previous one's stand side by side, both in one cache line, because both are
+/// asked for nearly every key.
 #[derive(Debug)]
-struct SplitBlockBloom {
-    blocks: Vec<[u32; 8]>,
+struct Filters {
+    /// Pairs of blocks from `begin` on, which is where a cache line begins. Zeros of the system's: memory that is not
+    /// needed is not touched.
+    words: Vec<u32>,
+    begin: usize,
+    pairs: usize,
+    /// Which half of each pair is the current filter's.
+    current: usize,
 }
+
+/// Words of a block.
+const BLOCK: usize = 8;
+/// Words of a pair: 64 bytes.
+const PAIR: usize = 2 * BLOCK;
 
 /// Odd constants that make eight independent hashes out of one (Parquet's filter specification).
 const SALTS: [u32; 8] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
-impl SplitBlockBloom {
+impl Filters {
     fn new(keys: usize) -> Self {
-        Self { blocks: vec![[0; 8]; (keys * BITS_PER_KEY).div_ceil(256).max(1)] }
+        let pairs = (keys * BITS_PER_KEY).div_ceil(32 * BLOCK).max(1);
+        let words = vec![0; (pairs + 1) * PAIR];
+        let begin = words.as_ptr().align_offset(size_of::<u32>() * PAIR).min(PAIR);
+        Self { words, begin, pairs, current: 0 }
     }
 
     fn mask(hash: u64) -> [u32; 8] {
@@ -50,58 +68,88 @@ impl SplitBlockBloom {
         mask
     }
 
-    fn block(&self, hash: u64) -> usize {
+    /// Where the pair of a key begins.
+    fn place(&self, hash: u64) -> usize {
         // The upper half picks the block, the lower half the bits in it.
-        (((hash >> 32) * self.blocks.len() as u64) >> 32) as usize
+        self.begin + (((hash >> 32) * self.pairs as u64) >> 32) as usize * PAIR
     }
 
+    /// Whether the key is in the current filter, and in the previous one.
     // Plain loops over eight words: the compiler makes one vector operation of each.
-    fn contains(&self, hash: u64) -> bool {
-        let (block, mask) = (&self.blocks[self.block(hash)], Self::mask(hash));
-        let mut missing = 0;
-        for i in 0..8 {
-            missing |= mask[i] & !block[i];
+    fn contains(&self, hash: u64) -> (bool, bool) {
+        let (at, mask) = (self.place(hash), Self::mask(hash));
+        let mut missing = [0; 2];
+        for (half, missing) in self.words[at..at + PAIR].as_chunks::<BLOCK>().0.iter().zip(&mut missing) {
+            for i in 0..BLOCK {
+                *missing |= mask[i] & !half[i];
+            }
         }
-        missing == 0
+        (missing[self.current] == 0, missing[1 - self.current] == 0)
     }
 
     fn insert(&mut self, hash: u64) {
-        let at = self.block(hash);
-        let (block, mask) = (&mut self.blocks[at], Self::mask(hash));
-        for i in 0..8 {
-            block[i] |= mask[i];
+        let (at, mask) = (self.place(hash) + self.current * BLOCK, Self::mask(hash));
+        for (word, bit) in self.words[at..at + BLOCK].iter_mut().zip(mask) {
+            *word |= bit;
         }
     }
 
-    fn clear(&mut self) {
-        self.blocks.fill([0; 8]);
+    /// Begins an empty filter; the current one becomes the previous one, or is forgotten as well.
+    fn turn(&mut self, forget: bool) {
+        if forget {
+            self.words.fill(0);
+            return;
+        }
+        self.current = 1 - self.current;
+        for half in self.words[self.begin..].chunks_exact_mut(BLOCK).skip(self.current).step_by(2) {
+            half.fill(0);
+        }
     }
 }
 
 impl Recent {
     /// Remembers keys for `window`, up to `load_max` in each half.
     pub fn new(window: Span, load_max: usize) -> Self {
-        let (current, previous) = (SplitBlockBloom::new(load_max), SplitBlockBloom::new(load_max));
-        Self { window, turned: None, current, previous, load: 0, load_max, early_turns: 0 }
+        Self {
+            window,
+            turned: None,
+            filters: Filters::new(load_max),
+            load: 0,
+            previous_load: 0,
+            load_max,
+            early_turns: 0,
+        }
     }
 
     /// Notes a key; true if it was not seen within the window.
     pub fn insert(&mut self, parts: &[&[u8]], now: Ts) -> bool {
+        self.insert_hash(key(parts), now)
+    }
+
+    /// As [`Recent::insert`], by the key's hash.
+    pub fn insert_hash(&mut self, hash: u64, now: Ts) -> bool {
         self.turn(now);
-        let hash = key(parts);
-        let in_current = self.current.contains(hash);
+        let (in_current, in_previous) = self.filters.contains(hash);
         if !in_current {
-            self.current.insert(hash);
+            self.filters.insert(hash);
             self.load += 1;
         }
-        !in_current && !self.previous.contains(hash)
+        !in_current && !in_previous
     }
 
     /// Whether a key was seen within the window.
     pub fn contains(&mut self, parts: &[&[u8]], now: Ts) -> bool {
+        self.contains_hash(key(parts), now)
+    }
+
+    /// As [`Recent::contains`], by the key's hash.
+    pub fn contains_hash(&mut self, hash: u64, now: Ts) -> bool {
         self.turn(now);
-        let hash = key(parts);
-        self.current.contains(hash) || self.previous.contains(hash)
+        // Filters of rare things are mostly empty.
+        self.load + self.previous_load > 0 && {
+            let (in_current, in_previous) = self.filters.contains(hash);
+            in_current || in_previous
+        }
     }
 
     /// How often the filters turned before their time because they were full.
@@ -115,12 +163,12 @@ impl Recent {
         if age < self.window && !full {
             return;
         }
-        if age.as_nanos() >= self.window.as_nanos().saturating_mul(2) {
-            self.previous.clear();
-        } else {
-            std::mem::swap(&mut self.current, &mut self.previous);
+        // What was noted two windows ago is forgotten, too.
+        let forget = age.as_nanos() >= self.window.as_nanos().saturating_mul(2);
+        if self.load + self.previous_load > 0 {
+            self.filters.turn(forget);
         }
-        self.current.clear();
+        self.previous_load = if forget { 0 } else { self.load };
         self.early_turns += u64::from(full);
         (self.turned, self.load) = (Some(now), 0);
     }

@@ -65,6 +65,8 @@ pub struct Mail<'a> {
     pub outcome: Option<OutcomeClass>,
     /// The refusal that decided the outcome, if there was one.
     pub refusal: Option<Refusal<'a>>,
+    /// A hash of (client, server's site, reverse-path, first recipient).
+    pub triplet: u64,
     /// Whether (client, server's site, reverse-path, first recipient) was not seen in the last four hours: a retry is
     /// no news.
     pub novel: bool,

@@ -137,13 +137,14 @@ struct Pending {
     host: HostKey,
     site: HostKey,
     voice: Voice,
-    key: u64,
+    triplet: u64,
 }
 
 /// D1.
 #[derive(Debug)]
 pub struct OutcomeBurst {
     settings: Settings,
+    weights: Weights,
     hosts: HostTable<HostState>,
     pending: VecDeque<Pending>,
     /// Deferred mails that came back.
@@ -159,6 +160,7 @@ impl OutcomeBurst {
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
         let resolved = Recent::new(settings.pending_for, 1 << 17);
         Self {
+            weights: Weights::new(&settings),
             settings,
             hosts: HostTable::new(hosts_max),
             pending: VecDeque::new(),
@@ -177,8 +179,6 @@ impl OutcomeBurst {
         self.note_recipients(seen, mail);
         let site = seen.id.resp.host.site();
         let Some(outcome) = mail.outcome else { return };
-        let first_rcpt = mail.tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
-        let key = novelty::key(&[&host.octets(), &site.octets(), mail.tx.mailfrom.as_bytes(), first_rcpt]);
         if outcome == OutcomeClass::Pending {
             if mail.novel {
                 self.wait_for(Pending {
@@ -186,25 +186,28 @@ impl OutcomeBurst {
                     host,
                     site,
                     voice: seen.voice,
-                    key,
+                    triplet: mail.triplet,
                 });
             } else {
                 // It came back, as queues do, and was put off again.
-                self.resolved.insert(&[&key.to_le_bytes()], seen.at.ts);
+                self.resolved.insert_hash(mail.triplet, seen.at.ts);
             }
             return;
         }
-        self.resolved.insert(&[&key.to_le_bytes()], seen.at.ts);
+        // Older than every mail that is waited for, it would be forgotten before any of them is due.
+        if !self.pending.is_empty() {
+            self.resolved.insert_hash(mail.triplet, seen.at.ts);
+        }
         if !mail.novel {
             return;
         }
         let neutral = outcome == OutcomeClass::Policy && ctx.reputation.is_listed(seen.at.ts);
-        let (settings, track) = (&self.settings, Self::track(&mut self.hosts, host, seen.voice));
+        let track = Self::track(&mut self.hosts, host, seen.voice);
         if neutral {
             track.neutral += 1;
             return;
         }
-        track.observe(settings, outcome, site, seen.at.ts);
+        track.observe(&self.settings, &self.weights, outcome, site, seen.at.ts);
         if outcome != OutcomeClass::Accepted {
             track.first_bad.get_or_insert(mail.tx.began.ts);
             track.samples.add(seen.id, mail.tx.ended.frame, mail.refusal.map(|refusal| refusal.reply));
@@ -232,10 +235,9 @@ impl OutcomeBurst {
     fn give_up(&mut self, now: Ts) {
         while self.pending.front().is_some_and(|pending| pending.due <= now) {
             let Some(pending) = self.pending.pop_front() else { return };
-            if !self.resolved.contains(&[&pending.key.to_le_bytes()], now) {
-                let settings = &self.settings;
+            if !self.resolved.contains_hash(pending.triplet, now) {
                 let track = Self::track(&mut self.hosts, pending.host, pending.voice);
-                track.observe(settings, OutcomeClass::Other, pending.site, pending.due);
+                track.observe(&self.settings, &self.weights, OutcomeClass::Other, pending.site, pending.due);
             }
         }
     }
@@ -243,9 +245,9 @@ impl OutcomeBurst {
     fn note_recipients(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) {
         let (host, now) = (seen.id.orig.host, seen.at.ts);
         for rcpt in &mail.tx.rcptto {
-            let parts: [&[u8]; 2] = [&host.octets(), rcpt.to.as_bytes()];
-            let fresh = self.rcpts.insert(&parts, now);
-            if !self.rcpts_hour.insert(&parts, now) {
+            let key = novelty::key(&[&host.octets(), rcpt.to.as_bytes()]);
+            let fresh = self.rcpts.insert_hash(key, now);
+            if !self.rcpts_hour.insert_hash(key, now) {
                 continue;
             }
             let settings = &self.settings;
@@ -265,13 +267,13 @@ impl OutcomeBurst {
 }
 
 impl Track {
-    fn observe(&mut self, settings: &Settings, outcome: OutcomeClass, site: HostKey, now: Ts) {
+    fn observe(&mut self, settings: &Settings, weights: &Weights, outcome: OutcomeClass, site: HostKey, now: Ts) {
         let Some(i) = index(outcome) else { return };
         self.first.get_or_insert(now);
         self.last = self.last.max(now);
         self.counts[i] += 1;
 
-        let z = weigh(settings.p1[i], settings.p0[i], settings.z_max);
+        let z = weights.z[i];
         let z = self.within_site_cap(settings, z, site, now);
         self.client.add(z, now);
 
@@ -281,7 +283,7 @@ impl Track {
         self.own.add(if own > 0.0 { own.min(z.max(0.0)) } else { own }, now);
         if self.own.value() <= FREEZE_DB {
             for share in &mut self.mix {
-                *share *= 0.5_f64.powf(1.0 / MIX_HALF_LIFE);
+                *share *= weights.fade;
             }
             self.mix[i] += 1.0;
         }
@@ -316,6 +318,24 @@ impl Track {
     }
 }
 
+/// What does not change from mail to mail.
+#[derive(Debug)]
+struct Weights {
+    /// Of each outcome against the fixed mix, in dB.
+    z: [f64; 4],
+    /// What is left of an older observation's weight after each newer one.
+    fade: f64,
+}
+
+impl Weights {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            z: std::array::from_fn(|i| weigh(settings.p1[i], settings.p0[i], settings.z_max)),
+            fade: 0.5_f64.powf(1.0 / MIX_HALF_LIFE),
+        }
+    }
+}
+
 /// 10 log10(p1/p0), held within what one observation may weigh.
 fn weigh(p1: f64, p0: f64, z_max: f64) -> f64 {
     (10.0 * (p1 / p0).log10()).clamp(-z_max, z_max)
@@ -339,7 +359,7 @@ impl Detector for OutcomeBurst {
                 track.hidden += 1;
                 if session.smtp.tls.orig_app_bytes >= settings.hidden_accepted_bytes {
                     track.hidden_taken += 1;
-                    track.observe(settings, OutcomeClass::Accepted, site, seen.at.ts);
+                    track.observe(settings, &self.weights, OutcomeClass::Accepted, site, seen.at.ts);
                 }
             }
             _ => {}

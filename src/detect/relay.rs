@@ -305,6 +305,9 @@ impl Relay {
 
     /// Mail that a host of ours passes on: is it one that an outsider brought?
     fn passed_on(&mut self, seen: &Observation<'_>, tx: &Transaction) {
+        if self.attempts.is_empty() && self.strangers.is_empty() {
+            return;
+        }
         let marks = self.keys.marks(tx.content.as_deref());
         let sender = (!tx.null_sender).then(|| self.keys.address(tx.mailfrom.as_bytes()));
         for rcpt in &tx.rcptto {

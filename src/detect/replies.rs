@@ -17,6 +17,7 @@ mod rule;
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use crate::smtp::Reply;
 
@@ -34,7 +35,8 @@ pub const TEXT_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct ReplyRules {
     rules: Vec<Rule>,
-    candidates: candidates::Candidates,
+    /// Made at the first refusal: many a capture has none.
+    candidates: OnceLock<candidates::Candidates>,
 }
 
 /// What a reply means.
@@ -74,7 +76,7 @@ impl ReplyRules {
     ///
     /// Never: a test reads the same text.
     pub fn builtin() -> Self {
-        Self::from_toml(file::BUILTIN).expect("the built-in rules are correct")
+        Self::of(file::read_builtin().expect("the built-in rules are correct"))
     }
 
     /// Reads rules; the format is told in `docs/replies.md`.
@@ -83,12 +85,11 @@ impl ReplyRules {
     ///
     /// [`RulesError`] names the rule, the key and the line of the first mistake.
     pub fn from_toml(text: &str) -> Result<Self, RulesError> {
-        Self::compile(file::read(text)?)
+        Ok(Self::of(file::read(text)?))
     }
 
-    fn compile(rules: Vec<Rule>) -> Result<Self, RulesError> {
-        let candidates = candidates::Candidates::of(&rules).map_err(RulesError::whole)?;
-        Ok(Self { rules, candidates })
+    const fn of(rules: Vec<Rule>) -> Self {
+        Self { rules, candidates: OnceLock::new() }
     }
 
     /// The rules in their order.
@@ -109,7 +110,8 @@ impl ReplyRules {
         let text = one_line(reply.text.as_bytes(), &mut buffer);
         verdict.named_ip = address::named_ip(text);
         verdict.class = ReplyClass::Other;
-        let mut candidates = self.candidates.in_text(text).filter_map(|at| self.rules.get(at));
+        let candidates = self.candidates.get_or_init(|| candidates::Candidates::of(&self.rules));
+        let mut candidates = candidates.in_text(text).filter_map(|at| self.rules.get(at));
         if let Some(rule) = candidates.find(|rule| rule.fits(reply, stage, text)) {
             verdict.class = rule.class;
             verdict.rule = Some(&rule.id);
@@ -128,10 +130,14 @@ impl ReplyRules {
 
 /// The text as rules see it: cut to [`TEXT_MAX`], lines joined, runs of white space and control characters one space.
 /// Servers fold their sentences where they like; expressions need not care.
-fn one_line<'b>(text: &[u8], buffer: &'b mut [u8; TEXT_MAX]) -> &'b [u8] {
+fn one_line<'b>(text: &'b [u8], buffer: &'b mut [u8; TEXT_MAX]) -> &'b [u8] {
+    let text = text.get(..TEXT_MAX).unwrap_or(text);
+    if is_one_line(text) {
+        return text;
+    }
     let mut len = 0;
     let mut space = true;
-    for &byte in text.get(..TEXT_MAX).unwrap_or(text) {
+    for &byte in text {
         let blank = byte <= b' ' || byte == 0x7f;
         if blank && space {
             continue;
@@ -143,4 +149,12 @@ fn one_line<'b>(text: &[u8], buffer: &'b mut [u8; TEXT_MAX]) -> &'b [u8] {
         space = blank;
     }
     &buffer[..len]
+}
+
+/// Whether nothing is to be done, as mostly. Without a branch a byte: the compiler looks at many at once.
+fn is_one_line(text: &[u8]) -> bool {
+    let controls = text.iter().fold(false, |any, &byte| any | (byte < b' ') | (byte == 0x7f));
+    let pairs = text.iter().zip(text.get(1..).unwrap_or_default());
+    let doubled = pairs.fold(false, |any, (&byte, &next)| any | ((byte == b' ') & (next == b' ')));
+    !controls && !doubled && text.first() != Some(&b' ')
 }

@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use super::novelty::{self, Recent};
+use super::novelty::Recent;
 use super::observation::{Mail, Observation, Way, What};
 use super::replies::OutcomeClass;
 use super::table::{HostTable, Weigh};
@@ -196,7 +196,7 @@ impl RoleBook {
         if let Some(helo) = &mail.head.helo {
             let first = learned.one_helo.get_or_insert_with(|| helo.clone());
             learned.helo_changed |= !same_name(first, helo);
-            if is_fqdn(helo.as_bytes()) && learned.banner_name.as_ref().is_some_and(|name| same_name(name, helo)) {
+            if learned.banner_name.as_ref().is_some_and(|name| same_name(name, helo)) && is_fqdn(helo.as_bytes()) {
                 learned.speaks_as_banner = true;
             }
             if came_back && learned.queue_name.is_none() {
@@ -212,14 +212,11 @@ impl RoleBook {
 
     /// Whether this transaction repeats one that was told to try later, after as long as a queue waits.
     fn came_back(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) -> bool {
-        let (host, site) = (seen.id.orig.host.octets(), seen.id.resp.host.site().octets());
-        let rcpt = mail.tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
-        let triplet = novelty::key(&[&host, &site, mail.tx.mailfrom.as_bytes(), rcpt]).to_le_bytes();
-        let back = self.deferred.contains(&[&triplet], seen.at.ts);
-        let too_soon = self.deferred_lately.contains(&[&triplet], seen.at.ts);
+        let back = self.deferred.contains_hash(mail.triplet, seen.at.ts);
+        let too_soon = self.deferred_lately.contains_hash(mail.triplet, seen.at.ts);
         if mail.tx.outcome == Outcome::Deferred {
-            self.deferred.insert(&[&triplet], seen.at.ts);
-            self.deferred_lately.insert(&[&triplet], seen.at.ts);
+            self.deferred.insert_hash(mail.triplet, seen.at.ts);
+            self.deferred_lately.insert_hash(mail.triplet, seen.at.ts);
         }
         back && !too_soon
     }
@@ -247,8 +244,10 @@ pub fn is_fqdn(name: &[u8]) -> bool {
 
 /// Whether two host names are the same: without case, a trailing dot ignored.
 pub fn same_name(a: &Wire, b: &Wire) -> bool {
-    let bare = |name: &Wire| name.as_bytes().strip_suffix(b".").unwrap_or(name.as_bytes()).to_ascii_lowercase();
-    bare(a) == bare(b)
+    fn bare(name: &Wire) -> &[u8] {
+        name.as_bytes().strip_suffix(b".").unwrap_or(name.as_bytes())
+    }
+    bare(a).eq_ignore_ascii_case(bare(b))
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl FlowSink for Emit<'_> {
         app.handle(&event, self.limits, &mut |event| self.out.push(event));
     }
 
-    fn close(&mut self, app: Self::App, conn: Connection, at: At) {
+    fn close(&mut self, mut app: Self::App, conn: Connection, at: At) {
         let smtp = app.finish(at, conn.cut_short, self.limits, &mut |event| self.out.push(event));
         let session = Session { conn, smtp };
         self.out.push(SessionEvent { at, kind: SessionEventKind::Closed(session.into()) });

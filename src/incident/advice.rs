@@ -1,41 +1,49 @@
 //! What to do about an incident, with the values filled in.
 
+mod firewall;
+mod product;
+
+use std::net::IpAddr;
+
 use super::Incident;
 use crate::detect::{Class, RelayOutcome};
 use crate::ledger::HostRow;
+use crate::wire::Wire;
+
+/// What advice depends on beside the incident itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances<'a> {
+    /// The host's row.
+    pub(super) row: &'a HostRow,
+    /// Senders behind the host's address, at least.
+    pub(super) senders: f64,
+    /// Other hosts of ours that share its Ethernet address.
+    pub(super) behind_router: u32,
+    /// Our mail servers, given or learned.
+    pub(super) servers: &'a [IpAddr],
+}
 
 /// The steps, in order.
-pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, behind_router: u32) -> Vec<String> {
+pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
+    let row = seen.row;
     match incident.class {
-        Class::MassMailer if senders > 1.0 => vec![
+        Class::MassMailer if seen.senders > 1.0 => vec![
             format!(
                 "Look up the sessions named here in the log of the gateway's address translation ({}): it knows which \
                  inside address used each port at that time.",
                 row.host
             ),
-            "Better, capture inside the network, before the address translation: then the machine itself is named.".to_owned(),
+            "Better, capture inside the network, before the address translation: then the machine itself is named."
+                .to_owned(),
             "Let only the mail server out on port 25.".to_owned(),
         ],
-        Class::MassMailer => mass_mailer(row, behind_router),
-        Class::NdrFlood => vec![
-            "Make the server refuse unknown recipients while the sender is still connected (recipient validation), \
-             instead of accepting and bouncing later."
-                .to_owned(),
-            "Until then, switch off non-delivery reports to the outside, or drop those that cannot be delivered at once.".to_owned(),
-            "Delete the reports that wait in the outbound queue; real mail waits behind them.".to_owned(),
-        ],
+        Class::MassMailer => mass_mailer(seen),
+        Class::NdrFlood => ndr_flood(row),
         Class::Relay => relay(incident),
-        Class::Blocklisted => vec![
-            "Find the machine behind your gateway that caused it (see the other incidents) and take it off the network first.".to_owned(),
-            "Let only the mail server out on port 25, so that no other machine can cause it again.".to_owned(),
-            "Then ask the lists named here to remove your address; before the cause is gone it comes back at once.".to_owned(),
-        ],
+        Class::Blocklisted => blocklisted(seen.servers),
         Class::Interception => interception(incident, row),
         Class::SenderSpoof => vec![
-            format!(
-                "Let {} refuse your own domains as sender from outside unless the sender has logged in.",
-                row.host
-            ),
+            format!("Let {} refuse your own domains as sender from outside unless the sender has logged in.", row.host),
             "Publish SPF and DMARC records for your domains, so that others can refuse forged mail too.".to_owned(),
             format!(
                 "If one of these is a service that writes in your name ({}), let it through by its address.",
@@ -43,11 +51,11 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, behind_router
             ),
         ],
         Class::RejectionStorm => vec![
+            format!("Read the refusals above; ask whoever runs {} what they need.", addresses(incident, "refuses")),
             format!(
-                "Read the refusals above; ask whoever runs {} what they need.",
-                addresses(incident, "refuses")
+                "Stop the program on {} that sends this until that is settled: it tries again and again.",
+                row.host
             ),
-            format!("Stop the program on {} that sends this until that is settled: it tries again and again.", row.host),
         ],
         Class::SmtpSmuggling => smuggling(incident, row),
         Class::PortScan => vec![
@@ -252,7 +260,29 @@ fn relay(incident: &Incident) -> Vec<String> {
     }
 }
 
-fn mass_mailer(row: &HostRow, behind_router: u32) -> Vec<String> {
+fn ndr_flood(row: &HostRow) -> Vec<String> {
+    let mut steps = vec![
+        "Make the server refuse unknown recipients while the sender is still connected (recipient validation), instead \
+         of accepting and bouncing later."
+            .to_owned(),
+    ];
+    steps.extend(product::ndr_switches(row.banner.as_ref().map(Wire::as_bytes)));
+    steps.push("Delete the reports that wait in the outbound queue; real mail waits behind them.".to_owned());
+    steps
+}
+
+fn blocklisted(servers: &[IpAddr]) -> Vec<String> {
+    let mut steps = vec![
+        "Find the machine behind your gateway that caused it (see the other incidents) and take it off the network first."
+            .to_owned(),
+        "Then ask the lists named here to remove your address; before the cause is gone it comes back at once.".to_owned(),
+    ];
+    steps.extend(firewall::only_servers_on_25(servers));
+    steps
+}
+
+fn mass_mailer(seen: Circumstances<'_>) -> Vec<String> {
+    let (row, behind_router) = (seen.row, seen.behind_router);
     let mut steps = Vec::new();
     match row.macs.first() {
         Some(mac) if behind_router > 0 => steps.push(format!(
@@ -261,7 +291,8 @@ fn mass_mailer(row: &HostRow, behind_router: u32) -> Vec<String> {
             row.host
         )),
         Some(mac) => steps.push(format!(
-            "Find the switch port of MAC {mac} (Cisco: show mac address-table address {}; Linux bridge: bridge fdb show | grep {mac}).",
+            "Find the switch port of MAC {mac} (Cisco: show mac address-table address {}; Linux bridge: bridge fdb show \
+             | grep {mac}).",
             dotted(&mac.to_string())
         )),
         None => {}
@@ -270,7 +301,7 @@ fn mass_mailer(row: &HostRow, behind_router: u32) -> Vec<String> {
         "Take {} off the network, then clean or reinstall it: mail credentials on it are lost too.",
         row.host
     ));
-    steps.push("Let only your mail server out on port 25; other machines submit on port 587 with a login.".to_owned());
+    steps.extend(firewall::only_servers_on_25(seen.servers));
     steps
 }
 

@@ -8,7 +8,7 @@ use crate::wire::Wire;
 /// The sentence.
 pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64) -> String {
     let who = who(row);
-    let since = incident.first;
+    let since = incident.first.plain();
     let number = |name: &str| incident.evidence.iter().find_map(|line| line.numbers.get(name)).unwrap_or(0.0);
     match incident.class {
         Class::MassMailer if senders > 1.0 => format!(
@@ -67,7 +67,7 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64) -> String {
 }
 
 fn interception(incident: &Incident, who: &str) -> String {
-    let since = incident.first;
+    let since = incident.first.plain();
     let peer = incident.peers.iter().find(|peer| peer.role == "proxy");
     match (incident.kind, peer) {
         (Some("same_banner"), _) => format!(
@@ -90,7 +90,7 @@ fn interception(incident: &Incident, who: &str) -> String {
 }
 
 fn smuggling(incident: &Incident, who: &str) -> String {
-    let since = incident.first;
+    let since = incident.first.plain();
     match incident.kind {
         Some("interpreted") if incident.peers.iter().any(|peer| peer.role == "client") => {
             format!(
@@ -115,7 +115,7 @@ fn smuggling(incident: &Incident, who: &str) -> String {
 }
 
 fn guessing(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String {
-    let since = incident.first;
+    let since = incident.first.plain();
     let failures = number("failures").max(number("account_failures"));
     let clients = number("clients").max(number("account_clients"));
     let found = match incident.accounts.as_slice() {
@@ -150,14 +150,14 @@ fn abuse(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String
     let guessed = if incident.kind == Some("guessed") { "; its password had been guessed before" } else { "" };
     format!(
         "A stranger {sends} mail through {who} with {account} since {}: {} recipients outside, from {} addresses{guessed}.",
-        incident.first,
+        incident.first.plain(),
         number("account_recipients"),
         number("account_clients"),
     )
 }
 
 fn harvest(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String {
-    let since = incident.first;
+    let since = incident.first.plain();
     let invalid = number("invalid").max(number("spread_invalid"));
     let (valid, mailed) = (number("valid"), number("mailed_later"));
     let may = if incident.tier == Tier::Suspect { "may have" } else { "has" };
@@ -176,7 +176,7 @@ fn harvest(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> Stri
 }
 
 fn backscatter(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String {
-    let since = incident.first;
+    let since = incident.first.plain();
     let bounces = number("unmatched");
     let own = incident.peers.iter().find(|peer| peer.role == "self_caused");
     match (own, incident.kind) {
@@ -200,7 +200,7 @@ fn backscatter(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> 
 fn relay(incident: &Incident, who: &str) -> String {
     // Not from the list of verdicts: it ends at some hundreds.
     let count = |name: &str| incident.evidence.iter().find_map(|line| line.numbers.get(name)).unwrap_or(0.0);
-    let (since, tried, proven) = (incident.first, count("attempts"), count("proven"));
+    let (since, tried, proven) = (incident.first.plain(), count("attempts"), count("proven"));
     let accepted = count("accepted_unproven") + count("accepted_then_ndr");
     let refused = count("rejected");
     if proven > 0.0 && incident.tier < Tier::Confirmed {

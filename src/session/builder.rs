@@ -145,10 +145,10 @@ impl SessionBuilder {
     }
 
     /// Ends the session. `lost`: the capture ended or a limit cut the connection short, or only one side was captured,
-    /// so that what is missing means nothing.
-    pub fn finish(mut self, at: At, lost: bool, limits: &SmtpLimits, out: &mut Out<'_>) -> SmtpFacts {
+    /// so that what is missing means nothing. Nothing may be handled afterwards.
+    pub fn finish(&mut self, at: At, lost: bool, limits: &SmtpLimits, out: &mut Out<'_>) -> SmtpFacts {
         self.end(at, if lost { Why::Lost } else { Why::Closed }, limits, out);
-        self.facts
+        std::mem::take(&mut self.facts)
     }
 
     fn head(&mut self) -> Arc<SessionHead> {
@@ -432,25 +432,35 @@ fn outcome(open: &Open, why: Why) -> Outcome {
 pub struct Conversation {
     dialogue: Dialogue,
     builder: SessionBuilder,
+    /// The last FIN or RST, or what was said after it.
+    ended: Option<At>,
 }
 
 impl Conversation {
     /// A conversation of which nothing was seen.
     pub fn new(id: ConnId, first: FrameNo, link: LinkFacts, limits: &SmtpLimits) -> Self {
-        Self { dialogue: Dialogue::new(limits), builder: SessionBuilder::new(id, first, link) }
+        Self { dialogue: Dialogue::new(limits), builder: SessionBuilder::new(id, first, link), ended: None }
     }
 
     /// Takes the next event of the connection's streams.
     pub fn handle(&mut self, event: &StreamEvent<'_>, limits: &SmtpLimits, out: &mut Out<'_>) {
-        let Self { dialogue, builder } = self;
+        let Self { dialogue, builder, ended } = self;
+        match *event {
+            StreamEvent::Fin { at, .. } | StreamEvent::Reset { at, .. } => *ended = Some(at),
+            StreamEvent::Data { at, .. } if ended.is_some() => *ended = Some(at),
+            _ => {}
+        }
         dialogue.handle(event, limits, &mut |step| builder.handle(step, limits, out));
     }
 
-    /// Ends the session (see [`SessionBuilder::finish`]).
-    pub fn finish(self, at: At, lost: bool, limits: &SmtpLimits, out: &mut Out<'_>) -> SmtpFacts {
-        let Self { mut dialogue, mut builder } = self;
-        let tls = dialogue.finish(at, limits, &mut |step| builder.handle(step, limits, out));
-        let mut facts = builder.finish(at, lost, limits, out);
+    /// Ends the session (see [`SessionBuilder::finish`]). What only the end of the connection ends bears the stamp of that
+    /// end, not of `at`, when it was certain that nothing follows.
+    pub fn finish(&mut self, at: At, lost: bool, limits: &SmtpLimits, out: &mut Out<'_>) -> SmtpFacts {
+        let Self { dialogue, builder, ended } = self;
+        let ended = ended.filter(|_| !lost).unwrap_or(at);
+        let out = &mut |event| out(SessionEvent { at, ..event });
+        let tls = dialogue.finish(ended, limits, &mut |step| builder.handle(step, limits, out));
+        let mut facts = builder.finish(ended, lost, limits, out);
         facts.tls = super::Tls { state: facts.tls.state, ..tls };
         facts
     }

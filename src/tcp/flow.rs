@@ -39,8 +39,18 @@ pub(super) enum Phase {
     Quiet,
     /// Payload was seen.
     Active,
-    /// Both sides, or the only one that is seen, have ended.
+    /// Both sides, or the only one that is seen, have ended; the last ACKs or bytes may be still to come.
+    Closing,
+    /// It carried something and is over: there was a RST, or both FINs were acknowledged and all before them was handed on.
+    /// What may still come is in flight, or sent again.
     Closed,
+}
+
+impl Phase {
+    /// Whether the connection ended by itself.
+    pub(super) const fn has_ended(self) -> bool {
+        matches!(self, Self::Closing | Self::Closed)
+    }
 }
 
 /// Since when bytes wait, and how many segments of each side came since that lie behind its hole.
@@ -157,8 +167,10 @@ impl Flow {
     pub(super) fn phase(&self) -> Phase {
         let [orig, resp] = &self.halves;
         let alone = |seen: &Half, other: &Half| seen.fin_told && other.frames == 0;
-        if orig.reset || resp.reset || (orig.fin_seen && resp.fin_seen) || alone(orig, resp) || alone(resp, orig) {
-            Phase::Closed
+        let reset = orig.reset || resp.reset;
+        if reset || (orig.fin_seen && resp.fin_seen) || alone(orig, resp) || alone(resp, orig) {
+            let over = reset || (orig.is_over() && resp.is_over());
+            if over && self.carried { Phase::Closed } else { Phase::Closing }
         } else if self.carried {
             Phase::Active
         } else {
@@ -179,6 +191,11 @@ impl Flow {
     /// Whether a SYN or SYN-ACK of `side` with this number is part of this connection, or may be.
     pub(super) fn fits_syn(&self, side: Side, seq: SeqNum) -> bool {
         self.halves[index(side)].fits_syn(seq)
+    }
+
+    /// The numbers of the SYNs of both sides (originator first), or what they must have been.
+    pub(super) fn syns(&self) -> [SeqNum; 2] {
+        self.halves.each_ref().map(Half::syn)
     }
 
     /// Whether a segment of `side` lies near where the connection stands.
@@ -462,7 +479,7 @@ impl Flow {
         stats: &mut TcpStats,
         emit: &mut impl FnMut(StreamEvent<'_>),
     ) -> Connection {
-        let cut_short = self.phase() != Phase::Closed;
+        let cut_short = !self.phase().has_ended();
         self.give_up_all(at, limits, stats, emit);
         let [orig, resp] = &self.halves;
         let (orig_bytes, resp_bytes) = (orig.bytes.next(), resp.bytes.next());

@@ -116,6 +116,16 @@ impl Half {
         }
     }
 
+    /// The number of the SYN that began this stream, or would have.
+    pub(super) fn syn(&self) -> SeqNum {
+        self.base.plus(u32::MAX)
+    }
+
+    /// Whether the FIN was handed on and acknowledged.
+    pub(super) fn is_over(&self) -> bool {
+        self.fin_told && self.acked > self.fin
+    }
+
     /// Takes the beginning of the stream from a SYN.
     pub(super) fn learn_syn(&mut self, seq: SeqNum, scale: Scale) {
         if !self.syn_seen && self.fits_syn(seq) {

@@ -1,5 +1,8 @@
 //! Names of a connection that other tools understand, made from its contents alone: the same input gives the same names.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+use sha1::{Digest, Sha1};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::ConnId;
@@ -15,20 +18,25 @@ impl ConnId {
     ///
     /// 96 bits are what Zeek uses; among ten billion connections two collide with a chance of one in a billion.
     pub fn uid(&self) -> String {
+        self.uid_letters().into_iter().map(char::from).collect()
+    }
+
+    /// The letters of [`ConnId::uid`], all of them ASCII.
+    pub fn uid_letters(&self) -> [u8; 18] {
         let mut bytes = [0; 44];
         bytes[..8].copy_from_slice(&self.ts.as_nanos().to_be_bytes());
         bytes[8..24].copy_from_slice(&self.orig.host.octets());
         bytes[24..26].copy_from_slice(&self.orig.port.to_be_bytes());
         bytes[26..42].copy_from_slice(&self.resp.host.octets());
         bytes[42..].copy_from_slice(&self.resp.port.to_be_bytes());
-        let mut rest = xxh3_128(&bytes) & ((1 << 96) - 1);
-        let mut uid = String::with_capacity(18);
-        uid.push('C');
-        // 62^17 > 2^96: seventeen digits hold every value. Always all of them, so that ids have one width.
-        for _ in 0..17 {
-            uid.push(char::from(BASE62[(rest % 62) as usize]));
-            rest /= 62;
-        }
+        let hash = xxh3_128(&bytes) & ((1 << 96) - 1);
+        // 62^17 > 2^96: seventeen digits hold every value. Always all of them, so that ids have one width. The lowest
+        // digit comes first; in two parts, because numbers of 128 bits are slow to divide.
+        let high = hash / u128::from(TEN_DIGITS);
+        let low = (hash - high * u128::from(TEN_DIGITS)) as u64;
+        let mut uid = [b'C'; 18];
+        base62(low, &mut uid[1..11]);
+        base62(high as u64, &mut uid[11..]);
         uid
     }
 
@@ -36,16 +44,41 @@ impl ConnId {
     ///
     /// Empty where the two ends are of different IP versions, which no frame can be.
     pub fn community_id(&self) -> String {
-        community_id::calculate_community_id(
-            0,
-            self.orig.host.ip(),
-            self.resp.host.ip(),
-            Some(self.orig.port),
-            Some(self.resp.port),
-            TCP,
-            false,
-        )
-        .unwrap_or_default()
+        self.community_id_letters().into_iter().flatten().map(char::from).collect()
+    }
+
+    /// The letters of [`ConnId::community_id`], all of them ASCII: the version, and in Base64 the SHA-1 of seed, addresses,
+    /// protocol, padding and ports, the smaller end first.
+    pub fn community_id_letters(&self) -> Option<[u8; 30]> {
+        let (lower, upper) = if self.orig <= self.resp { (self.orig, self.resp) } else { (self.resp, self.orig) };
+        let (first, second) = (lower.host.octets(), upper.host.octets());
+        let bytes = match (lower.host.is_v4(), upper.host.is_v4()) {
+            (true, true) => 12..16,
+            (false, false) => 0..16,
+            _ => return None,
+        };
+        let digest = Sha1::new()
+            .chain_update([0, 0])
+            .chain_update(&first[bytes.clone()])
+            .chain_update(&second[bytes])
+            .chain_update([TCP, 0])
+            .chain_update(lower.port.to_be_bytes())
+            .chain_update(upper.port.to_be_bytes())
+            .finalize();
+        let mut letters = *b"1:                            ";
+        // Twenty bytes are always twenty-eight letters.
+        STANDARD.encode_slice(digest, &mut letters[2..]).ok().map(|_| letters)
+    }
+}
+
+/// 62^10, the largest such power whose digits a number of 64 bits holds.
+const TEN_DIGITS: u64 = 62_u64.pow(10);
+
+/// Writes base-62 digits, the lowest first.
+fn base62(mut rest: u64, digits: &mut [u8]) {
+    for digit in digits {
+        *digit = BASE62[(rest % 62) as usize];
+        rest /= 62;
     }
 }
 

@@ -7,7 +7,8 @@ pub struct TcpStats {
     pub segments: u64,
     /// Segments of no known connection that cannot begin one: bare ACKs, FINs and RSTs, and bad flags.
     pub strays: u64,
-    /// Segments with payload of a side that had sent a RST.
+    /// Segments with payload of a side that had sent a RST, or of a connection that was over and told; SYN-ACKs of such a
+    /// one, too.
     pub after_close: u64,
     /// SYNs that began an attempt.
     pub attempts: u64,

@@ -12,13 +12,15 @@
 //! segments with its numbers). For the ends of a closed connection it does so at once.
 //!
 //! **Strays.** A bare ACK, FIN or RST of no known connection opens nothing: it would tell nothing, and the last ACK of a
-//! connection that was evicted must not make a new one. SYN-ACKs and payload do.
+//! connection that was evicted must not make a new one. SYN-ACKs and payload do, unless they are of a connection that was
+//! told a moment ago (`closed`).
 
 use std::collections::VecDeque;
 
 use foldhash::fast::RandomState;
 
 use super::attempts::{Attempts, HalfOpen, Index, hash};
+use super::closed::ClosedConnections;
 use super::flow::{Flow, Phase};
 use super::sink::{ConnStart, FlowSink};
 use super::slab::{Slab, TimeList};
@@ -64,8 +66,9 @@ pub struct FlowTable<A> {
     seed: RandomState,
     index: Index,
     flows: Slab<Entry<A>>,
-    lists: [TimeList; 3],
+    lists: [TimeList; 4],
     attempts: Attempts,
+    closed: ClosedConnections,
     waiting: VecDeque<Waiting>,
     /// Bytes held out of order by all connections.
     held: usize,
@@ -75,8 +78,9 @@ pub struct FlowTable<A> {
 const fn list_of(phase: Phase) -> usize {
     match phase {
         Phase::Closed => 0,
-        Phase::Quiet => 1,
-        Phase::Active => 2,
+        Phase::Closing => 1,
+        Phase::Quiet => 2,
+        Phase::Active => 3,
     }
 }
 
@@ -97,8 +101,9 @@ impl<A> FlowTable<A> {
             seed: RandomState::default(),
             index: Index::new(),
             flows: Slab::with_capacity(0),
-            lists: [const { TimeList::new() }; 3],
+            lists: [const { TimeList::new() }; 4],
             attempts: Attempts::new(limits.attempts_max),
+            closed: ClosedConnections::new(limits.closed_max),
             waiting: VecDeque::new(),
             held: 0,
             stats: TcpStats::default(),
@@ -138,28 +143,29 @@ impl<A> FlowTable<A> {
 
     /// Ends what was silent too long at `now`; to be called about once a second of event time.
     ///
-    /// Attempts come first, then connections that wait for bytes, then closed, quiet and active ones; each kind from the one
-    /// that was silent longest.
+    /// Attempts come first, then connections that wait for bytes, then those that are over, then closing, quiet and active
+    /// ones; each kind from the one that was silent longest.
     pub fn handle_idle<S: FlowSink<App = A>>(&mut self, now: At, sink: &mut S) {
         while let Some(gone) = self.attempts.pop_expired(now.ts, self.limits.half_open_timeout) {
             self.stats.unanswered += 1;
             sink.unanswered(gone.attempt(), now);
         }
         self.handle_waiting(now, sink);
+        self.closed.expire(now.ts);
         for (phase, timeout) in [
-            (Phase::Closed, self.limits.closed_linger),
-            (Phase::Quiet, self.limits.quiet_timeout),
-            (Phase::Active, self.limits.idle_timeout),
+            (Phase::Closed, self.limits.over_linger),
+            // Of the others the last frame came within a second of when they were put there.
+            (Phase::Closing, self.limits.closed_linger + LIST_PRECISION),
+            (Phase::Quiet, self.limits.quiet_timeout + LIST_PRECISION),
+            (Phase::Active, self.limits.idle_timeout + LIST_PRECISION),
         ] {
             while let Some(slot) = self.lists[list_of(phase)].oldest() {
-                // Its last frame came within a second of when it was put there.
                 let silent = self.flows.get(slot).map_or(Span::ZERO, |entry| now.ts.since(entry.flow.mark.touched));
-                if silent < timeout + LIST_PRECISION {
+                if silent < timeout {
                     break;
                 }
-                if phase != Phase::Closed {
-                    self.stats.idle += 1;
-                }
+                self.stats.idle += u64::from(!phase.has_ended());
+                self.remember(slot, now.ts);
                 self.close(slot, now, sink);
             }
         }
@@ -179,6 +185,7 @@ impl<A> FlowTable<A> {
             }
         }
         self.waiting.clear();
+        self.closed.clear();
     }
 
     /// A segment between the ends of a connection that is followed.
@@ -227,10 +234,10 @@ impl<A> FlowTable<A> {
             entry.flow.mark.touched = at.ts;
             self.flows.unlink(&mut self.lists[list_of(from)], slot);
             self.flows.push(&mut self.lists[list_of(phase)], slot);
-            if phase == Phase::Closed {
+            if phase.has_ended() {
                 self.make_room_for_closed(at, sink);
             }
-        } else if at.ts.since(entry.flow.mark.touched) >= LIST_PRECISION {
+        } else if phase != Phase::Closed && at.ts.since(entry.flow.mark.touched) >= LIST_PRECISION {
             entry.flow.mark.touched = at.ts;
             self.flows.refresh(&mut self.lists[list_of(phase)], slot);
         }
@@ -259,7 +266,7 @@ impl<A> FlowTable<A> {
             return;
         }
         let Some(entry) = self.flows.get_mut(slot) else { return };
-        if entry.flow.mark.list == Phase::Closed {
+        if entry.flow.mark.list.has_ended() {
             self.close(slot, head.at, sink);
             match beside {
                 Some(attempt) => self.handle_attempted(attempt, hash, segment, sink),
@@ -281,7 +288,7 @@ impl<A> FlowTable<A> {
 
     /// Ends a connection because a new one takes its place.
     fn replace<S: FlowSink<App = A>>(&mut self, slot: u32, at: At, sink: &mut S) {
-        if self.flows.get(slot).is_some_and(|entry| entry.flow.mark.list != Phase::Closed) {
+        if self.flows.get(slot).is_some_and(|entry| !entry.flow.mark.list.has_ended()) {
             self.stats.replaced += 1;
         }
         self.close(slot, at, sink);
@@ -358,6 +365,8 @@ impl<A> FlowTable<A> {
             self.stats.strays += 1;
         } else if syn && !ack && !payload {
             self.begin_attempt(hash, segment, sink);
+        } else if self.closed.takes(hash, head) {
+            self.stats.after_close += 1;
         } else {
             let orig_end = match (syn, ack) {
                 (true, false) => head.from,
@@ -443,12 +452,21 @@ impl<A> FlowTable<A> {
         sink.close(app, connection, at);
     }
 
+    /// Keeps the ends of a connection that is about to be closed, if it is over.
+    fn remember(&mut self, slot: u32, now: Ts) {
+        let Some(Entry { start, flow, hash, .. }) = self.flows.get(slot) else { return };
+        if flow.mark.list == Phase::Closed {
+            self.closed.insert(*hash, &start.id, flow.syns(), now + self.limits.closed_linger);
+        }
+    }
+
     /// Makes room for one more connection: closed ones go first, then those without data, then the longest silent.
     fn make_room<S: FlowSink<App = A>>(&mut self, at: At, sink: &mut S) {
         while self.open() >= self.limits.flows_max {
             let oldest = |phase| self.lists[list_of(phase)].oldest();
-            if let Some(slot) = oldest(Phase::Closed) {
+            if let Some(slot) = oldest(Phase::Closed).or_else(|| oldest(Phase::Closing)) {
                 self.stats.closed_early += 1;
+                self.remember(slot, at.ts);
                 self.close(slot, at, sink);
             } else if let Some(slot) = oldest(Phase::Quiet) {
                 self.stats.quiet_evicted += 1;
@@ -463,11 +481,12 @@ impl<A> FlowTable<A> {
     }
 
     fn make_room_for_closed<S: FlowSink<App = A>>(&mut self, at: At, sink: &mut S) {
-        let list = list_of(Phase::Closed);
-        while self.lists[list].len() > self.limits.closed_max
-            && let Some(slot) = self.lists[list].oldest()
+        let [over, closing] = [Phase::Closed, Phase::Closing].map(list_of);
+        while self.lists[over].len() + self.lists[closing].len() > self.limits.closed_max
+            && let Some(slot) = self.lists[over].oldest().or_else(|| self.lists[closing].oldest())
         {
             self.stats.closed_early += 1;
+            self.remember(slot, at.ts);
             self.close(slot, at, sink);
         }
     }

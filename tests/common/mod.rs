@@ -60,6 +60,22 @@ pub fn captures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("captures")
 }
 
+/// The files of a directory with an extension, in the order of their names.
+pub fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The captures of the repository, each a file.
+pub fn capture_files() -> Vec<PathBuf> {
+    files(&captures(), "pcap")
+}
+
 /// The corpus of public captures, which lies beside the repository and is not part of it; `None` where it is absent.
 ///
 /// # Panics

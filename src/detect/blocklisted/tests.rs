@@ -184,3 +184,30 @@ fn only_who_was_there_before_is_suspected() {
         scene.findings("blocklisted").iter().filter(|f| f.family == Family::Context).map(|f| f.host).collect();
     assert_eq!(suspected, [host(PC)], "not the server, not who began eight days before, not who came later");
 }
+
+const LISTED: &str = "554 5.7.1 Service unavailable; Client host [203.0.113.5] blocked using zen.spamhaus.org";
+/// Two sites in one network.
+const SITES: [(&str, &str); 2] = [("192.0.2.25", "office@contoso.example"), ("192.0.2.57", "office@elm.example")];
+
+fn deliver(scene: &mut Scene) {
+    for (server, recipient) in SITES {
+        let letter = Letter::from("sales@adatum.example").to(recipient, "250 ok").data("m1", "hello", "250 taken");
+        scene.call(SERVER, server).greets("220 mx ESMTP").helo("mail.adatum.example").mail(letter).quit();
+    }
+}
+
+#[test]
+fn a_refusing_greeting_counts_for_the_domain_that_the_server_serves() {
+    let mut scene = Scene::new(Site { mail_servers: vec![SERVER.parse().unwrap()], ..Site::default() });
+    deliver(&mut scene);
+    for (server, _) in SITES {
+        scene.call(SERVER, server).greets(LISTED).quit();
+    }
+    let numbers = |scene: &Scene| {
+        let finding = scene.findings("blocklisted").remove(0);
+        ["refusing_sites", "domains", "accepted_again"].map(|name| finding.numbers.get(name).unwrap())
+    };
+    assert_eq!(numbers(&scene), [2.0, 2.0, 0.0]);
+    deliver(&mut scene);
+    assert_eq!(numbers(&scene), [2.0, 2.0, 2.0]);
+}

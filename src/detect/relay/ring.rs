@@ -186,6 +186,11 @@ impl Ring {
         self.taken.get(usize::try_from(number.checked_sub(self.base)?).ok()?)
     }
 
+    /// Whether none is held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
     /// Mails held.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

@@ -24,6 +24,9 @@ const JOINTS: &[u8] = b" [(<{\"'`=:?/";
 
 /// The address that a refusal names as the one it refuses or sees.
 pub(super) fn named_ip(text: &[u8]) -> Option<IpAddr> {
+    if !may_hold_address(text) {
+        return None;
+    }
     let mut bracketed = None;
     for found in Addresses::of(text) {
         match found.position(text) {
@@ -33,6 +36,13 @@ pub(super) fn named_ip(text: &[u8]) -> Option<IpAddr> {
         }
     }
     bracketed
+}
+
+/// Whether an address may be in the text at all: a dot between digits, or two colons. Most refusals name a mailbox only.
+fn may_hold_address(text: &[u8]) -> bool {
+    let triples = text.iter().zip(text.get(1..).unwrap_or_default()).zip(text.get(2..).unwrap_or_default());
+    let dotted = triples.fold(false, |any, ((a, b), c)| any | (a.is_ascii_digit() & (*b == b'.') & c.is_ascii_digit()));
+    dotted || memchr::memchr_iter(b':', text).nth(1).is_some()
 }
 
 /// The address that the first line of an EHLO reply, or of a greeting, says it sees:

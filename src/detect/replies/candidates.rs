@@ -5,14 +5,14 @@
 //! a kilobyte (measured: 7 ms on average). So the expressions are run one by one, each small, and only those whose
 //! beginnings occur.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use foldhash::fast::RandomState;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::Extractor;
 use smallvec::SmallVec;
 
-use crate::detect::replies::Rule;
+use crate::detect::replies::{Rule, TEXT_MAX};
 
 /// Beginnings of fewer bytes occur everywhere: a rule with such a one is always a candidate.
 const BEGINNING_MIN: usize = 2;
@@ -26,18 +26,26 @@ const BEGINNINGS_MAX: usize = 1000;
 /// A set of rules, by their places: four words hold 256 rules without an allocation.
 type Set = SmallVec<[u64; 4]>;
 
+/// What a beginning is found by: its first four bytes, or all it has, in lower case.
+type Anchor = u32;
+
+/// Flags of a pair of bytes: there is a beginning of two bytes, of three, of more.
+const ANCHOR_LENS: [(u8, usize); 3] = [(1, 2), (2, 3), (4, 4)];
+
+/// Every place of a text is looked up by two bytes in `pairs`; few pass, and for those the anchor is looked up. (An
+/// automaton for some thousand strings takes 20 ms to build, and its steps cost as much as these.)
 #[derive(Clone, Debug)]
 pub(super) struct Candidates {
-    /// The beginnings, each once.
-    beginnings: AhoCorasick,
-    /// The rules of each beginning.
-    rules: Vec<Set>,
+    /// Flags by the first two bytes.
+    pairs: Vec<u8>,
+    /// Beginnings by anchor, each with its rules.
+    anchors: HashMap<Anchor, Vec<(Vec<u8>, Set)>, RandomState>,
     /// The rules that are always candidates: those without a text, or whose text may begin with anything.
     always: Set,
 }
 
 impl Candidates {
-    pub(super) fn of(rules: &[Rule]) -> Result<Self, String> {
+    pub(super) fn of(rules: &[Rule]) -> Self {
         let mut always: Set = smallvec::smallvec![0; rules.len().div_ceil(64)];
         let mut by_beginning: BTreeMap<Vec<u8>, Set> = BTreeMap::new();
         let empty = always.clone();
@@ -51,20 +59,38 @@ impl Candidates {
                 }
             }
         }
-        let beginnings = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(by_beginning.keys())
-            .map_err(|error| error.to_string())?;
-        Ok(Self { beginnings, rules: by_beginning.into_values().collect(), always })
+        let mut found = Self { pairs: vec![0; 1 << 16], anchors: HashMap::default(), always };
+        for (beginning, rules) in by_beginning {
+            let (flag, len) = ANCHOR_LENS[beginning.len().clamp(BEGINNING_MIN, 4) - BEGINNING_MIN];
+            found.pairs[pair(&beginning)] |= flag;
+            found.anchors.entry(anchor(&beginning, len)).or_default().push((beginning, rules));
+        }
+        found
     }
 
     /// The places of the rules that may fit, ascending.
     pub(super) fn in_text(&self, text: &[u8]) -> impl Iterator<Item = usize> {
         let mut set = self.always.clone();
-        for found in self.beginnings.find_overlapping_iter(text) {
-            if let Some(rules) = self.rules.get(found.pattern().as_usize()) {
-                set.iter_mut().zip(rules).for_each(|(word, more)| *word |= more);
+        let mut buffer = [0; TEXT_MAX];
+        let len = text.len().min(TEXT_MAX);
+        let lower = &mut buffer[..len];
+        lower.copy_from_slice(&text[..len]);
+        lower.make_ascii_lowercase();
+        for at in 0..len.saturating_sub(1) {
+            let rest = &lower[at..];
+            let flags = self.pairs[pair(rest)];
+            if flags == 0 {
+                continue;
+            }
+            for (flag, len) in ANCHOR_LENS {
+                if flags & flag == 0 || rest.len() < len {
+                    continue;
+                }
+                for (beginning, rules) in self.anchors.get(&anchor(rest, len)).into_iter().flatten() {
+                    if rest.starts_with(beginning) {
+                        set.iter_mut().zip(rules).for_each(|(word, more)| *word |= more);
+                    }
+                }
             }
         }
         set.into_iter().enumerate().flat_map(|(at, mut word)| {
@@ -75,6 +101,16 @@ impl Candidates {
             })
         })
     }
+}
+
+/// The first two bytes as a number; there are two.
+fn pair(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
+}
+
+/// The first `len` bytes, at most four, as a number.
+fn anchor(bytes: &[u8], len: usize) -> Anchor {
+    bytes[..len].iter().fold(0, |anchor, &byte| anchor << 8 | u32::from(byte))
 }
 
 fn insert(set: &mut Set, at: usize) {

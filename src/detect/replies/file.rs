@@ -2,6 +2,7 @@
 //! with its place.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -9,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use crate::detect::replies::{CodePattern, ReplyClass, Rule, Stage, StatusPattern, rule};
 
 /// The rules that are built in.
-pub(super) const BUILTIN: &str = include_str!("../replies.toml");
+const BUILTIN: &str = include_str!("../replies.toml");
 
 /// A mistake in rules.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -34,9 +35,18 @@ impl RulesError {
     }
 }
 
-/// Reads rules in their order; the built-in ones follow where `extends = true`.
+/// Reads the rules of an operator in their order; the built-in ones follow where `extends = true`.
 pub(super) fn read(text: &str) -> Result<Vec<Rule>, RulesError> {
-    let reader = Reader { text };
+    read_from(&Reader { text, compiles: true })
+}
+
+/// Reads the built-in rules. Their expressions are compiled when they are first needed.
+pub(super) fn read_builtin() -> Result<Vec<Rule>, RulesError> {
+    read_from(&Reader { text: BUILTIN, compiles: false })
+}
+
+fn read_from(reader: &Reader<'_>) -> Result<Vec<Rule>, RulesError> {
+    let text = reader.text;
     let document = DeTable::parse(text).map_err(|error| RulesError {
         line: error.span().map(|span| reader.line(&span)),
         ..RulesError::whole(error.message().trim().replace('\n', ", "))
@@ -44,7 +54,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Rule>, RulesError> {
     let mut rules = Vec::new();
     let mut extends = false;
     for (key, value) in document.get_ref() {
-        let place = Place { reader: &reader, rule: None, key: key.get_ref(), span: value.span() };
+        let place = Place { reader, rule: None, key: key.get_ref(), span: value.span() };
         match (key.get_ref().as_ref(), value.get_ref()) {
             ("rule", DeValue::Array(list)) => {
                 for (at, item) in list.iter().enumerate() {
@@ -61,7 +71,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Rule>, RulesError> {
         }
     }
     if extends {
-        rules.extend(read(BUILTIN)?);
+        rules.extend(read_builtin()?);
     }
     let mut ids: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
     ids.sort_unstable();
@@ -79,6 +89,8 @@ pub(super) fn read(text: &str) -> Result<Vec<Rule>, RulesError> {
 
 struct Reader<'t> {
     text: &'t str,
+    /// Expressions are compiled at once, so that mistakes in them are told.
+    compiles: bool,
 }
 
 impl Reader<'_> {
@@ -105,7 +117,7 @@ impl Reader<'_> {
             status: Vec::new(),
             stage: Vec::new(),
             text: None,
-            regex: None,
+            regex: OnceLock::new(),
             source: String::new(),
             examples: Vec::new(),
             not: Vec::new(),
@@ -145,7 +157,10 @@ impl Reader<'_> {
                 }
                 "text" => {
                     let text = place.string(value)?;
-                    rule.regex = Some(rule::compile(&text).map_err(|error| place.error(&error.to_string()))?);
+                    if self.compiles {
+                        let regex = rule::compile(&text).map_err(|error| place.error(&error.to_string()))?;
+                        rule.regex = OnceLock::from(Some(regex));
+                    }
                     rule.text = Some(text);
                 }
                 _ => {

@@ -1,5 +1,7 @@
 //! One rule, and the patterns of codes and statuses in it.
 
+use std::sync::OnceLock;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::detect::replies::{ReplyClass, Stage};
@@ -28,8 +30,8 @@ pub struct Rule {
     pub stage: Vec<Stage>,
     /// Condition: a regular expression that is found in the text.
     pub text: Option<String>,
-    /// The same, compiled.
-    pub(super) regex: Option<Regex>,
+    /// The same, compiled when it is first asked: compiling all of them takes longer than many a capture.
+    pub(super) regex: OnceLock<Option<Regex>>,
     /// Where the fact comes from.
     pub source: String,
     /// Replies that this rule must be the first to fit.
@@ -44,7 +46,13 @@ impl Rule {
         (self.stage.is_empty() || self.stage.contains(&stage))
             && (self.codes.is_empty() || self.codes.iter().any(|pattern| pattern.matches(reply)))
             && (self.status.is_empty() || reply.status.is_some_and(|s| self.status.iter().any(|p| p.matches(s))))
-            && self.regex.as_ref().is_none_or(|regex| regex.is_match(text))
+            && self.text.as_deref().is_none_or(|expression| self.is_found(expression, text))
+    }
+
+    fn is_found(&self, expression: &str, text: &[u8]) -> bool {
+        // Expressions of the operator are checked when they are read, the built-in ones by a test.
+        let regex = self.regex.get_or_init(|| compile(expression).ok());
+        regex.as_ref().is_some_and(|regex| regex.is_match(text))
     }
 }
 

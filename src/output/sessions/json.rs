@@ -118,16 +118,21 @@ impl Json {
     }
 
     /// A number with leading zeros.
-    fn digits(&mut self, number: u32, places: u32) {
-        for place in (0..places).rev() {
-            self.out.push(b'0' + (number / 10_u32.pow(place) % 10) as u8);
-        }
+    fn digits<const PLACES: usize>(&mut self, number: u32) {
+        self.out.extend_from_slice(&digits::<PLACES>(number));
     }
 
     /// Text without anything to escape.
     pub(super) fn plain(&mut self, text: &str) {
         self.out.push(b'"');
         self.raw(text);
+        self.out.push(b'"');
+    }
+
+    /// ASCII without anything to escape.
+    pub(super) fn letters(&mut self, text: &[u8]) {
+        self.out.push(b'"');
+        self.out.extend_from_slice(text);
         self.out.push(b'"');
     }
 
@@ -140,7 +145,9 @@ impl Json {
 
     fn wire_inside(&mut self, text: &Wire) {
         let bytes = text.as_bytes();
-        if bytes.iter().all(|&b| (0x20..0x7f).contains(&b) && b != b'\\' && b != b'"') {
+        // Without a branch a byte, so that many are looked at at once.
+        let special = |b: u8| !(0x20..0x7f).contains(&b) | (b == b'\\') | (b == b'"');
+        if !bytes.iter().fold(false, |any, &b| any | special(b)) {
             self.out.extend_from_slice(bytes);
             return;
         }
@@ -164,17 +171,19 @@ impl Json {
         }
         let of_day = nanos.rem_euclid(DAY);
         let (secs, nanos) = ((of_day / 1_000_000_000) as u32, (of_day % 1_000_000_000) as u32);
-        self.out.push(b'"');
-        let date = self.date.1;
-        self.out.extend_from_slice(&date);
-        for (before, part) in [(b'T', secs / 3600), (b':', secs / 60 % 60), (b':', secs % 60)] {
-            self.out.push(before);
-            self.digits(part, 2);
+        let mut text = *b"\"0000-00-00T00:00:00.000000Z\"";
+        text[1..11].copy_from_slice(&self.date.1);
+        for (at, part) in [(12, secs / 3600), (15, secs / 60 % 60), (18, secs % 60)] {
+            text[at..at + 2].copy_from_slice(&digits::<2>(part));
         }
-        self.out.push(b'.');
-        let (fraction, places) = if nanos % 1000 == 0 { (nanos / 1000, 6) } else { (nanos, 9) };
-        self.digits(fraction, places);
-        self.raw("Z\"");
+        if nanos.is_multiple_of(1000) {
+            text[21..27].copy_from_slice(&digits::<6>(nanos / 1000));
+            self.out.extend_from_slice(&text);
+        } else {
+            self.out.extend_from_slice(&text[..21]);
+            self.digits::<9>(nanos);
+            self.raw("Z\"");
+        }
     }
 
     /// Seconds, exact, without needless zeros.
@@ -186,7 +195,7 @@ impl Json {
         let nanos = nanos.unsigned_abs();
         self.number(nanos / 1_000_000_000);
         self.out.push(b'.');
-        self.digits((nanos % 1_000_000_000) as u32, 9);
+        self.digits::<9>((nanos % 1_000_000_000) as u32);
         let needless = self.out.iter().rev().take(8).take_while(|&&digit| digit == b'0').count();
         self.out.truncate(self.out.len() - needless);
     }
@@ -210,14 +219,11 @@ impl Json {
 
     /// An Ethernet address, as [`Mac`] prints it.
     pub(super) fn mac(&mut self, mac: Mac) {
-        self.out.push(b'"');
-        for (i, octet) in mac.0.into_iter().enumerate() {
-            if i > 0 {
-                self.out.push(b':');
-            }
-            self.out.extend([octet >> 4, octet & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+        let mut text = *b"\"00:00:00:00:00:00\"";
+        for (octet, place) in mac.0.into_iter().zip(text[1..].chunks_mut(3)) {
+            place[..2].copy_from_slice(&[octet >> 4, octet & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
         }
-        self.out.push(b'"');
+        self.out.extend_from_slice(&text);
     }
 
     /// What prints itself without anything to escape.
@@ -232,7 +238,7 @@ impl Json {
         self.raw(verb);
         self.out.push(b' ');
         match code {
-            Some(code) => self.digits(u32::from(code), 3),
+            Some(code) => self.digits::<3>(u32::from(code)),
             None => self.out.push(b'-'),
         }
         self.out.push(b'"');
@@ -276,7 +282,7 @@ impl Json {
         self.out.push(b'"');
         let begin = self.out.len();
         if let Some(code) = reply.code {
-            self.digits(u32::from(code), 3);
+            self.digits::<3>(u32::from(code));
         }
         if let Some(status) = reply.status {
             self.blank_after(begin);
@@ -295,6 +301,16 @@ impl Json {
             self.out.push(b' ');
         }
     }
+}
+
+/// The lowest digits of a number.
+fn digits<const PLACES: usize>(mut number: u32) -> [u8; PLACES] {
+    let mut digits = [b'0'; PLACES];
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    digits
 }
 
 #[cfg(test)]

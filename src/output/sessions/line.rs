@@ -129,7 +129,7 @@ pub(super) struct Summed {
 pub(super) fn summed(json: &mut Json, first: &Attempt, sum: &Summed) {
     json.object(|json| {
         key!(json, "ts").stamp(first.id.ts);
-        key!(json, "uid").plain(&first.id.uid());
+        key!(json, "uid").letters(&first.id.uid_letters());
         key!(json, "community_id").raw("null");
         key!(json, "id.orig_h").host(first.id.orig.host);
         key!(json, "id.orig_p").raw("null");
@@ -146,8 +146,8 @@ pub(super) fn summed(json: &mut Json, first: &Attempt, sum: &Summed) {
 
 fn names(json: &mut Json, id: &ConnId) {
     key!(json, "ts").stamp(id.ts);
-    key!(json, "uid").plain(&id.uid());
-    key!(json, "community_id").plain(&id.community_id());
+    key!(json, "uid").letters(&id.uid_letters());
+    key!(json, "community_id").letters(id.community_id_letters().as_ref().map_or(&[], |letters| letters));
     key!(json, "id.orig_h").host(id.orig.host);
     key!(json, "id.orig_p").number(id.orig.port);
     key!(json, "id.resp_h").host(id.resp.host);

@@ -185,6 +185,29 @@ fn events_share_what_is_known_so_far() {
 }
 
 #[test]
+fn what_the_end_of_the_connection_ends_bears_its_stamp() {
+    let limits = SmtpLimits::default();
+    let host = crate::net::Endpoint { host: crate::net::HostKey::v4([192, 0, 2, 1]), port: 25 };
+    let id = ConnId { ts: crate::time::Ts::EPOCH, orig: host, resp: host };
+    let at = |frame: u64| At { ts: crate::time::Ts::from_parts(frame.cast_signed(), 0), frame: FrameNo(frame) };
+    let steps = script(&format!("{HELLO}{MAIL}C: RCPT TO:<c@d>\nS: 550 no\nC^"));
+    let reset = steps.last().unwrap().event();
+    let StreamEvent::Reset { at: reset, .. } = reset else { panic!("{reset:?}") };
+    for (lost, ended) in [(false, reset), (true, at(900))] {
+        let mut conversation = Conversation::new(id, FrameNo(1), LinkFacts::default(), &limits);
+        let mut told = Vec::new();
+        for step in &steps {
+            conversation.handle(&step.event(), &limits, &mut |event| told.push(event));
+        }
+        conversation.finish(at(900), lost, &limits, &mut |event| told.push(event));
+        let Some(SessionEvent { at: caused, kind: SessionEventKind::Transaction(_, transaction) }) = told.last() else {
+            panic!("{told:?}")
+        };
+        assert_eq!((transaction.ended, *caused), (ended, at(900)));
+    }
+}
+
+#[test]
 fn a_session_is_bounded_and_counts_on() {
     let limits = SmtpLimits::default();
     let rcpts = "C: RCPT TO:<c@d>\nS: 250 ok\n".repeat(limits.recipients_max + 20);

@@ -328,11 +328,40 @@ fn a_fin_before_what_was_seen_is_told_and_not_followed() {
 fn a_closed_connection_takes_in_late_segments() {
     let mut rig = Rig::new();
     rig.handshake().play(|s| s.c_fin(101, 501, "a")).play(|s| s.s_fin(501, 103, "")).play(|s| s.c(103, 502, ""));
-    rig.wait(Span::secs(2)).play(|s| s.c_fin(101, 501, "a")).play(|s| s.s(502, 103, ""));
-    assert_eq!(rig.told.starts.len(), 1);
-    rig.wait(Span::secs(7));
+    rig.wait(Span::millis(400)).play(|s| s.c_fin(101, 501, "a")).play(|s| s.s(502, 103, ""));
+    assert_eq!((rig.told.starts.len(), rig.told.connections.len()), (1, 0));
+    rig.wait(Span::millis(100));
     expect(&rig.told.log[1..], &[r#"C "a" @0"#, "C fin", "S fin", "close SF ShAFfTa"]);
     assert_eq!(rig.told.connections[0].frames, 8);
+}
+
+#[test]
+fn what_comes_after_a_connection_was_told_opens_nothing() {
+    let mut rig = Rig::new();
+    rig.handshake().play(|s| s.c_fin(101, 501, "a")).play(|s| s.s_fin(501, 103, "")).play(|s| s.c(103, 502, ""));
+    rig.wait(Span::secs(1));
+    assert_eq!((rig.told.connections.len(), rig.table.open()), (1, 0));
+    rig.play(|s| s.c_fin(101, 501, "a")).play(|s| s.s(501, 103, "late")).play(|s| s.syn_ack(500, 101));
+    rig.play(|s| s.s(502, 103, "")).play(|s| s.c_rst(103));
+    assert_eq!((rig.table.stats().after_close, rig.table.stats().strays, rig.told.starts.len()), (3, 2, 1));
+    // Another connection between the same ends, of which the SYN-ACK is the first to be seen.
+    let mut again = rig.script.clone();
+    rig.play(|s| s.syn_ack(9000, 8001));
+    assert_eq!(rig.told.starts.len(), 2);
+    rig.wait(Span::secs(6));
+    again.wait(Span::secs(6));
+    again.client.port += 1;
+    rig.feed(&again.c(101, 501, "anybody"));
+    assert_eq!(rig.told.starts.len(), 3);
+    rig.finish();
+}
+
+#[test]
+fn what_is_still_missing_at_the_end_is_waited_for_longer() {
+    let mut rig = Rig::new();
+    rig.handshake().play(|s| s.c_fin(104, 501, "d")).play(|s| s.s_fin(501, 101, ""));
+    rig.wait(Span::secs(2)).play(|s| s.c(101, 501, "abc")).play(|s| s.s(502, 106, ""));
+    expect(&rig.finish(), &["S fin", r#"C "abc" @0"#, r#"C "d" @0"#, "C fin", "close SF ShAFfDTa"]);
 }
 
 // RST

@@ -135,7 +135,7 @@ From second {GUESSING} on, {GUESSER} guesses names and passwords over AUTH LOGIN
 weak password and is found. Then two other hosts log in with it and relay mail of strangers to strangers, many of whom do not exist.""",
         truth={"guessing_s": GUESSING, "guessing": guessed, "relaying": counts, **home.sent_by(server)},
         expect={"host": [{"ip": home.SERVER, "class": "account_abuse", "account": ACCOUNT},
-                         {"ip": GUESSER, "class": "auth_guessing"}],
+                         {"ip": home.SERVER, "class": "auth_guessing", "client": GUESSER}],
                 "clients_to_block": [GUESSER, *USERS_OF_IT], "never_in_output": [PASSWORD, encoded(PASSWORD)],
                 "never": [{"ip": home.SERVER, "class": "mass_mailer"}],
                 "no_incident_hosts": [*QUIET, home.PRINTER], "mail_servers": [home.SERVER]},
