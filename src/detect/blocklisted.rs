@@ -264,22 +264,21 @@ impl Detector for Blocklisted {
                     Some(known) if known.as_bytes() == &*domain => {}
                     Some(known) => *known = Wire::from(&*domain),
                     None if room => {
-                        let name = Wire::from(&*domain);
-                        // Who refused in the greeting before any mail is known by its network so far.
-                        let network = Wire::from(&*domain_of(None, server));
-                        if !state.refusers.contains_key(&name)
-                            && let Some(refuser) = state.refusers.remove(&network)
-                        {
-                            state.refusers.insert(name.clone(), refuser);
-                        }
-                        state.serves.insert(server, name);
+                        state.serves.insert(server, Wire::from(&*domain));
                     }
                     None => {}
                 }
                 if let Some(Refusal { reply, verdict, .. }) = &mail.refusal {
                     self.refused(seen, &domain, reply, verdict);
                 } else if mail.outcome == Some(OutcomeClass::Accepted) && !state.refusers.is_empty() {
-                    if let Some(refuser) = state.refusers.get_mut(&Wire::from(&*domain)) {
+                    // Who refused in the greeting, before anything was mailed to it, was known by its network till now.
+                    let (network, domain) = (Wire::from(&*domain_of(None, server)), Wire::from(&*domain));
+                    if state.refusers.get(&network).is_some_and(|refuser| refuser.server == server)
+                        && let Some(refuser) = state.refusers.remove(&network)
+                    {
+                        state.refusers.entry(domain.clone()).or_insert(refuser);
+                    }
+                    if let Some(refuser) = state.refusers.get_mut(&domain) {
                         refuser.accepted_again.get_or_insert(seen.at.ts);
                     }
                 }
