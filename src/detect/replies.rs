@@ -12,6 +12,7 @@ mod candidates;
 mod class;
 mod example;
 mod file;
+mod memo;
 mod rule;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub struct ReplyRules {
     rules: Vec<Rule>,
     /// Made at the first refusal: many a capture has none.
     candidates: OnceLock<candidates::Candidates>,
+    memo: memo::Memo,
 }
 
 /// What a reply means.
@@ -88,8 +90,8 @@ impl ReplyRules {
         Ok(Self::of(file::read(text)?))
     }
 
-    const fn of(rules: Vec<Rule>) -> Self {
-        Self { rules, candidates: OnceLock::new() }
+    fn of(rules: Vec<Rule>) -> Self {
+        Self { rules, candidates: OnceLock::new(), memo: memo::Memo::default() }
     }
 
     /// The rules in their order.
@@ -106,19 +108,25 @@ impl ReplyRules {
         if reply.is_positive() || reply.is_intermediate() {
             return verdict;
         }
-        let mut buffer = [0; TEXT_MAX];
-        let text = one_line(reply.text.as_bytes(), &mut buffer);
-        verdict.named_ip = address::named_ip(text);
+        let found = self.memo.get_or(reply, stage, || self.find(reply, stage));
+        verdict.named_ip = found.named_ip;
         verdict.class = ReplyClass::Other;
-        let candidates = self.candidates.get_or_init(|| candidates::Candidates::of(&self.rules));
-        let mut candidates = candidates.in_text(text).filter_map(|at| self.rules.get(at));
-        if let Some(rule) = candidates.find(|rule| rule.fits(reply, stage, text)) {
+        if let Some(rule) = found.rule.and_then(|at| self.rules.get(at)) {
             verdict.class = rule.class;
             verdict.rule = Some(&rule.id);
             verdict.provider = rule.provider.as_deref();
             verdict.list = rule.list.as_deref();
         }
         verdict
+    }
+
+    /// The first rule that fits, and the address that the text names.
+    fn find(&self, reply: &Reply, stage: Stage) -> memo::Found {
+        let mut buffer = [0; TEXT_MAX];
+        let text = one_line(reply.text.as_bytes(), &mut buffer);
+        let candidates = self.candidates.get_or_init(|| candidates::Candidates::of(&self.rules));
+        let fits = |at: &usize| self.rules.get(*at).is_some_and(|rule| rule.fits(reply, stage, text));
+        memo::Found { rule: candidates.in_text(text).find(fits), named_ip: address::named_ip(text) }
     }
 
     /// The examples that are not classified as their rule says: an `examples` line that another rule takes, or a `not`

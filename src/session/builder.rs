@@ -151,6 +151,8 @@ impl SessionBuilder {
     /// so that what is missing means nothing. Nothing may be handled afterwards.
     pub fn finish(&mut self, at: At, lost: bool, limits: &SmtpLimits, out: &mut Out<'_>) -> SmtpFacts {
         self.end(at, if lost { Why::Lost } else { Why::Closed }, limits, out);
+        // They were kept as they ended; a session tells them in the order of their MAIL commands.
+        self.facts.transactions.sort_by_key(|tx| tx.trans_depth);
         std::mem::take(&mut self.facts)
     }
 
