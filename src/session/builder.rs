@@ -121,8 +121,9 @@ impl SessionBuilder {
             SmtpEvent::AuthEnded(attempt) => self.auth_ended(attempt, limits, out),
             SmtpEvent::DataCut { mail, reply, .. } => self.data_cut(*mail, reply),
             SmtpEvent::Lost { at } => {
-                self.lossy = true;
                 self.end(at, Why::Lost, limits, out);
+                self.lossy = true;
+                self.head = None;
             }
             SmtpEvent::Tls { at, state } => {
                 self.facts.tls.state = match (self.facts.tls.state, state) {
@@ -152,7 +153,7 @@ impl SessionBuilder {
     }
 
     fn head(&mut self) -> Arc<SessionHead> {
-        let Self { id, first, link, facts, head, .. } = self;
+        let Self { id, first, link, facts, head, lossy, .. } = self;
         let head = head.get_or_insert_with(|| {
             Arc::new(SessionHead {
                 id: *id,
@@ -160,6 +161,7 @@ impl SessionBuilder {
                 link: *link,
                 greeting: facts.greeting.clone(),
                 helo: facts.helo.clone(),
+                lossy: *lossy,
             })
         });
         Arc::clone(head)
