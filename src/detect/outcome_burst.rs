@@ -103,6 +103,9 @@ struct Track {
     counts: [u64; 4],
     neutral: u64,
     pending: u64,
+    /// Of these, tried again within the time, and not.
+    came_back: u64,
+    given_up: u64,
     hidden: u64,
     first_bad: Option<Ts>,
     first: Option<Ts>,
@@ -173,6 +176,11 @@ impl OutcomeBurst {
         }
         self.note_recipients(seen, mail);
         let site = seen.id.resp.host.site();
+        // Whoever tries again has a queue, whatever comes of it and however little of it was seen. Older than every mail
+        // that is waited for, it would be forgotten before any of them is due.
+        if !self.pending.is_empty() && !(mail.novel && mail.outcome == Some(OutcomeClass::Pending)) {
+            self.resolved.insert_hash(mail.triplet, seen.at.ts);
+        }
         let Some(outcome) = mail.outcome else { return };
         if outcome == OutcomeClass::Pending {
             if mail.novel {
@@ -185,10 +193,6 @@ impl OutcomeBurst {
                 });
             }
             return;
-        }
-        // Older than every mail that is waited for, it would be forgotten before any of them is due.
-        if !self.pending.is_empty() {
-            self.resolved.insert_hash(mail.triplet, seen.at.ts);
         }
         if !mail.novel {
             return;
@@ -227,8 +231,12 @@ impl OutcomeBurst {
     fn give_up(&mut self, now: Ts) {
         while self.pending.front().is_some_and(|pending| pending.due <= now) {
             let Some(pending) = self.pending.pop_front() else { return };
-            if !self.resolved.contains_hash(pending.triplet, now) {
-                let track = Self::track(&mut self.hosts, pending.host, pending.voice);
+            let came_back = self.resolved.contains_hash(pending.triplet, now);
+            let track = Self::track(&mut self.hosts, pending.host, pending.voice);
+            track.came_back += u64::from(came_back);
+            track.given_up += u64::from(!came_back);
+            // Of a host that mostly comes back, what did not is what the capture missed, or a queue that gave up.
+            if !came_back && track.came_back <= track.given_up {
                 track.observe(&self.settings, &self.weights, OutcomeClass::Other, pending.site, pending.due);
             }
         }
@@ -427,5 +435,54 @@ impl Detector for OutcomeBurst {
             evicted: self.hosts.evicted(),
             early_turns: self.rcpts.early_turns() + self.rcpts_hour.early_turns() + self.resolved.early_turns(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Letter, Scene};
+    use crate::site::Site;
+    use crate::time::Span;
+
+    const SERVER: &str = "192.168.10.10";
+
+    fn mail(scene: &mut Scene, n: usize, answer: &str) {
+        let letter = Letter::from("news@adatum.example").to(&format!("a@customer{n}.example"), answer);
+        scene
+            .call(SERVER, &format!("198.51.{n}.25"))
+            .greets("220 mx.customer.example ESMTP")
+            .helo("mail.adatum.example")
+            .mail(letter)
+            .quit();
+    }
+
+    /// Of a hundred greylisted mails the capture misses the second try of twenty.
+    #[test]
+    fn second_tries_that_a_capture_missed_are_no_giving_up() {
+        let mut scene = Scene::new(Site::default());
+        for n in 0..100 {
+            mail(&mut scene, n, "451 4.7.1 come back later");
+        }
+        scene.wait(Span::mins(20));
+        for n in (0..100).filter(|n| n % 5 != 0) {
+            mail(&mut scene, n, "250 ok");
+        }
+        scene.wait(Span::hours(5));
+        mail(&mut scene, 101, "250 ok");
+        let sums: f64 = scene.findings("outcome_burst").iter().filter_map(|found| found.numbers.get("s_peak_db")).sum();
+        assert!(sums < 20.0, "{sums}");
+    }
+
+    /// Nobody comes back: a bot.
+    #[test]
+    fn mails_that_nobody_tries_again_count() {
+        let mut scene = Scene::new(Site::default());
+        for n in 0..30 {
+            mail(&mut scene, n, "451 4.7.1 come back later");
+        }
+        scene.wait(Span::hours(5));
+        mail(&mut scene, 101, "250 ok");
+        let sums: f64 = scene.findings("outcome_burst").iter().filter_map(|found| found.numbers.get("s_peak_db")).sum();
+        assert!(sums > 50.0, "{sums}");
     }
 }
