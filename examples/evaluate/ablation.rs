@@ -47,7 +47,10 @@ const ALL: [(&str, Change); 14] = [
     ("the cap of 12 dB a network", |setup| setup.settings.outcome_burst.site_cap_db = f64::MAX),
     // There is no switch: a filter that holds one mail forgets each at the next but one.
     ("triplet dedupe (by a filter of one mail)", |setup| setup.limits.detect.triplets_max = 1),
-    ("the egress guard", |setup| setup.settings.connect_failures.outage_hosts = usize::MAX),
+    ("the egress guard", |setup| {
+        let d3 = &mut setup.settings.connect_failures;
+        (d3.outage_hosts, d3.outage_known) = (usize::MAX, u32::MAX);
+    }),
 ];
 
 /// Prints the table.

@@ -100,7 +100,7 @@ fn tallies(outcomes: &[&Outcome]) -> BTreeMap<Class, Tally> {
         for check in &outcome.checked {
             let Some(class) = check.class.filter(|_| check.asked >= Tier::Likely) else { continue };
             let tally = tallies.entry(class).or_default();
-            if check.tier >= Some(Tier::Likely) { tally.hits += 1 } else { tally.misses += 1 }
+            if check.found || check.tier >= Some(Tier::Likely) { tally.hits += 1 } else { tally.misses += 1 }
         }
         for (_, class, ..) in &outcome.false_alarms {
             tallies.entry(*class).or_default().false_alarms += 1;

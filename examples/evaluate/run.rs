@@ -51,7 +51,7 @@ pub(crate) struct Delay {
 pub(crate) struct Checked {
     pub(crate) what: &'static str,
     pub(crate) class: Option<Class>,
-    /// At the tier that the scenario asks for.
+    /// At the tier that the scenario asks for, at the end or when it was asked in between: what an operator was told.
     pub(crate) found: bool,
     /// Found, and of the right kind.
     pub(crate) kind_right: bool,
@@ -324,7 +324,7 @@ fn check_label(watch: &Watch<'_>, judge: &Judge, judgement: &Judgement) -> Check
         Expected::Evidence(family) => Checked {
             what: family.name(),
             class: None,
-            found: has_evidence(judge, watch.host, *family),
+            found: watch.delay.is_some() || has_evidence(judge, watch.host, *family),
             kind_right: true,
             asked: Tier::Suspect,
             tier: None,
@@ -340,8 +340,8 @@ fn check_label(watch: &Watch<'_>, judge: &Judge, judgement: &Judgement) -> Check
             Checked {
                 what: class.name(),
                 class: Some(*class),
-                found: tier >= Some(*asked),
-                kind_right: watch.label.kind.is_none() || incident.is_some_and(|own| own.kind == watch.label.kind),
+                found: tier >= Some(*asked) || watch.delay.is_some(),
+                kind_right: watch.label.kind.is_none() || incident.is_none_or(|own| own.kind == watch.label.kind),
                 asked: *asked,
                 tier,
                 rank: rank.filter(|_| !class.is_victim()),
