@@ -72,6 +72,9 @@ impl Default for Settings {
 const SITES_MAX: usize = 64;
 /// Mails told to try later that are waited for, over all hosts; the oldest is forgotten (neutral) when full.
 const PENDING_MAX: usize = 65_536;
+/// How long it is known that a mail was tried again. A quiet night may pass before anything shows that the wait for it
+/// is over; after a longer silence nothing is made of it.
+const RESOLVED_FOR: Span = Span::hours(24);
 /// Weight of the prior in a server's own mix: a hundred imagined mails (Dirichlet).
 const PSEUDO_COUNTS: f64 = 100.0;
 /// A server's own mix is not learned from while its sum is above this, in dB: an attack must not become the norm.
@@ -156,7 +159,7 @@ pub struct OutcomeBurst {
 impl OutcomeBurst {
     /// With settings, for at most `hosts_max` hosts.
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        let resolved = Recent::new(settings.pending_for, 1 << 17);
+        let resolved = Recent::new(RESOLVED_FOR, 1 << 17);
         Self {
             weights: Weights::new(&settings),
             settings,
@@ -231,6 +234,9 @@ impl OutcomeBurst {
     fn give_up(&mut self, now: Ts) {
         while self.pending.front().is_some_and(|pending| pending.due <= now) {
             let Some(pending) = self.pending.pop_front() else { return };
+            if now.since(pending.due) + self.settings.pending_for > RESOLVED_FOR {
+                continue;
+            }
             let came_back = self.resolved.contains_hash(pending.triplet, now);
             let track = Self::track(&mut self.hosts, pending.host, pending.voice);
             track.came_back += u64::from(came_back);
@@ -468,6 +474,22 @@ mod tests {
             mail(&mut scene, n, "250 ok");
         }
         scene.wait(Span::hours(5));
+        mail(&mut scene, 101, "250 ok");
+        let sums: f64 = scene.findings("outcome_burst").iter().filter_map(|found| found.numbers.get("s_peak_db")).sum();
+        assert!(sums < 20.0, "{sums}");
+    }
+
+    /// All are tried again, and then nothing happens for a night.
+    #[test]
+    fn a_quiet_night_makes_nothing_of_mails_that_were_put_off() {
+        let mut scene = Scene::new(Site::default());
+        for round in ["451 4.7.1 come back later", "250 ok"] {
+            for n in 0..20 {
+                mail(&mut scene, n, round);
+            }
+            scene.wait(Span::mins(20));
+        }
+        scene.wait(Span::hours(11));
         mail(&mut scene, 101, "250 ok");
         let sums: f64 = scene.findings("outcome_burst").iter().filter_map(|found| found.numbers.get("s_peak_db")).sum();
         assert!(sums < 20.0, "{sums}");
