@@ -89,6 +89,8 @@ pub(crate) struct Outcome {
     /// Hosts that mass-mail, and those called so by each rule.
     pub(crate) mailers: BTreeSet<HostKey>,
     pub(crate) listed: BTreeSet<HostKey>,
+    /// Hosts of which it is neither asked nor wrong.
+    pub(crate) spared: BTreeSet<HostKey>,
     pub(crate) called: BTreeMap<&'static str, BTreeSet<HostKey>>,
     pub(crate) story: Vec<String>,
 }
@@ -268,6 +270,11 @@ fn check(
             .map(|label| shown(label.host))
             .collect::<BTreeSet<HostKey>>()
     };
+    let suspects = world.truth.labels.iter().filter(|label| {
+        matches!(label.expected, Expected::Incident(Class::MassMailer, Tier::Suspect) | Expected::Evidence(_))
+    });
+    let granted = world.truth.granted.iter().filter(|(_, class)| *class == Class::MassMailer);
+    let spared = suspects.map(|label| label.host).chain(granted.map(|(id, _)| *id)).map(shown).collect();
     let incidents_of = |wanted: Class| {
         let all = judgement.incidents.iter();
         all.filter(|incident| incident.class == wanted && incident.tier >= Tier::Likely)
@@ -292,6 +299,7 @@ fn check(
         host_days: benign as f64 * days,
         mailers: labelled(Class::MassMailer),
         listed: labelled(Class::Blocklisted),
+        spared,
         called,
         story: judgement.incidents.iter().map(tell).collect(),
     }
