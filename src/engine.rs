@@ -26,6 +26,11 @@ pub fn shard_of(key: &FlowKey, shards: usize) -> usize {
     (key.stable_hash() % shards as u64) as usize
 }
 
+/// Events that are judged together: following connections and judging them are two large pieces of code, and going to
+/// and fro between them for every frame would keep neither in the processor's cache. No event waits longer than until
+/// the next tick.
+const EVENTS_AT_ONCE: usize = 64;
+
 /// All stages on one thread.
 #[derive(Debug)]
 pub struct Engine {
@@ -41,11 +46,17 @@ impl Engine {
         Self { front: Front::new(ports.clone(), limits), shards: shards(ports, limits), judge, events: Vec::new() }
     }
 
-    /// Takes the next frame; every event it causes is shown to `sink` after the judge.
+    /// Takes the next frame; every event it causes is shown to `sink` after the judge, at the next tick at the latest.
     pub fn handle_frame(&mut self, no: FrameNo, frame: &Frame<'_>, sink: &mut impl FnMut(&SessionEvent)) {
         let (shards, events) = (&mut self.shards, &mut self.events);
-        self.front.handle_frame(no, frame, &mut |item| pass(shards, item, events));
-        self.drain(sink);
+        let mut ticked = false;
+        self.front.handle_frame(no, frame, &mut |item| {
+            ticked |= matches!(item, FrontItem::Tick(_));
+            pass(shards, item, events);
+        });
+        if ticked || self.events.len() >= EVENTS_AT_ONCE {
+            self.drain(sink);
+        }
     }
 
     /// The link is idle at `now` (live capture only).
@@ -96,7 +107,8 @@ pub struct Finished {
 
 /// All shards of a run.
 pub fn shards(ports: &PortSet, limits: &Limits) -> Vec<Shard> {
-    (0..limits.tcp.shards).map(|_| Shard::new(ports, limits)).collect()
+    let ports: Vec<u16> = ports.iter().collect();
+    (0..limits.tcp.shards).map(|_| Shard::new(&ports, limits)).collect()
 }
 
 fn pass(shards: &mut [Shard], item: FrontItem<'_>, events: &mut Vec<SessionEvent>) {

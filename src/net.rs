@@ -1,5 +1,6 @@
 //! Addresses, flow keys and sequence numbers: what every room shares and none owns.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,8 +8,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Serialize, Serializer};
 
 /// The address of a host: 16 bytes, IPv4 in its mapped form (RFC 4291 section 2.5.5.2), so that keys have one size.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HostKey([u8; 16]);
+
+/// As one number, which is the order of the bytes.
+impl Ord for HostKey {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number().cmp(&other.number())
+    }
+}
+
+impl PartialOrd for HostKey {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// As one number: a hash of sixteen bytes asks for two multiplications, not for a loop.
 impl Hash for HostKey {
@@ -20,8 +36,9 @@ impl Hash for HostKey {
 impl HostKey {
     /// An IPv4 address.
     pub const fn v4(octets: [u8; 4]) -> Self {
-        let [a, b, c, d] = octets;
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+        // Built as one number, so that it is stored at once.
+        let mapped = 0xffff_0000_0000_u128 | u32::from_be_bytes(octets) as u128;
+        Self(mapped.to_be_bytes())
     }
 
     /// An IPv6 address; a mapped one is the IPv4 address it maps.
@@ -42,22 +59,17 @@ impl HostKey {
     /// The network that counts as one destination: /24 of IPv4, /48 of IPv6 (the size a site is given, RFC 6177).
     #[must_use]
     pub const fn site(self) -> Self {
-        let mut octets = self.0;
-        if self.is_v4() {
-            octets[15] = 0;
-        } else {
-            let mut i = 6;
-            while i < 16 {
-                octets[i] = 0;
-                i += 1;
-            }
-        }
-        Self(octets)
+        let host_bits = if self.is_v4() { 8 } else { 80 };
+        Self((self.number() >> host_bits << host_bits).to_be_bytes())
     }
 
     /// Whether this is an IPv4 address.
     pub const fn is_v4(self) -> bool {
-        matches!(self.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..])
+        self.number() >> 32 == 0xffff
+    }
+
+    const fn number(self) -> u128 {
+        u128::from_be_bytes(self.0)
     }
 }
 
@@ -123,6 +135,7 @@ impl FlowKey {
     /// The key of the flow that a segment from `src` to `dst` belongs to, and the end it came from.
     ///
     /// Where both ends are equal (the LAND attack), the segment counts as coming from the lower end.
+    #[inline]
     pub fn of(src: Endpoint, dst: Endpoint) -> (Self, End) {
         if src <= dst {
             (Self { lower: src, upper: dst }, End::Lower)

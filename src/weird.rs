@@ -127,7 +127,12 @@ impl WeirdSet {
 
     /// The kinds, in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = Weird> {
-        Weird::ALL.iter().copied().filter(move |weird| self.contains(*weird))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let weird = Weird::ALL.get(left.trailing_zeros() as usize).copied()?;
+            left &= left - 1;
+            Some(weird)
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The corpus is not part of the repository. It is looked for in `$SMTPHOUND_CORPUS`, then beside the repository in
 //! `shared/corpus`; where there is none, the test says so and passes.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 use std::path::{Path, PathBuf};
 

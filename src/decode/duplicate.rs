@@ -26,9 +26,9 @@
 //! that says for nearly all segments that nothing equal is there, without waiting for memory. The index is a fixed hash, so that every run forgets the same segments; the digest of what an attacker chooses freely has a random seed,
 //! so that nobody can make two different segments look equal, and results still never depend on it.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use foldhash::fast::RandomState;
 
 use crate::limits::DecodeLimits;
 use crate::net::Mac;
@@ -46,7 +46,7 @@ pub(super) struct DuplicateCache {
     /// Of each of them, 16 bits of the hash that found its place: small enough to stay near the processor.
     tags: Box<[u16]>,
     mask: u64,
-    seed: u64,
+    seed: RandomState,
     window: Span,
     window_same_path: Span,
 }
@@ -83,7 +83,7 @@ impl DuplicateCache {
             seen: vec![Line(nothing); entries].into(),
             tags: vec![0; entries].into(),
             mask: entries as u64 - 1,
-            seed: RandomState::new().hash_one(0),
+            seed: RandomState::default(),
             window: limits.duplicate_window,
             window_same_path: limits.duplicate_window_same_path,
         }
@@ -94,7 +94,7 @@ impl DuplicateCache {
     /// The first of several copies stays the one remembered, so that a stream of equal segments cannot hide for longer
     /// than a window.
     pub(super) fn is_copy(&mut self, segment: &Segment<'_>) -> bool {
-        let new = Seen::of(segment, self.seed);
+        let new = Seen::of(segment, &self.seed);
         let hash = new.hash();
         // The mask keeps the place inside the tables.
         let (place, tag) = ((hash & self.mask) as usize, (hash >> 48) as u16);
@@ -115,13 +115,13 @@ impl DuplicateCache {
 }
 
 impl Seen {
-    fn of(segment: &Segment<'_>, seed: u64) -> Self {
+    fn of(segment: &Segment<'_>, seed: &RandomState) -> Self {
         let head = &segment.head;
         let (src, dst) = (head.key.end(head.from), head.key.end(head.from.other()));
         let ports = (src.port as u64) << 48 | (dst.port as u64) << 32;
         Self {
-            src: u128::from_be_bytes(src.host.octets()),
-            dst: u128::from_be_bytes(dst.host.octets()),
+            src: u128::from_le_bytes(src.host.octets()),
+            dst: u128::from_le_bytes(dst.host.octets()),
             numbers: (head.seq.0 as u64) << 32 | head.ack.0 as u64,
             ports_id_path: ports | (head.ip.id as u64) << 16 | path_of(head) as u64,
             digest: digest(segment, seed),
@@ -153,21 +153,28 @@ impl Seen {
 }
 
 /// Flags, window, payload length, options, and the payload as far as it is compared.
-fn digest(segment: &Segment<'_>, seed: u64) -> u64 {
+fn digest(segment: &Segment<'_>, seed: &RandomState) -> u64 {
     let head = &segment.head;
-    let fixed = (head.flags.0 as u64) << 48 | (head.window as u64) << 32 | head.payload_len as u64;
-    let options = xxh3_64_with_seed(segment.options, mix(seed, fixed));
-    if segment.payload.len() <= COMPARED_MAX {
-        return xxh3_64_with_seed(segment.payload, options);
+    let lens = (segment.options.len() as u64) << 56 | head.payload_len as u64; // 40 bytes of options at most
+    let mut hasher = seed.build_hasher();
+    hasher.write_u64(lens | (head.flags.0 as u64) << 48 | (head.window as u64) << 32);
+    if !segment.options.is_empty() {
+        hasher.write(segment.options);
     }
-    let (first, rest) = segment.payload.split_at(COMPARED_MAX / 2);
-    let last = rest.split_at(rest.len() - COMPARED_MAX / 2).1;
-    xxh3_64_with_seed(last, xxh3_64_with_seed(first, options))
+    match segment.payload.split_first_chunk::<{ COMPARED_MAX / 2 }>() {
+        Some((first, rest)) if segment.payload.len() > COMPARED_MAX => {
+            hasher.write(first);
+            hasher.write(rest.last_chunk::<{ COMPARED_MAX / 2 }>().unwrap_or(first));
+        }
+        _ if segment.payload.is_empty() => {}
+        _ => hasher.write(segment.payload),
+    }
+    hasher.finish()
 }
 
 /// The way a segment came by, as a number: what routers, switches and tunnels change.
 fn path_of(head: &SegmentHeader) -> u16 {
-    let mac = |Mac([a, b, c, d, e, f]): Mac| u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+    let mac = |Mac([a, b, c, d, e, f]): Mac| u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
     let macs = head.link.macs.map_or(0, |(src, dst)| mix(mac(src), mac(dst)));
     // 4,096 is no identifier: no tag differs from tag zero.
     let [outer, inner] = head.link.vlans.map(|vlan| vlan.unwrap_or(4096) as u64);

@@ -33,7 +33,8 @@ const TUPLES_MAX: usize = 5;
 struct HostState {
     signatures: BTreeMap<u64, u64>,
     helos: BTreeMap<Wire, u64>,
-    /// Connections under names beyond the table.
+    /// Connections under names beyond the table: the mail server's own, and others.
+    more_own: u64,
     more_helos: u64,
     other_tuples: Vec<ConnId>,
     first: Option<Ts>,
@@ -66,14 +67,15 @@ impl HostState {
         let by_syn = self.signatures.values().filter(|seen| **seen >= RECURS).count() as u64;
         // One stable host name is one sender; all other names together are at least one more, not one each: worms
         // change theirs at every call.
-        let stable = |name: &Wire| match own_name {
-            Some(own) => super::same_name(own, name),
-            None => is_fqdn(name.as_bytes()),
+        let is_own = |name: &Wire, seen: u64, own: u64| match own_name {
+            Some(known) => super::same_name(known, name),
+            None => own == 0 && seen >= RECURS && is_fqdn(name.as_bytes()),
         };
-        let (own, others) = self.helos.iter().fold((0, self.more_helos), |(own, others), (name, seen)| {
-            if own == 0 && stable(name) && *seen >= RECURS { (*seen, others) } else { (own, others + seen) }
+        let none = (self.more_own, self.more_helos);
+        let (own, others) = self.helos.iter().fold(none, |(own, others), (name, seen)| {
+            if is_own(name, *seen, own) { (own + seen, others) } else { (own, others + seen) }
         });
-        let by_name = u64::from(own > 0) + u64::from(others >= RECURS);
+        let by_name = u64::from(own >= RECURS) + u64::from(others >= RECURS);
         (by_syn.max(1), by_name.max(1))
     }
 }
@@ -83,7 +85,7 @@ impl Detector for BehindNat {
         "behind_nat"
     }
 
-    fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
+    fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
         if seen.way != Way::Outbound {
             return;
         }
@@ -98,7 +100,9 @@ impl Detector for BehindNat {
         if let Some(helo) = &session.smtp.helo
             && !count(&mut state.helos, helo)
         {
-            state.more_helos += 1;
+            // A worm that changes its name at every call must not crowd out the server's.
+            let own = ctx.roles.banner_name(seen.id.orig.host).is_some_and(|name| super::same_name(name, helo));
+            *(if own { &mut state.more_own } else { &mut state.more_helos }) += 1;
         }
         if seen.voice == super::Voice::Other && state.other_tuples.len() < TUPLES_MAX {
             state.other_tuples.push(seen.id);
@@ -230,30 +234,4 @@ impl Strangers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::Endpoint;
-
-    fn state(helos: &[(&str, u64)]) -> HostState {
-        HostState { helos: helos.iter().map(|(name, seen)| ((*name).into(), *seen)).collect(), ..HostState::default() }
-    }
-
-    #[test]
-    fn a_worm_that_changes_its_name_is_one_more_sender() {
-        let own = Wire::from("mail.example.com");
-        let seen = state(&[("mail.example.com", 20), ("pc1", 1), ("pc2", 1), ("pc3", 1)]);
-        assert_eq!(seen.at_least(Some(&own)), (1, 2));
-        assert_eq!(state(&[("mail.example.com", 20), ("typo", 1)]).at_least(Some(&own)), (1, 1));
-    }
-
-    #[test]
-    fn the_gateway_stands_out_among_strangers() {
-        let mut strangers = Strangers::default();
-        let end = |n: u32| Endpoint { host: HostKey::v4(n.to_be_bytes()), port: 25 };
-        for n in 1..2000 {
-            strangers.note(ConnId { ts: Ts::EPOCH, orig: end(0xcb00_7105), resp: end(n) });
-        }
-        assert_eq!(strangers.candidates().len(), 1);
-        assert_eq!(strangers.candidates()[0].0.to_string(), "203.0.113.5");
-    }
-}
+mod tests;

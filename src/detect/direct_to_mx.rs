@@ -3,6 +3,9 @@
 //! Office machines hand their mail to a server of their own or to a provider's submission service (RFC 5068); one that
 //! speaks to many foreign networks on port 25 within an hour is a bot, or a program nobody told you about.
 
+#[cfg(test)]
+mod tests;
+
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
 use super::observation::{Observation, Way, What};
@@ -54,6 +57,7 @@ struct Hour {
 }
 
 impl Hour {
+    #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
     fn note(&mut self, site: HostKey, mailed: bool) {
         let tag = tag(site);
         // Without a branch for each, and over unused places, too: eight comparisons at a time.

@@ -6,6 +6,9 @@
 //! Silvestri and Ollmann, *Mail Non-Delivery Notice Attacks* (2004), for the amplification. Null senders that are no
 //! reports (call-outs, which never reach DATA; auto-replies, which say so) are left out.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use foldhash::fast::RandomState;
@@ -176,9 +179,13 @@ impl NdrFlood {
         if !mail.novel || matches!(tx.outcome, Outcome::Incomplete | Outcome::Hidden) {
             return;
         }
-        let answers = if tx.null_sender { self.answered(server, mail, now) } else { None };
         let reached_data = tx.transfer.is_some();
-        // Without DATA it is a report only if it answers something; else it is a call-out (address verification).
+        // Who leaves although the recipient was taken wanted to know no more: a call-out (address verification).
+        if tx.outcome == Outcome::Abandoned {
+            return;
+        }
+        let answers = if tx.null_sender { self.answered(server, mail, now) } else { None };
+        // What was refused before DATA is a report only if it answers something.
         if !reached_data && answers.is_none() {
             return;
         }

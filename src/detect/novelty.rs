@@ -75,23 +75,33 @@ impl Filters {
     }
 
     /// Whether the key is in the current filter, and in the previous one.
-    // Plain loops over eight words: the compiler makes one vector operation of each.
     fn contains(&self, hash: u64) -> (bool, bool) {
+        let at = self.place(hash);
+        self.held(&self.words[at..at + PAIR], &Self::mask(hash))
+    }
+
+    /// Puts the key into the current filter; whether it was in that, and in the previous one.
+    fn insert(&mut self, hash: u64) -> (bool, bool) {
         let (at, mask) = (self.place(hash), Self::mask(hash));
+        let held = self.held(&self.words[at..at + PAIR], &mask);
+        if !held.0 {
+            let at = at + self.current * BLOCK;
+            for (word, bit) in self.words[at..at + BLOCK].iter_mut().zip(mask) {
+                *word |= bit;
+            }
+        }
+        held
+    }
+
+    // Plain loops over eight words: the compiler makes vector operations of them.
+    fn held(&self, pair: &[u32], mask: &[u32; BLOCK]) -> (bool, bool) {
         let mut missing = [0; 2];
-        for (half, missing) in self.words[at..at + PAIR].as_chunks::<BLOCK>().0.iter().zip(&mut missing) {
+        for (half, missing) in pair.as_chunks::<BLOCK>().0.iter().zip(&mut missing) {
             for i in 0..BLOCK {
                 *missing |= mask[i] & !half[i];
             }
         }
         (missing[self.current] == 0, missing[1 - self.current] == 0)
-    }
-
-    fn insert(&mut self, hash: u64) {
-        let (at, mask) = (self.place(hash) + self.current * BLOCK, Self::mask(hash));
-        for (word, bit) in self.words[at..at + BLOCK].iter_mut().zip(mask) {
-            *word |= bit;
-        }
     }
 
     /// Begins an empty filter; the current one becomes the previous one, or is forgotten as well.
@@ -129,11 +139,8 @@ impl Recent {
     /// As [`Recent::insert`], by the key's hash.
     pub fn insert_hash(&mut self, hash: u64, now: Ts) -> bool {
         self.turn(now);
-        let (in_current, in_previous) = self.filters.contains(hash);
-        if !in_current {
-            self.filters.insert(hash);
-            self.load += 1;
-        }
+        let (in_current, in_previous) = self.filters.insert(hash);
+        self.load += usize::from(!in_current);
         !in_current && !in_previous
     }
 

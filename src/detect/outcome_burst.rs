@@ -3,7 +3,10 @@
 //! A CUSUM in decibans over what became of a host's novel mail. The alternative's failures follow what is known of the
 //! Cutwail botnet (Stone-Gross et al., *The Underground Economy of Spam*, 2011: about 30 % of sends accepted, 53 % of
 //! the failures bad addresses); the null hypothesis stays inside SPOT's 20 % (Duan et al. 2012). Connection failures are
-//! D3's alone, so that nothing counts twice. `docs/detectors/d1.md` has the whole story.
+//! D3's alone, so that nothing counts twice. `docs/detectors/outcome_burst.md` has the whole story.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -110,6 +113,8 @@ struct Track {
     came_back: u64,
     given_up: u64,
     hidden: u64,
+    /// Hidden sessions that count as mails taken.
+    hidden_taken: u64,
     first_bad: Option<Ts>,
     first: Option<Ts>,
     last: Ts,
@@ -174,7 +179,7 @@ impl OutcomeBurst {
     fn handle_mail(&mut self, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
         let host = seen.id.orig.host;
         // A server's null-sender mail is D4's: bounces of forged mail fail by nature.
-        if mail.tx.null_sender && ctx.roles.takes_mail(host) {
+        if mail.tx.null_sender && (ctx.roles.takes_mail(host) || ctx.role(host) == Role::Server) {
             return;
         }
         self.note_recipients(seen, mail);
@@ -194,6 +199,9 @@ impl OutcomeBurst {
                     voice: seen.voice,
                     triplet: mail.triplet,
                 });
+            } else {
+                // It came back, as queues do, and was put off again.
+                self.resolved.insert_hash(mail.triplet, seen.at.ts);
             }
             return;
         }
@@ -364,6 +372,7 @@ impl Detector for OutcomeBurst {
                 let (settings, track) = (&self.settings, Self::track(&mut self.hosts, seen.id.orig.host, seen.voice));
                 track.hidden += 1;
                 if session.smtp.tls.orig_app_bytes >= settings.hidden_accepted_bytes {
+                    track.hidden_taken += 1;
                     track.observe(settings, &self.weights, OutcomeClass::Accepted, site, seen.at.ts);
                 }
             }
@@ -383,7 +392,7 @@ impl Detector for OutcomeBurst {
                 };
                 let seen: u64 = track.counts.iter().sum();
                 // Where TLS hides most, what is visible are the failures before it: no more than a suspicion.
-                let mostly_hidden = track.hidden * 2 > seen + track.hidden;
+                let mostly_hidden = track.hidden > seen - track.hidden_taken;
                 let db = (sum - shift).max(0.0).min(if mostly_hidden { 10.0 } else { f64::MAX });
                 let fresh = if as_server || role == Role::Sender { 0.0 } else { track.fresh.at(now.ts) };
                 if db <= 0.0 && fresh <= 0.0 {

@@ -152,6 +152,7 @@ fn one_line<'b>(text: &'b [u8], buffer: &'b mut [u8; TEXT_MAX]) -> &'b [u8] {
 }
 
 /// Whether nothing is to be done, as mostly. Without a branch a byte: the compiler looks at many at once.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
 fn is_one_line(text: &[u8]) -> bool {
     let controls = text.iter().fold(false, |any, &byte| any | (byte < b' ') | (byte == 0x7f));
     let pairs = text.iter().zip(text.get(1..).unwrap_or_default());

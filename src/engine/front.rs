@@ -108,8 +108,9 @@ impl Front {
         if self.ticked.is_none_or(|ticked| frame.ts.since(ticked) >= TICK) {
             self.tick(frame.ts, out);
         }
-        if let Decoded::Segment(segment) = self.decoder.decode(no, frame) {
-            out(FrontItem::Segment(&segment));
+        // By reference: it is large.
+        if let Decoded::Segment(segment) = &self.decoder.decode(no, frame) {
+            out(FrontItem::Segment(segment));
         }
     }
 

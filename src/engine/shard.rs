@@ -3,7 +3,7 @@
 //! A shard knows nothing of the others, so that any number of workers can share them out; there are always equally
 //! many, so that the number of workers changes nothing in a report.
 
-use crate::decode::{PortSet, Segment};
+use crate::decode::Segment;
 use crate::frame::At;
 use crate::limits::{Limits, SmtpLimits};
 use crate::session::{Conversation, Session, SessionEvent, SessionEventKind};
@@ -17,9 +17,8 @@ pub struct Shard {
 
 impl Shard {
     /// One of `limits.tcp.shards` equal parts.
-    pub fn new(ports: &PortSet, limits: &Limits) -> Self {
-        let ports: Vec<u16> = ports.iter().collect();
-        Self { flows: FlowTable::new(&ports, &limits.tcp), limits: limits.smtp.clone() }
+    pub fn new(ports: &[u16], limits: &Limits) -> Self {
+        Self { flows: FlowTable::new(ports, &limits.tcp), limits: limits.smtp.clone() }
     }
 
     /// Takes a segment that belongs here.

@@ -34,6 +34,9 @@ use crate::tcp::{ConnId, StreamEvent};
 use crate::weird::Weird;
 use crate::wire::Wire;
 
+/// Room for as many commands is asked for at once: an ordinary session has EHLO, MAIL, RCPT, DATA, its end and QUIT.
+const COMMANDS_USUAL: usize = 8;
+
 /// Where a session's events go.
 pub type Out<'a> = dyn FnMut(SessionEvent) + 'a;
 
@@ -218,6 +221,9 @@ impl SessionBuilder {
     fn log(&mut self, sent: &Sent, said: At, at: At, reply: Option<&Reply>, limits: &SmtpLimits) {
         self.facts.commands_total = self.facts.commands_total.saturating_add(1);
         if self.facts.commands.len() < limits.commands_max {
+            if self.facts.commands.is_empty() {
+                self.facts.commands.reserve(COMMANDS_USUAL);
+            }
             let code = reply.and_then(|reply| reply.code);
             self.facts.commands.push(CommandLog {
                 verb: sent.verb(),
@@ -413,7 +419,9 @@ fn outcome(open: &Open, why: Why) -> Outcome {
     if why == Why::Lost {
         return Outcome::Incomplete;
     }
-    if transaction.rcpt_rejected > 0 && transaction.rcpt_accepted == 0 {
+    // Mail data are for somebody: where some were sent, a reply that was not seen may have accepted its recipient.
+    let for_somebody = transaction.size > 0 && transaction.rcpt_rejected < transaction.rcpt_total;
+    if transaction.rcpt_rejected > 0 && transaction.rcpt_accepted == 0 && !for_somebody {
         return if open.permanent { Outcome::Rejected } else { Outcome::Deferred };
     }
     if let Some(reply) = transaction.data_cmd_reply.as_ref().filter(|reply| !reply.is_intermediate()) {

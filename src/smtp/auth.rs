@@ -103,6 +103,11 @@ impl AuthExchange {
         }
     }
 
+    /// Takes note of missing bytes of the client: the next line may well be the secret, and names no user.
+    pub fn handle_gap(&mut self) {
+        self.responses = self.responses.saturating_add(1);
+    }
+
     /// Takes the text of a 334 reply.
     pub fn handle_server(&mut self, challenge_text: &[u8]) {
         if self.mechanism == Mechanism::Login {

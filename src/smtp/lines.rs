@@ -6,7 +6,7 @@
 //!
 //! This room does not know what a command is, and does no dot-stuffing.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 /// How a line ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -36,14 +36,13 @@ pub struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn new(bytes: &'a [u8], ending: LineEnd, too_long: bool) -> Self {
-        // One pass over some tens of bytes, without branches, so that the compiler can take many bytes at a time.
-        let (mut nul, mut cr, mut high) = (false, false, 0_u8);
-        for &byte in bytes {
-            nul |= byte == 0;
-            cr |= byte == b'\r';
-            high |= byte;
+        // Both searches take many bytes at a time, and hardly ever find anything.
+        let (mut has_nul, mut has_bare_cr) = (false, false);
+        if let Some(at) = memchr2(0, b'\r', bytes) {
+            let rest = bytes.get(at..).unwrap_or_default();
+            (has_nul, has_bare_cr) = (rest.contains(&0), rest.contains(&b'\r'));
         }
-        Self { bytes, ending, too_long, has_nul: nul, has_bare_cr: cr, has_8bit: high >= 0x80 }
+        Self { bytes, ending, too_long, has_nul, has_bare_cr, has_8bit: !bytes.is_ascii() }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct MailScanner {
     /// Lines of the header, up to its end.
     lines: LineSplitter,
     body: Option<Body>,
+    /// Bytes of the header are missing: what it tells ends there.
+    torn: bool,
     dsn_max: usize,
     dsn_search_max: usize,
 }
@@ -51,14 +53,24 @@ impl MailScanner {
             headers: Headers::new(limits.mail_header_max, limits.mail_headers_max),
             lines: LineSplitter::new(limits.mail_header_max),
             body: None,
+            torn: false,
             dsn_max: limits.dsn_max,
             dsn_search_max: limits.dsn_search_max,
         }
     }
 
+    /// Takes note of missing bytes. In the header nothing after them is read: nobody knows of which line it is the rest,
+    /// or whether the header has ended.
+    pub fn handle_gap(&mut self) {
+        self.torn |= self.body.is_none();
+    }
+
     /// Takes the next bytes of the content.
     pub fn handle(&mut self, content: &[u8]) {
         let mut rest = content;
+        if self.torn {
+            return;
+        }
         if self.body.is_none() {
             loop {
                 match self.lines.next(&mut rest) {
@@ -82,7 +94,7 @@ impl MailScanner {
 
     /// What there was to know.
     pub fn finish(mut self) -> MailFacts {
-        if self.body.is_none() {
+        if self.body.is_none() && !self.torn {
             self.headers.line(&self.lines.take_pending());
         }
         let (body_hash, report) = match self.body {

@@ -69,6 +69,8 @@ pub struct FlowTable<A> {
     lists: [TimeList; 4],
     attempts: Attempts,
     closed: ClosedConnections,
+    /// When the oldest connection that is over is to be told; `Ts::MAX` if there is none.
+    over_due: Ts,
     waiting: VecDeque<Waiting>,
     /// Bytes held out of order by all connections.
     held: usize,
@@ -104,6 +106,7 @@ impl<A> FlowTable<A> {
             lists: [const { TimeList::new() }; 4],
             attempts: Attempts::new(limits.attempts_max),
             closed: ClosedConnections::new(limits.closed_max),
+            over_due: Ts::MAX,
             waiting: VecDeque::new(),
             held: 0,
             stats: TcpStats::default(),
@@ -129,6 +132,9 @@ impl<A> FlowTable<A> {
     /// Takes in one segment.
     pub fn handle_segment<S: FlowSink<App = A>>(&mut self, segment: &Segment<'_>, sink: &mut S) {
         self.stats.segments += 1;
+        if segment.head.at.ts >= self.over_due {
+            self.tell_over(segment.head.at, sink);
+        }
         let key = &segment.head.key;
         let hash = hash(&self.seed, key);
         let is_it = |slot| self.flows.get(slot).is_some_and(|entry| entry.is_of(key));
@@ -152,9 +158,9 @@ impl<A> FlowTable<A> {
         }
         self.handle_waiting(now, sink);
         self.closed.expire(now.ts);
+        self.tell_over(now, sink);
         for (phase, timeout) in [
-            (Phase::Closed, self.limits.over_linger),
-            // Of the others the last frame came within a second of when they were put there.
+            // The last frame came within a second of when they were put there.
             (Phase::Closing, self.limits.closed_linger + LIST_PRECISION),
             (Phase::Quiet, self.limits.quiet_timeout + LIST_PRECISION),
             (Phase::Active, self.limits.idle_timeout + LIST_PRECISION),
@@ -165,7 +171,6 @@ impl<A> FlowTable<A> {
                     break;
                 }
                 self.stats.idle += u64::from(!phase.has_ended());
-                self.remember(slot, now.ts);
                 self.close(slot, now, sink);
             }
         }
@@ -186,6 +191,23 @@ impl<A> FlowTable<A> {
         }
         self.waiting.clear();
         self.closed.clear();
+    }
+
+    /// Tells what is over, one by one as time goes on and not only with the ticks: what the sessions of a second hold, given
+    /// back at once, would be fetched from far away and could not be used again at once.
+    fn tell_over<S: FlowSink<App = A>>(&mut self, now: At, sink: &mut S) {
+        while now.ts >= self.over_due
+            && let Some(slot) = self.lists[list_of(Phase::Closed)].oldest()
+        {
+            self.remember(slot, now.ts);
+            self.close(slot, now, sink);
+        }
+    }
+
+    /// When the oldest connection that is over is to be told.
+    fn next_over(&self) -> Ts {
+        let oldest = self.lists[list_of(Phase::Closed)].oldest().and_then(|slot| self.flows.get(slot));
+        oldest.map_or(Ts::MAX, |entry| entry.flow.mark.touched + self.limits.over_linger)
     }
 
     /// A segment between the ends of a connection that is followed.
@@ -234,6 +256,9 @@ impl<A> FlowTable<A> {
             entry.flow.mark.touched = at.ts;
             self.flows.unlink(&mut self.lists[list_of(from)], slot);
             self.flows.push(&mut self.lists[list_of(phase)], slot);
+            if phase == Phase::Closed {
+                self.over_due = self.next_over();
+            }
             if phase.has_ended() {
                 self.make_room_for_closed(at, sink);
             }
@@ -444,6 +469,9 @@ impl<A> FlowTable<A> {
         let (hash, list) = (entry.hash, list_of(entry.flow.mark.list));
         self.index.remove(hash, slot);
         let Some(entry) = self.flows.remove(&mut self.lists[list], slot) else { return };
+        if list == list_of(Phase::Closed) {
+            self.over_due = self.next_over();
+        }
         let Entry { start, flow, mut app, .. } = entry;
         self.held = self.held.saturating_sub(flow.held_cost() as usize);
         self.stats.closed += 1;

@@ -1,5 +1,5 @@
 //! What several integration tests share: running a capture through the library, and finding captures.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a helper of tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops where something is not as it must be")]
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 

@@ -40,9 +40,9 @@ pub(super) fn named_ip(text: &[u8]) -> Option<IpAddr> {
 
 /// Whether an address may be in the text at all: a dot between digits, or two colons. Most refusals name a mailbox only.
 fn may_hold_address(text: &[u8]) -> bool {
-    let triples = text.iter().zip(text.get(1..).unwrap_or_default()).zip(text.get(2..).unwrap_or_default());
-    let dotted = triples.fold(false, |any, ((a, b), c)| any | (a.is_ascii_digit() & (*b == b'.') & c.is_ascii_digit()));
-    dotted || memchr::memchr_iter(b':', text).nth(1).is_some()
+    let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
+    memchr::memchr_iter(b'.', text).any(|dot| is_digit(dot + 1) && dot.checked_sub(1).is_some_and(is_digit))
+        || memchr::memchr_iter(b':', text).nth(1).is_some()
 }
 
 /// The address that the first line of an EHLO reply, or of a greeting, says it sees:

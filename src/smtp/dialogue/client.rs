@@ -244,6 +244,7 @@ impl Dialogue {
             self.note(Side::Orig, Weird::BareLf, at, cx);
         }
         self.judge_pipelining(acked, at, cx);
+        self.resolve_doubt(acked, at, cx);
         self.bound_queue(at, cx);
         self.queue.push(Waiting { sent: Sent::AuthLine, kind: Kind::Auth, at, acked, exchange: None });
         self.step(Side::Orig, Step::SaidAuthLine, at, cx);
@@ -253,11 +254,7 @@ impl Dialogue {
     fn enqueue(&mut self, waiting: Waiting, cx: &mut Context<'_, '_>) {
         let (at, acked) = (waiting.at, waiting.acked);
         self.judge_pipelining(acked, at, cx);
-        if self.queue.is_doubtful() {
-            let lockstep = !self.pipelined && acked <= self.server.pos;
-            let done = self.queue.resolve(acked, lockstep);
-            self.flush(at, done, cx);
-        }
+        self.resolve_doubt(acked, at, cx);
         let (pos, gap_end, doubtful) = (self.server.pos, self.server.gap_end, self.queue.is_doubtful());
         let unseen = |front: &Waiting| front.acked > pos || doubtful && front.acked < gap_end;
         while self.queue.len() >= UNSEEN_MAX && self.queue.front().is_some_and(unseen) {
@@ -265,6 +262,15 @@ impl Dialogue {
         }
         self.bound_queue(at, cx);
         self.queue.push(waiting);
+    }
+
+    /// Gives up what will not be answered any more, now that the client goes on.
+    fn resolve_doubt(&mut self, acked: u64, at: At, cx: &mut Context<'_, '_>) {
+        if self.queue.is_doubtful() {
+            let lockstep = !self.pipelined && acked <= self.server.pos;
+            let done = self.queue.resolve(acked, lockstep);
+            self.flush(at, done, cx);
+        }
     }
 
     /// Gives up following a client that sends more than can be kept without listening.
@@ -544,6 +550,10 @@ impl Dialogue {
         self.client.lines.reset();
         self.client.lost = true;
         self.mail = None;
+        let waiting = self.queue.newest(|waiting| waiting.exchange.is_some());
+        if let Some(exchange) = waiting.and_then(|waiting| waiting.exchange.as_mut()).or(self.exchange.as_mut()) {
+            exchange.handle_gap();
+        }
         self.queue.push_lost(at, self.client.acked);
         self.tell_lost(cx);
     }

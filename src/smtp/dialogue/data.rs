@@ -208,6 +208,7 @@ impl MailData {
     pub(super) fn handle_chunk_gap(&mut self, len: u64) {
         self.size = self.size.saturating_add(len);
         self.holes = true;
+        self.scanner.handle_gap();
     }
 
     /// Takes note of missing bytes; `end`: where in the client's stream they end. They may hide the end of the data.
@@ -215,6 +216,7 @@ impl MailData {
         self.dots.forget();
         self.holes = true;
         self.last.clear();
+        self.scanner.handle_gap();
         self.note_other(at, acked, end, true, limits);
         self.size = self.size.saturating_add(len);
     }
@@ -236,7 +238,10 @@ impl MailData {
     }
 
     /// The data are whole if `complete`, or end nobody knows where.
-    pub(super) fn finish(self, complete: bool) -> MailEnd {
+    pub(super) fn finish(mut self, complete: bool) -> MailEnd {
+        if !complete {
+            self.scanner.handle_gap();
+        }
         let mut facts = self.scanner.finish();
         if self.holes || !complete {
             facts.body_hash = None;

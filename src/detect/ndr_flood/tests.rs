@@ -1,0 +1,229 @@
+#![expect(clippy::float_cmp, reason = "counts and settings, which no arithmetic has touched")]
+
+use super::*;
+use crate::detect::testing::{Letter, Scene, host};
+use crate::detect::{Severity, Tier};
+use crate::incident::{Incident, Judgement};
+use crate::site::Site;
+
+const SERVER: &str = "192.168.10.10";
+const BANNER: &str = "220 mail.adatum.example ESMTP";
+const QUEUED: &str = "250 2.0.0 queued";
+
+/// A home whose mail server is named.
+fn scene() -> Scene {
+    Scene::new(Site { mail_servers: vec![SERVER.parse().unwrap()], ..Site::default() })
+}
+
+/// The `n`th server of the world.
+fn mx(n: u32) -> String {
+    format!("198.{}.{}.25", 18 + n / 250, n % 250)
+}
+
+/// Somebody in the world sends one of us a mail, which is taken.
+fn comes_in(scene: &mut Scene, client: &str, from: &str, to: &str) {
+    let letter = Letter::from(from).rcpt(to).data("", to, QUEUED);
+    scene.call(client, SERVER).greets(BANNER).helo("client.example").mail(letter).quit();
+}
+
+fn goes_out(scene: &mut Scene, n: u32, letter: Letter) {
+    scene.call(SERVER, &mx(n)).greets("220 mx.contoso.example ESMTP").helo("mail.adatum.example").mail(letter).quit();
+}
+
+/// A report to somebody that a mail of theirs could not be delivered.
+fn report(to: &str) -> Letter {
+    Letter::from("").rcpt(to).data("", to, QUEUED).reports("nobody@adatum.example")
+}
+
+fn mail(n: u32) -> Letter {
+    let to = format!("friend{n}@d{}.example", n % 20);
+    Letter::from("a@adatum.example").rcpt(&to).data("", &to, QUEUED)
+}
+
+fn floods(scene: &Scene) -> Vec<Incident> {
+    let all = Judgement::of(&scene.judge).incidents;
+    all.into_iter().filter(|incident| incident.class == Class::NdrFlood).collect()
+}
+
+fn is_quiet(scene: &Scene) {
+    let found = scene.findings("ndr_flood");
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn three_hundred_forged_mails_and_their_reports() {
+    let mut scene = scene();
+    for n in 0..300_u32 {
+        let sender = format!("victim{n}@d{}.example", n % 120);
+        comes_in(&mut scene, &format!("203.0.113.{}", n % 15), &sender, &format!("x{n}@adatum.example"));
+        if n % 30 != 7 {
+            goes_out(&mut scene, n % 120, report(&sender));
+        }
+        if n % 30 == 0 {
+            goes_out(&mut scene, 200 + n, mail(n));
+        }
+        scene.wait(Span::secs(1));
+    }
+    let found = floods(&scene);
+    let [incident] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!((incident.host, incident.kind), (host(SERVER), Some("reverse")));
+    assert_eq!((incident.tier, incident.severity), (Tier::Confirmed, Severity::High));
+    assert_eq!(incident.score_db, Some(50.0), "-20 + 60 + 10 dB, two families");
+    let number = |name: &str| incident.evidence.iter().find_map(|line| line.numbers.get(name)).unwrap();
+    assert_eq!((number("reports"), number("mails"), number("matched")), (290.0, 300.0, 290.0));
+    assert_eq!((number("traffic_factor"), number("amplification")), (30.0, 1.0));
+    assert_eq!(number("no_recipient_validation"), 1.0);
+    assert_eq!(incident.peers.len(), CLIENTS_SHOWN);
+    assert!(incident.peers.iter().all(|peer| peer.role == "triggers"));
+}
+
+#[test]
+fn a_holiday_sixty_auto_replies_among_four_hundred_mails() {
+    let (mut marked, mut bare) = (scene(), scene());
+    for n in 0..400_u32 {
+        for scene in [&mut marked, &mut bare] {
+            goes_out(scene, n % 50, mail(n));
+        }
+        if n % 7 == 3 {
+            let away = |n: u32| {
+                let to = format!("friend{n}@d.example");
+                Letter::from("").rcpt(&to).data("", "I am away", QUEUED)
+            };
+            goes_out(&mut marked, n % 50, away(n).auto_submitted("auto-replied"));
+            goes_out(&mut bare, n % 50, away(n));
+        }
+        marked.wait(Span::secs(3));
+        bare.wait(Span::secs(3));
+    }
+    is_quiet(&marked);
+    is_quiet(&bare);
+}
+
+/// They come all at once on the first morning, with no other mail between them.
+#[test]
+fn auto_replies_that_say_so_are_no_reports() {
+    let mut scene = scene();
+    for n in 0..60 {
+        let letter = Letter::from("").rcpt(&format!("f{n}@d.example")).data("", "", QUEUED);
+        goes_out(&mut scene, n, letter.auto_submitted("auto-replied"));
+    }
+    is_quiet(&scene);
+}
+
+#[test]
+fn a_server_that_verifies_senders() {
+    let mut scene = scene();
+    for n in 0..500_u32 {
+        let letter = Letter::from("")
+            .to(&format!("u{n}@d{}.example", n % 90), if n % 4 == 0 { "550 5.1.1 no" } else { "250 ok" });
+        goes_out(&mut scene, n % 90, letter);
+    }
+    is_quiet(&scene);
+}
+
+/// Verification asks again and again for people whose mail was taken before.
+#[test]
+fn a_server_that_verifies_those_who_write_every_day() {
+    let mut scene = scene();
+    for n in 0..60 {
+        comes_in(&mut scene, "203.0.113.9", &format!("u{n}@d.example"), "b@adatum.example");
+    }
+    scene.wait(Span::hours(20));
+    for n in 0..60 {
+        goes_out(&mut scene, n, Letter::from("").rcpt(&format!("u{n}@d.example")));
+    }
+    is_quiet(&scene);
+}
+
+/// Forged senders often do not exist: their servers refuse the report at RCPT.
+#[test]
+fn reports_that_are_refused_before_data_count_if_they_answer_something() {
+    let mut scene = scene();
+    for n in 0..40 {
+        let sender = format!("victim{n}@d.example");
+        comes_in(&mut scene, "203.0.113.9", &sender, &format!("x{n}@adatum.example"));
+        goes_out(&mut scene, n, Letter::from("").to(&sender, if n % 2 == 0 { "550 5.1.1 no" } else { "451 later" }));
+    }
+    let found = floods(&scene);
+    let number = |name: &str| found[0].evidence.iter().find_map(|line| line.numbers.get(name)).unwrap();
+    assert_eq!((number("reports"), number("failed"), number("deferred")), (40.0, 20.0, 20.0));
+}
+
+#[test]
+fn twenty_reports_within_ten_minutes_and_not_nineteen() {
+    let mut scene = scene();
+    for n in 0..19 {
+        goes_out(&mut scene, n, report(&format!("v{n}@d.example")));
+        scene.wait(Span::secs(30));
+    }
+    is_quiet(&scene);
+    goes_out(&mut scene, 19, report("v19@d.example"));
+    assert_eq!(scene.findings("ndr_flood").len(), 2);
+    // Slower than that is a trickle.
+    let mut slow = self::scene();
+    for n in 0..200 {
+        goes_out(&mut slow, n, report(&format!("v{n}@d.example")));
+        slow.wait(Span::secs(33));
+    }
+    is_quiet(&slow);
+}
+
+#[test]
+fn a_report_tried_again_is_one_report() {
+    let mut scene = scene();
+    for _ in 0..50 {
+        goes_out(&mut scene, 1, report("v@d.example"));
+    }
+    is_quiet(&scene);
+}
+
+/// What the reports answer decides of which kind the flood is, and whether a second family speaks.
+#[test]
+fn kinds() {
+    for (answering, kind, tier) in [
+        (40, "reverse", Tier::Confirmed),
+        (20, "reverse", Tier::Confirmed),
+        (19, "mixed", Tier::Likely),
+        (8, "mixed", Tier::Likely),
+        (7, "other", Tier::Likely),
+    ] {
+        let mut scene = scene();
+        for n in 0..40 {
+            let sender = format!("victim{n}@d.example");
+            if n < answering {
+                comes_in(&mut scene, "203.0.113.9", &sender, "x@adatum.example");
+            }
+            goes_out(&mut scene, n, report(&sender));
+        }
+        let found = floods(&scene);
+        assert_eq!((found[0].kind, found[0].tier), (Some(kind), tier), "{answering} of 40");
+    }
+}
+
+#[test]
+fn a_report_answers_for_two_days() {
+    for (hours, matched) in [(47, 25.0), (49, 0.0)] {
+        let mut scene = scene();
+        for n in 0..25 {
+            comes_in(&mut scene, "203.0.113.9", &format!("V{n}@D.example"), "x@adatum.example");
+        }
+        scene.wait(Span::hours(hours));
+        for n in 0..25 {
+            goes_out(&mut scene, n, report(&format!("v{n}@d.example")));
+        }
+        let found = floods(&scene);
+        let number = |name: &str| found[0].evidence.iter().find_map(|line| line.numbers.get(name)).unwrap();
+        assert_eq!(number("matched"), matched, "after {hours} hours");
+    }
+}
+
+/// A PC that uses the null sender and serves nobody is D1's.
+#[test]
+fn a_host_that_takes_no_mail_makes_no_reports() {
+    let mut scene = scene();
+    for n in 0..100 {
+        let call = scene.call("192.168.10.23", &mx(n)).greets("220 mx.contoso.example ESMTP").helo("pc23");
+        call.mail(report(&format!("v{n}@d.example"))).quit();
+    }
+    is_quiet(&scene);
+}
