@@ -1,6 +1,5 @@
 //! The house keeps its order: which room may import which is a table, and the `use crate::` lines are held against it.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
-
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -216,10 +216,6 @@ impl Detector for ConnectFailures {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        // Who writes to us lives: it counts as reached.
-        if let (Way::Inbound, What::Greeted(_)) = (seen.way, seen.what) {
-            self.reached.insert(&[&seen.id.resp.host.octets(), &seen.id.orig.host.octets()], seen.at.ts);
-        }
         if seen.way != Way::Outbound {
             return;
         }
