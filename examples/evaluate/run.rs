@@ -1,6 +1,7 @@
 //! One scenario through the whole program, from bytes to incidents, and what came of it beside what is true.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::sync::Arc;
 
 use smtphound::capture::{Captured, FrameSource};
@@ -317,10 +318,10 @@ fn tell(incident: &smtphound::incident::Incident) -> String {
         incident.summary
     );
     for line in &incident.evidence {
-        text.push_str(&format!("\n        {} {:+.1} dB: {}", line.family.name(), line.db, line.says));
+        let _ = write!(text, "\n        {} {:+.1} dB: {}", line.family.name(), line.db, line.says);
     }
     for verdict in &incident.verdicts {
-        text.push_str(&format!("\n        {:?} {:?}", verdict.technique, verdict.verdict));
+        let _ = write!(text, "\n        {:?} {:?}", verdict.technique, verdict.verdict);
     }
     text
 }

@@ -186,7 +186,8 @@ impl OutcomeBurst {
         let site = seen.id.resp.host.site();
         // Whoever tries again has a queue, whatever comes of it and however little of it was seen. Older than every mail
         // that is waited for, it would be forgotten before any of them is due.
-        if !self.pending.is_empty() && !(mail.novel && mail.outcome == Some(OutcomeClass::Pending)) {
+        let waits = mail.novel && mail.outcome == Some(OutcomeClass::Pending);
+        if !waits && !self.pending.is_empty() {
             self.resolved.insert_hash(mail.triplet, seen.at.ts);
         }
         let Some(outcome) = mail.outcome else { return };
