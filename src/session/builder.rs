@@ -57,6 +57,8 @@ pub struct SessionBuilder {
     recipients: usize,
     /// Commands are missing, so a transaction may have begun unseen.
     lossy: bool,
+    /// Bytes of either side are missing.
+    gapped: bool,
 }
 
 /// A transaction under way.
@@ -100,6 +102,7 @@ impl SessionBuilder {
             begun: 0,
             recipients: 0,
             lossy: false,
+            gapped: false,
         }
     }
 
@@ -126,7 +129,6 @@ impl SessionBuilder {
             SmtpEvent::Lost { at } => {
                 self.end(at, Why::Lost, limits, out);
                 self.lossy = true;
-                self.head = None;
             }
             SmtpEvent::Tls { at, state } => {
                 self.facts.tls.state = match (self.facts.tls.state, state) {
@@ -156,7 +158,7 @@ impl SessionBuilder {
     }
 
     fn head(&mut self) -> Arc<SessionHead> {
-        let Self { id, first, link, facts, head, lossy, .. } = self;
+        let Self { id, first, link, facts, head, gapped, .. } = self;
         let head = head.get_or_insert_with(|| {
             Arc::new(SessionHead {
                 id: *id,
@@ -164,7 +166,7 @@ impl SessionBuilder {
                 link: *link,
                 greeting: facts.greeting.clone(),
                 helo: facts.helo.clone(),
-                lossy: *lossy,
+                lossy: *gapped,
             })
         });
         Arc::clone(head)
@@ -458,6 +460,10 @@ impl Conversation {
         match *event {
             StreamEvent::Fin { at, .. } | StreamEvent::Reset { at, .. } => *ended = Some(at),
             StreamEvent::Data { at, .. } if ended.is_some() => *ended = Some(at),
+            StreamEvent::Gap { .. } => {
+                builder.gapped = true;
+                builder.head = None;
+            }
             _ => {}
         }
         dialogue.handle(event, limits, &mut |step| builder.handle(step, limits, out));
