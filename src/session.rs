@@ -80,6 +80,8 @@ pub struct SessionHead {
     pub greeting: Option<Reply>,
     /// The last HELO or EHLO argument so far.
     pub helo: Option<Wire>,
+    /// Parts of the dialogue before are missing: what was not seen may have been said, a login for one.
+    pub lossy: bool,
 }
 
 /// One TCP connection to an SMTP port, from its first frame to its last.

@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 
 use smtphound::detect::Class;
+use smtphound::time::Span;
 
 use crate::run::{Outcome, Setup};
 use crate::stats::{Share, mean, percentile};
@@ -13,7 +14,7 @@ use crate::{Args, evaluate};
 type Change = fn(&mut Setup);
 
 /// What is taken away, one at a time.
-const ALL: [(&str, Change); 14] = [
+const ALL: [(&str, Change); 15] = [
     ("nothing", |_| {}),
     ("D1 outcomes", |setup| {
         let d1 = &mut setup.settings.outcome_burst;
@@ -47,7 +48,9 @@ const ALL: [(&str, Change); 14] = [
     ("the cap of 12 dB a network", |setup| setup.settings.outcome_burst.site_cap_db = f64::MAX),
     // There is no switch: a filter that holds one mail forgets each at the next but one.
     ("triplet dedupe (by a filter of one mail)", |setup| setup.limits.detect.triplets_max = 1),
-    ("the egress guard", |setup| setup.settings.connect_failures.outage_hosts = usize::MAX),
+    // No host can fail at more than every attempt.
+    ("the egress guard", |setup| setup.settings.connect_failures.outage_share = f64::INFINITY),
+    ("dead servers counted once", |setup| setup.settings.connect_failures.dead_window = Span::secs(1)),
 ];
 
 /// Prints the table.

@@ -56,10 +56,7 @@ pub(crate) fn holiday(w: &mut World) {
     let null = w.rng.chance(0.7);
     for reply in replies {
         let partner = w.partner();
-        if !reply {
-            let from = w.user();
-            w.send_out(at, &from, partner);
-        } else {
+        if reply {
             let person = w.someone_at(partner);
             let me = away[w.rng.below(away.len())].clone();
             let question = Letter::new(&mut w.rng, &person, &me);
@@ -74,6 +71,9 @@ pub(crate) fn holiday(w: &mut World) {
             let from = if null { "" } else { me.as_str() };
             let answer = Letter::new(&mut w.rng, from, &person).with_text(text);
             w.deliver(end + 3 * SECOND, server, partner, &Manner::of_server(&name), &[answer]);
+        } else {
+            let from = w.user();
+            w.send_out(at, &from, partner);
         }
         at += w.wait(40.0);
     }

@@ -12,6 +12,9 @@
 //! whole way from bytes to incidents. Nothing here reads a constant of a detector, except the self-test, which is about
 //! them. The report goes to standard output as Markdown.
 
+#![expect(clippy::cast_possible_wrap, reason = "lengths and microseconds of a few days, far below their limits")]
+#![expect(clippy::unused_self, reason = "replies are asked of a mail system, and moments of a world, used or not")]
+
 mod ablation;
 mod baseline;
 mod d1;

@@ -100,7 +100,7 @@ fn tallies(outcomes: &[&Outcome]) -> BTreeMap<Class, Tally> {
         for check in &outcome.checked {
             let Some(class) = check.class.filter(|_| check.asked >= Tier::Likely) else { continue };
             let tally = tallies.entry(class).or_default();
-            if check.tier >= Some(Tier::Likely) { tally.hits += 1 } else { tally.misses += 1 }
+            if check.found || check.tier >= Some(Tier::Likely) { tally.hits += 1 } else { tally.misses += 1 }
         }
         for (_, class, ..) in &outcome.false_alarms {
             tallies.entry(*class).or_default().false_alarms += 1;
@@ -249,11 +249,10 @@ fn judge_rule(outcomes: &[&Outcome], rule: &str, truth: fn(&Outcome) -> &BTreeSe
     for outcome in outcomes {
         let called = outcome.called.get(rule).unwrap_or(&nobody);
         let truth = truth(outcome);
-        // Who is suspected by design (D2's laptop) is neither a hit nor a false alarm.
-        let spared: usize = if outcome.scenario == "d2+" { called.len() } else { 0 };
         tally.hits += truth.intersection(called).count();
         tally.misses += truth.difference(called).count();
-        tally.false_alarms += called.difference(truth).count() - spared.min(called.difference(truth).count());
+        // Who is suspected by design (D2's laptop) is neither a hit nor a false alarm.
+        tally.false_alarms += called.difference(truth).filter(|host| !outcome.spared.contains(host)).count();
     }
     tally
 }

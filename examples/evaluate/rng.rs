@@ -60,6 +60,7 @@ impl Rng {
     }
 
     /// A gamma variate with shape `k >= 1` (Marsaglia and Tsang 2000), for beta-binomial outcomes.
+    #[expect(clippy::many_single_char_names, reason = "the names of the paper")]
     pub(crate) fn gamma(&mut self, k: f64) -> f64 {
         if k < 1.0 {
             return self.gamma(k + 1.0) * self.unit().max(1e-300).powf(1.0 / k);

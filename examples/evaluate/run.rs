@@ -1,6 +1,7 @@
 //! One scenario through the whole program, from bytes to incidents, and what came of it beside what is true.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::sync::Arc;
 
 use smtphound::capture::{Captured, FrameSource};
@@ -51,7 +52,7 @@ pub(crate) struct Delay {
 pub(crate) struct Checked {
     pub(crate) what: &'static str,
     pub(crate) class: Option<Class>,
-    /// At the tier that the scenario asks for.
+    /// At the tier that the scenario asks for, at the end or when it was asked in between: what an operator was told.
     pub(crate) found: bool,
     /// Found, and of the right kind.
     pub(crate) kind_right: bool,
@@ -89,6 +90,8 @@ pub(crate) struct Outcome {
     /// Hosts that mass-mail, and those called so by each rule.
     pub(crate) mailers: BTreeSet<HostKey>,
     pub(crate) listed: BTreeSet<HostKey>,
+    /// Hosts of which it is neither asked nor wrong.
+    pub(crate) spared: BTreeSet<HostKey>,
     pub(crate) called: BTreeMap<&'static str, BTreeSet<HostKey>>,
     pub(crate) story: Vec<String>,
 }
@@ -268,6 +271,11 @@ fn check(
             .map(|label| shown(label.host))
             .collect::<BTreeSet<HostKey>>()
     };
+    let suspects = world.truth.labels.iter().filter(|label| {
+        matches!(label.expected, Expected::Incident(Class::MassMailer, Tier::Suspect) | Expected::Evidence(_))
+    });
+    let granted = world.truth.granted.iter().filter(|(_, class)| *class == Class::MassMailer);
+    let spared = suspects.map(|label| label.host).chain(granted.map(|(id, _)| *id)).map(shown).collect();
     let incidents_of = |wanted: Class| {
         let all = judgement.incidents.iter();
         all.filter(|incident| incident.class == wanted && incident.tier >= Tier::Likely)
@@ -292,6 +300,7 @@ fn check(
         host_days: benign as f64 * days,
         mailers: labelled(Class::MassMailer),
         listed: labelled(Class::Blocklisted),
+        spared,
         called,
         story: judgement.incidents.iter().map(tell).collect(),
     }
@@ -309,10 +318,10 @@ fn tell(incident: &smtphound::incident::Incident) -> String {
         incident.summary
     );
     for line in &incident.evidence {
-        text.push_str(&format!("\n        {} {:+.1} dB: {}", line.family.name(), line.db, line.says));
+        let _ = write!(text, "\n        {} {:+.1} dB: {}", line.family.name(), line.db, line.says);
     }
     for verdict in &incident.verdicts {
-        text.push_str(&format!("\n        {:?} {:?}", verdict.technique, verdict.verdict));
+        let _ = write!(text, "\n        {:?} {:?}", verdict.technique, verdict.verdict);
     }
     text
 }
@@ -324,7 +333,7 @@ fn check_label(watch: &Watch<'_>, judge: &Judge, judgement: &Judgement) -> Check
         Expected::Evidence(family) => Checked {
             what: family.name(),
             class: None,
-            found: has_evidence(judge, watch.host, *family),
+            found: watch.delay.is_some() || has_evidence(judge, watch.host, *family),
             kind_right: true,
             asked: Tier::Suspect,
             tier: None,
@@ -340,8 +349,8 @@ fn check_label(watch: &Watch<'_>, judge: &Judge, judgement: &Judgement) -> Check
             Checked {
                 what: class.name(),
                 class: Some(*class),
-                found: tier >= Some(*asked),
-                kind_right: watch.label.kind.is_none() || incident.is_some_and(|own| own.kind == watch.label.kind),
+                found: tier >= Some(*asked) || watch.delay.is_some(),
+                kind_right: watch.label.kind.is_none() || incident.is_none_or(|own| own.kind == watch.label.kind),
                 asked: *asked,
                 tier,
                 rank: rank.filter(|_| !class.is_victim()),

@@ -81,12 +81,11 @@ impl Mta {
         match self {
             Self::Postfix => "250 2.1.0 Ok",
             Self::Exim => "250 OK",
-            Self::Exchange => "250 2.1.0 Sender OK",
+            Self::Exchange | Self::MDaemon => "250 2.1.0 Sender OK",
             Self::Sendmail => "250 2.1.0 Sender ok",
             Self::Qmail => "250 ok",
             Self::OpenSmtpd => "250 2.0.0 Ok",
             Self::Haraka => "250 sender ok",
-            Self::MDaemon => "250 2.1.0 Sender OK",
             Self::Large => "250 2.1.0 OK",
         }
     }

@@ -149,6 +149,9 @@ impl Harvest {
         if is_mail_system(seen, ctx) {
             return;
         }
+        // A call-out asks for the one sender of a mail, by the null sender, and goes. Where few users are valid, and
+        // forged senders are made up, most that it asks for are unknown: only the rule that counts by the hour holds.
+        let is_callout = mail.tx.null_sender && mail.tx.rcpt_total == 1 && mail.tx.transfer.is_none();
         for rcpt in &mail.tx.rcptto {
             let Some(reply) = &rcpt.reply else { continue };
             let Some(answer) = answer(reply, ctx) else { continue };
@@ -159,7 +162,7 @@ impl Harvest {
             let new_to_client = self.distinct.insert(&[&server.octets(), &client.octets(), &name], now);
             let network = client.site().octets();
             let new_to_network = self.distinct.insert(&[&server.octets(), &network, b"network", &name], now);
-            let question = Question { answer, what: Some((&name, reply)), mailed };
+            let question = Question { answer, what: Some((&name, reply)), mailed, is_callout };
             self.probed(seen, question, (new_to_client, new_to_network));
         }
     }
@@ -217,7 +220,7 @@ impl Harvest {
                 ("VRFY" | "EXPN", Some(550 | 551 | 553)) => Answer::Invalid,
                 _ => continue,
             };
-            self.probed(seen, Question { answer, what: None, mailed: false }, (true, true));
+            self.probed(seen, Question { answer, what: None, mailed: false, is_callout: false }, (true, true));
         }
     }
 

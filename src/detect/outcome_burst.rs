@@ -75,6 +75,9 @@ impl Default for Settings {
 const SITES_MAX: usize = 64;
 /// Mails told to try later that are waited for, over all hosts; the oldest is forgotten (neutral) when full.
 const PENDING_MAX: usize = 65_536;
+/// How long it is known that a mail was tried again. A quiet night may pass before anything shows that the wait for it
+/// is over; after a longer silence nothing is made of it.
+const RESOLVED_FOR: Span = Span::hours(24);
 /// Weight of the prior in a server's own mix: a hundred imagined mails (Dirichlet).
 const PSEUDO_COUNTS: f64 = 100.0;
 /// A server's own mix is not learned from while its sum is above this, in dB: an attack must not become the norm.
@@ -106,6 +109,9 @@ struct Track {
     counts: [u64; 4],
     neutral: u64,
     pending: u64,
+    /// Of these, tried again within the time, and not.
+    came_back: u64,
+    given_up: u64,
     hidden: u64,
     /// Hidden sessions that count as mails taken.
     hidden_taken: u64,
@@ -158,7 +164,7 @@ pub struct OutcomeBurst {
 impl OutcomeBurst {
     /// With settings, for at most `hosts_max` hosts.
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        let resolved = Recent::new(settings.pending_for, 1 << 17);
+        let resolved = Recent::new(RESOLVED_FOR, 1 << 17);
         Self {
             weights: Weights::new(&settings),
             settings,
@@ -178,6 +184,12 @@ impl OutcomeBurst {
         }
         self.note_recipients(seen, mail);
         let site = seen.id.resp.host.site();
+        // Whoever tries again has a queue, whatever comes of it and however little of it was seen. Older than every mail
+        // that is waited for, it would be forgotten before any of them is due.
+        let waits = mail.novel && mail.outcome == Some(OutcomeClass::Pending);
+        if !waits && !self.pending.is_empty() {
+            self.resolved.insert_hash(mail.triplet, seen.at.ts);
+        }
         let Some(outcome) = mail.outcome else { return };
         if outcome == OutcomeClass::Pending {
             if mail.novel {
@@ -193,10 +205,6 @@ impl OutcomeBurst {
                 self.resolved.insert_hash(mail.triplet, seen.at.ts);
             }
             return;
-        }
-        // Older than every mail that is waited for, it would be forgotten before any of them is due.
-        if !self.pending.is_empty() {
-            self.resolved.insert_hash(mail.triplet, seen.at.ts);
         }
         if !mail.novel {
             return;
@@ -235,8 +243,15 @@ impl OutcomeBurst {
     fn give_up(&mut self, now: Ts) {
         while self.pending.front().is_some_and(|pending| pending.due <= now) {
             let Some(pending) = self.pending.pop_front() else { return };
-            if !self.resolved.contains_hash(pending.triplet, now) {
-                let track = Self::track(&mut self.hosts, pending.host, pending.voice);
+            if now.since(pending.due) + self.settings.pending_for > RESOLVED_FOR {
+                continue;
+            }
+            let came_back = self.resolved.contains_hash(pending.triplet, now);
+            let track = Self::track(&mut self.hosts, pending.host, pending.voice);
+            track.came_back += u64::from(came_back);
+            track.given_up += u64::from(!came_back);
+            // Of a host that mostly comes back, what did not is what the capture missed, or a queue that gave up.
+            if !came_back && track.came_back <= track.given_up {
                 track.observe(&self.settings, &self.weights, OutcomeClass::Other, pending.site, pending.due);
             }
         }

@@ -235,8 +235,8 @@ impl Relay {
         if ctx.site.may_relay(client) || self.logged_in.contains_key(&seen.id) {
             return;
         }
-        // Where the beginning of the session is missing, a login may be in it.
-        let maybe_logged_in = mail.head.greeting.is_none();
+        // Where the beginning of the session is missing, or anything after it, a login may be in it.
+        let maybe_logged_in = mail.head.greeting.is_none() || mail.head.lossy;
         let ours = Ours { ctx, server, other: client };
         for rcpt in &tx.rcptto {
             let Some(attempt) = attempt::read(&ours, tx, rcpt) else { continue };

@@ -296,6 +296,7 @@ impl Call<'_> {
             link: LinkFacts::default(),
             greeting: self.facts.greeting.clone(),
             helo: self.facts.helo.clone(),
+            lossy: self.gaps > 0,
         })
     }
 }

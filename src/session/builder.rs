@@ -57,6 +57,8 @@ pub struct SessionBuilder {
     recipients: usize,
     /// Commands are missing, so a transaction may have begun unseen.
     lossy: bool,
+    /// Bytes of either side are missing.
+    gapped: bool,
 }
 
 /// A transaction under way.
@@ -100,6 +102,7 @@ impl SessionBuilder {
             begun: 0,
             recipients: 0,
             lossy: false,
+            gapped: false,
         }
     }
 
@@ -124,8 +127,8 @@ impl SessionBuilder {
             SmtpEvent::AuthEnded(attempt) => self.auth_ended(attempt, limits, out),
             SmtpEvent::DataCut { mail, reply, .. } => self.data_cut(*mail, reply),
             SmtpEvent::Lost { at } => {
-                self.lossy = true;
                 self.end(at, Why::Lost, limits, out);
+                self.lossy = true;
             }
             SmtpEvent::Tls { at, state } => {
                 self.facts.tls.state = match (self.facts.tls.state, state) {
@@ -157,7 +160,7 @@ impl SessionBuilder {
     }
 
     fn head(&mut self) -> Arc<SessionHead> {
-        let Self { id, first, link, facts, head, .. } = self;
+        let Self { id, first, link, facts, head, gapped, .. } = self;
         let head = head.get_or_insert_with(|| {
             Arc::new(SessionHead {
                 id: *id,
@@ -165,6 +168,7 @@ impl SessionBuilder {
                 link: *link,
                 greeting: facts.greeting.clone(),
                 helo: facts.helo.clone(),
+                lossy: *gapped,
             })
         });
         Arc::clone(head)
@@ -458,6 +462,10 @@ impl Conversation {
         match *event {
             StreamEvent::Fin { at, .. } | StreamEvent::Reset { at, .. } => *ended = Some(at),
             StreamEvent::Data { at, .. } if ended.is_some() => *ended = Some(at),
+            StreamEvent::Gap { .. } => {
+                builder.gapped = true;
+                builder.head = None;
+            }
             _ => {}
         }
         dialogue.handle(event, limits, &mut |step| builder.handle(step, limits, out));

@@ -34,6 +34,8 @@ pub(super) struct Question<'a> {
     pub(super) what: Option<(&'a [u8], &'a Reply)>,
     /// A mail for it followed in the same transaction, and was taken.
     pub(super) mailed: bool,
+    /// It may be an address verification, which the sum leaves out.
+    pub(super) is_callout: bool,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl Prober {
 
     /// One distinct question.
     pub(super) fn observe(&mut self, settings: &Settings, seen: &Observation<'_>, question: Question<'_>) {
-        let Question { answer, what, mailed } = question;
+        let Question { answer, what, mailed, is_callout } = question;
         let now = seen.at.ts;
         self.last = self.last.max(now);
         self.verified += u64::from(what.is_none());
@@ -109,7 +111,9 @@ impl Prober {
         if answer == Answer::Valid {
             self.valid += 1;
             self.mailed += u64::from(mailed);
-            self.sum.add(10.0 * ((1.0 - settings.p1) / (1.0 - settings.p0)).log10(), now);
+            if !is_callout {
+                self.sum.add(10.0 * ((1.0 - settings.p1) / (1.0 - settings.p0)).log10(), now);
+            }
             self.hour.2 += 1;
             return;
         }
@@ -117,7 +121,9 @@ impl Prober {
             self.first = now;
         }
         self.invalid += 1;
-        self.sum.add(10.0 * (settings.p1 / settings.p0).log10(), now);
+        if !is_callout {
+            self.sum.add(10.0 * (settings.p1 / settings.p0).log10(), now);
+        }
         self.hour.1 += 1;
         let (_, invalid, valid) = self.hour;
         self.invalid_most = self.invalid_most.max(invalid);

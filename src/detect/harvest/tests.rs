@@ -301,3 +301,19 @@ fn a_flood_of_clients_leaves_the_harvester() {
     assert!(stats.evicted > 3000 && stats.hosts <= 64 + 32 + 1, "{stats:?}");
     assert_eq!(harvests(&scene)[0].peers[0].ip, host(HARVESTER));
 }
+
+/// A small office: eight users, and an MTA that verifies fifty senders, of which ten are forged.
+#[test]
+fn call_outs_at_a_small_office_are_no_harvest() {
+    let mut scene = scene();
+    for n in 0..50 {
+        let letter = if n % 5 == 0 {
+            Letter::from("").to(&format!("forged{n}@adatum.example"), UNKNOWN)
+        } else {
+            Letter::from("").to(&format!("user{}@adatum.example", n % 8), TAKEN)
+        };
+        asks(&mut scene, HARVESTER, letter);
+        scene.wait(Span::mins(1));
+    }
+    assert!(Judgement::of(&scene.judge).incidents.is_empty(), "{:?}", Judgement::of(&scene.judge).incidents);
+}

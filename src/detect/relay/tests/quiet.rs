@@ -180,3 +180,15 @@ fn unconfirmed_domains_cap_the_confidence() {
     an_ordinary_day(&mut scene);
     assert_eq!(finding(&scene).verdict.unwrap().confidence, Confidence::High);
 }
+
+#[test]
+fn where_frames_are_missing_a_login_may_be_among_them() {
+    let mut scene = ours();
+    for n in 0..5 {
+        let (to, id) = (format!("u{n}@fabrikam.example"), format!("m{n}@adatum.example"));
+        let letter = || taken("sales@adatum.example", &to, &id);
+        scene.call(TESTER, SERVER).greets(BANNER).helo("desk").gaps(1).mail(letter()).quit();
+        hands_on(&mut scene, SERVER, OUTSIDE_MX, letter());
+    }
+    assert!(scene.findings("relay").is_empty(), "{:?}", scene.findings("relay"));
+}
