@@ -1,7 +1,6 @@
 //! The corpus of real captures against its ground truth: every session found, every field that names people and
 //! replies equal. What differs stands in `corpus-exceptions.toml` with its reason, and may be no more than 3 %.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
