@@ -1,7 +1,5 @@
 #![expect(clippy::float_cmp, reason = "counts and settings, which no arithmetic has touched")]
 
-mod queues;
-
 use super::*;
 use crate::detect::Tier;
 use crate::detect::testing::{Letter, Scene, host};
