@@ -4,13 +4,17 @@
 //! and comes to the same result, because shards never depend on the number of workers and their events are put back
 //! into the order of the frames that caused them.
 
+mod batch;
 mod clock;
 mod front;
 mod shard;
+mod share;
 
+pub use batch::Batch;
 pub use clock::{EventClock, Stamp};
 pub use front::{Front, FrontItem};
 pub use shard::Shard;
+pub use share::{Cause, Share};
 
 use crate::decode::PortSet;
 use crate::detect::Judge;
@@ -26,6 +30,10 @@ pub fn shard_of(key: &FlowKey, shards: usize) -> usize {
     (key.stable_hash() % shards as u64) as usize
 }
 
+/// Frames that are followed together: as many as are looked up together (`share`), some times over.
+const FRAMES_AT_ONCE: usize = 128;
+/// Or so many bytes of them: they are to stay in the processor's cache between decoding and following.
+const BYTES_AT_ONCE: usize = 128 << 10;
 /// Events that are judged together: following connections and judging them are two large pieces of code, and going to
 /// and fro between them for every frame would keep neither in the processor's cache. No event waits longer than until
 /// the next tick.
@@ -35,58 +43,72 @@ const EVENTS_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub struct Engine {
     front: Front,
-    shards: Vec<Shard>,
+    shares: Vec<Share>,
+    shards: usize,
     judge: Judge,
+    batch: Batch,
     events: Vec<SessionEvent>,
 }
 
 impl Engine {
     /// An engine for connections to `ports`, that shows its events to `judge`.
     pub fn new(ports: &PortSet, limits: &Limits, judge: Judge) -> Self {
-        Self { front: Front::new(ports.clone(), limits), shards: shards(ports, limits), judge, events: Vec::new() }
+        Self {
+            front: Front::new(ports.clone(), limits),
+            shares: Share::deal(shards(ports, limits), 1),
+            shards: limits.tcp.shards,
+            judge,
+            batch: Batch::default(),
+            events: Vec::new(),
+        }
     }
 
     /// Takes the next frame; every event it causes is shown to `sink` after the judge, at the next tick at the latest.
     pub fn handle_frame(&mut self, no: FrameNo, frame: &Frame<'_>, sink: &mut impl FnMut(&SessionEvent)) {
-        let (shards, events) = (&mut self.shards, &mut self.events);
+        let Self { front, batch, shards, .. } = self;
         let mut ticked = false;
-        self.front.handle_frame(no, frame, &mut |item| {
+        front.handle_frame(no, frame, &mut |item| {
             ticked |= matches!(item, FrontItem::Tick(_));
-            pass(shards, item, events);
+            batch.push(0, item, *shards);
         });
-        if ticked || self.events.len() >= EVENTS_AT_ONCE {
-            self.drain(sink);
+        if ticked || self.batch.len() >= FRAMES_AT_ONCE || self.batch.byte_len() >= BYTES_AT_ONCE {
+            self.follow();
+            if ticked || self.events.len() >= EVENTS_AT_ONCE {
+                self.judge(sink);
+            }
         }
     }
 
     /// The link is idle at `now` (live capture only).
     pub fn handle_idle(&mut self, now: Ts, sink: &mut impl FnMut(&SessionEvent)) {
-        let (shards, events) = (&mut self.shards, &mut self.events);
-        self.front.handle_idle(now, &mut |item| pass(shards, item, events));
-        self.drain(sink);
+        let Self { front, batch, shards, .. } = self;
+        front.handle_idle(now, &mut |item| batch.push(0, item, *shards));
+        self.follow();
+        self.judge(sink);
     }
 
     /// The end of the capture: everything open closes.
     pub fn finish(mut self, sink: &mut impl FnMut(&SessionEvent)) -> Finished {
-        let (shards, events) = (&mut self.shards, &mut self.events);
-        let at = self.front.finish(&mut |item| pass(shards, item, events));
-        for shard in &mut self.shards {
-            shard.finish(at, &mut self.events);
-        }
-        self.drain(sink);
+        let Self { front, batch, shards, .. } = &mut self;
+        let at = front.finish(&mut |item| batch.push(0, item, *shards));
+        self.follow();
         let mut tcp = TcpStats::default();
-        for shard in &self.shards {
-            tcp.merge(shard.stats());
+        for share in &mut self.shares {
+            share.finish(at, &mut |_, event| self.events.push(event));
+            share.shards().iter().for_each(|shard| tcp.merge(shard.stats()));
         }
+        self.judge(sink);
         Finished { front: self.front, tcp, judge: self.judge }
     }
 
-    /// The judge as it stands.
-    pub const fn judge(&self) -> &Judge {
-        &self.judge
+    fn follow(&mut self) {
+        for share in &mut self.shares {
+            share.follow(&self.batch, &mut |_, event| self.events.push(event));
+        }
+        self.batch.clear();
     }
 
-    fn drain(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
+    fn judge(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
         for event in self.events.drain(..) {
             self.judge.handle(&event);
             sink(&event);
@@ -109,20 +131,4 @@ pub struct Finished {
 pub fn shards(ports: &PortSet, limits: &Limits) -> Vec<Shard> {
     let ports: Vec<u16> = ports.iter().collect();
     (0..limits.tcp.shards).map(|_| Shard::new(&ports, limits)).collect()
-}
-
-fn pass(shards: &mut [Shard], item: FrontItem<'_>, events: &mut Vec<SessionEvent>) {
-    match item {
-        FrontItem::Segment(segment) => {
-            let shard = shard_of(&segment.head.key, shards.len());
-            if let Some(shard) = shards.get_mut(shard) {
-                shard.handle_segment(segment, events);
-            }
-        }
-        FrontItem::Tick(now) => {
-            for shard in shards {
-                shard.handle_tick(now, events);
-            }
-        }
-    }
 }

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::capture::{CaptureError, Captured, FrameSource};
-use crate::decode::{PortSet, Segment, SegmentHeader};
+use crate::decode::PortSet;
 use crate::detect::Judge;
-use crate::engine::{Engine, Finished, Front, FrontItem, Shard, shard_of, shards};
+use crate::engine::{Batch, Cause, Engine, Finished, Front, FrontItem, Share, shard_of, shards};
 use crate::frame::{At, Frame, FrameNo};
 use crate::limits::Limits;
 use crate::session::SessionEvent;
@@ -29,39 +29,8 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Batches that may wait for a worker: enough to smooth bursts, and at 1 MiB each nothing to worry about.
 const QUEUE: usize = 4;
 
-/// What the front made of some frames, for one worker.
-#[derive(Debug, Default)]
-struct Batch {
-    items: Vec<Item>,
-    bytes: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Item {
-    /// Place in the batch, over all workers.
-    order: u32,
-    kind: ItemKind,
-}
-
-#[derive(Debug)]
-enum ItemKind {
-    /// A segment; its options and payload follow each other in the batch's bytes.
-    Segment {
-        head: SegmentHeader,
-        shard: u16,
-        options: u8,
-        payload: u32,
-    },
-    Tick(At),
-}
-
 /// An event with its place in the batch.
-#[derive(Debug)]
-struct Placed {
-    order: u32,
-    shard: u16,
-    event: SessionEvent,
-}
+type Placed = (Cause, SessionEvent);
 
 enum ToWorker {
     Batch(Batch),
@@ -164,10 +133,7 @@ fn run_threads(
     let workers = plan.workers - 1;
     let mut front = Front::new(plan.ports.clone(), plan.limits);
     let total = plan.limits.tcp.shards;
-    let mut shares: Vec<Vec<(u16, Shard)>> = (0..workers).map(|_| Vec::new()).collect();
-    for (no, shard) in shards(plan.ports, plan.limits).into_iter().enumerate() {
-        shares[no % workers].push((no as u16, shard));
-    }
+    let shares = Share::deal(shards(plan.ports, plan.limits), workers);
     std::thread::scope(|scope| {
         let (spent_to, spent) = unbounded();
         let mut to_workers = Vec::with_capacity(workers);
@@ -230,23 +196,12 @@ impl Dealer {
             FrontItem::Segment(segment) => {
                 let shard = shard_of(&segment.head.key, self.shards);
                 let worker = shard % self.batches.len();
-                let batch = &mut self.batches[worker];
-                batch.bytes.extend_from_slice(segment.options);
-                batch.bytes.extend_from_slice(segment.payload);
                 self.bytes += segment.options.len() + segment.payload.len();
-                batch.items.push(Item {
-                    order,
-                    kind: ItemKind::Segment {
-                        head: segment.head,
-                        shard: shard as u16,
-                        options: segment.options.len() as u8,
-                        payload: segment.payload.len() as u32,
-                    },
-                });
+                self.batches[worker].push_segment(order, segment, shard);
             }
             FrontItem::Tick(now) => {
                 for batch in &mut self.batches {
-                    batch.items.push(Item { order, kind: ItemKind::Tick(now) });
+                    batch.push_tick(order, now);
                 }
             }
         }
@@ -277,57 +232,28 @@ impl Dealer {
 
 /// A worker: follows the connections of its shards.
 fn follow(
-    mut share: Vec<(u16, Shard)>,
+    mut share: Share,
     batches: &Receiver<ToWorker>,
     placed_to: &Sender<Vec<Placed>>,
     spent_to: &Sender<Batch>,
 ) -> TcpStats {
-    let mut events = Vec::new();
     for message in batches {
         let mut placed = Vec::new();
-        let mut place = |order: u32, shard: u16, events: &mut Vec<SessionEvent>| {
-            placed.extend(events.drain(..).map(|event| Placed { order, shard, event }));
-        };
+        let mut place = |cause, event| placed.push((cause, event));
         match message {
             ToWorker::Batch(mut batch) => {
-                let mut rest = batch.bytes.as_slice();
-                for Item { order, kind } in batch.items.drain(..) {
-                    match kind {
-                        ItemKind::Segment { head, shard, options, payload } => {
-                            let (options, more) = rest.split_at(usize::from(options));
-                            let (payload, more) = more.split_at(payload as usize);
-                            rest = more;
-                            // A worker's shards are dealt in steps of the number of workers.
-                            let at = share.partition_point(|(no, _)| *no < shard);
-                            if let Some((_, own)) = share.get_mut(at) {
-                                own.handle_segment(&Segment { head, options, payload }, &mut events);
-                            }
-                            place(order, shard, &mut events);
-                        }
-                        ItemKind::Tick(now) => {
-                            for (no, shard) in &mut share {
-                                shard.handle_tick(now, &mut events);
-                                place(order, *no, &mut events);
-                            }
-                        }
-                    }
-                }
-                batch.bytes.clear();
+                share.follow(&batch, &mut place);
+                batch.clear();
                 let _ = spent_to.send(batch);
             }
-            ToWorker::Finish(at) => {
-                for (no, shard) in &mut share {
-                    shard.finish(at, &mut events);
-                    place(u32::MAX, *no, &mut events);
-                }
-            }
+            ToWorker::Finish(at) => share.finish(at, &mut place),
         }
         if placed_to.send(placed).is_err() {
             break;
         }
     }
     let mut stats = TcpStats::default();
-    for (_, shard) in &share {
+    for shard in share.shards() {
         stats.merge(shard.stats());
     }
     stats
@@ -344,10 +270,10 @@ fn merge(from_workers: &[Receiver<Vec<Placed>>], mut judge: Judge, sink: &mut dy
             }
         }
         // Stable: events of one cause stay as they were.
-        all.sort_by_key(|placed| (placed.order, placed.shard));
-        for placed in all.drain(..) {
-            judge.handle(&placed.event);
-            sink(&placed.event);
+        all.sort_by_key(|(cause, _)| *cause);
+        for (_, event) in all.drain(..) {
+            judge.handle(&event);
+            sink(&event);
         }
     }
 }

@@ -3,9 +3,10 @@
 //! A shard knows nothing of the others, so that any number of workers can share them out; there are always equally
 //! many, so that the number of workers changes nothing in a report.
 
-use crate::decode::Segment;
+use crate::decode::{Segment, SegmentHeader};
 use crate::frame::At;
 use crate::limits::{Limits, SmtpLimits};
+use crate::net::FlowKey;
 use crate::session::{Conversation, Session, SessionEvent, SessionEventKind};
 use crate::tcp::{Attempt, ConnStart, Connection, FlowSink, FlowTable, StreamEvent, TcpStats};
 
@@ -22,18 +23,40 @@ impl Shard {
     }
 
     /// Takes a segment that belongs here.
-    pub fn handle_segment(&mut self, segment: &Segment<'_>, out: &mut Vec<SessionEvent>) {
-        self.flows.handle_segment(segment, &mut Emit { out, limits: &self.limits });
+    pub fn handle_segment(
+        &mut self,
+        head: &SegmentHeader,
+        options: &[u8],
+        payload: &[u8],
+        out: &mut impl FnMut(SessionEvent),
+    ) {
+        let segment = Segment { head: *head, options, payload };
+        self.flows.handle_segment(&segment, &mut Emit { out, limits: &self.limits });
     }
 
     /// Expires what is due.
-    pub fn handle_tick(&mut self, now: At, out: &mut Vec<SessionEvent>) {
+    pub fn handle_tick(&mut self, now: At, out: &mut impl FnMut(SessionEvent)) {
         self.flows.handle_idle(now, &mut Emit { out, limits: &self.limits });
     }
 
     /// The end of the capture: all that is open closes.
-    pub fn finish(&mut self, at: At, out: &mut Vec<SessionEvent>) {
+    pub fn finish(&mut self, at: At, out: &mut impl FnMut(SessionEvent)) {
         self.flows.finish(at, &mut Emit { out, limits: &self.limits });
+    }
+
+    /// Where the connection of a key probably stands (see [`FlowTable::guess`]).
+    pub(super) fn guess(&self, key: &FlowKey) -> Option<u32> {
+        self.flows.guess(key)
+    }
+
+    /// Brings the connection at a guessed place near.
+    pub(super) fn touch_flow(&self, place: u32) -> u64 {
+        self.flows.touch(place)
+    }
+
+    /// Brings the dialogue of the connection at a guessed place near.
+    pub(super) fn touch_conversation(&self, place: u32) -> u64 {
+        self.flows.app(place).map_or(0, |conversation| conversation.touch())
     }
 
     /// Counts of reassembly.
@@ -52,12 +75,12 @@ impl std::fmt::Debug for Shard {
 }
 
 /// Turns what the flow table finds out into session events.
-struct Emit<'a> {
-    out: &'a mut Vec<SessionEvent>,
+struct Emit<'a, F> {
+    out: &'a mut F,
     limits: &'a SmtpLimits,
 }
 
-impl FlowSink for Emit<'_> {
+impl<F: FnMut(SessionEvent)> FlowSink for Emit<'_, F> {
     type App = Box<Conversation>;
 
     fn open(&mut self, start: &ConnStart) -> Self::App {
@@ -65,16 +88,16 @@ impl FlowSink for Emit<'_> {
     }
 
     fn stream(&mut self, app: &mut Self::App, _: &ConnStart, event: StreamEvent<'_>) {
-        app.handle(&event, self.limits, &mut |event| self.out.push(event));
+        app.handle(&event, self.limits, self.out);
     }
 
     fn close(&mut self, mut app: Self::App, conn: Connection, at: At) {
-        let smtp = app.finish(at, conn.cut_short, self.limits, &mut |event| self.out.push(event));
+        let smtp = app.finish(at, conn.cut_short, self.limits, self.out);
         let session = Session { conn, smtp };
-        self.out.push(SessionEvent { at, kind: SessionEventKind::Closed(session.into()) });
+        (self.out)(SessionEvent { at, kind: SessionEventKind::Closed(session.into()) });
     }
 
     fn unanswered(&mut self, attempt: Attempt, at: At) {
-        self.out.push(SessionEvent { at, kind: SessionEventKind::Unanswered(Box::new(attempt)) });
+        (self.out)(SessionEvent { at, kind: SessionEventKind::Unanswered(Box::new(attempt)) });
     }
 }

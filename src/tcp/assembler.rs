@@ -105,6 +105,11 @@ impl Assembler {
         Self { next: 0, held: VecDeque::new(), cost: 0, tail_len: 0, tail: [0; TAIL] }
     }
 
+    /// See [`Flow::touch`](super::flow::Flow::touch).
+    pub(super) const fn touch(&self) -> u64 {
+        self.next ^ self.tail[0] as u64
+    }
+
     /// How far the stream has been handed on, gaps included.
     pub(super) const fn next(&self) -> u64 {
         self.next

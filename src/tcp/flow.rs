@@ -158,6 +158,12 @@ impl Flow {
         flow
     }
 
+    /// Reads something of each line of memory that a segment in order needs.
+    pub(super) fn touch(&self) -> u64 {
+        let [orig, resp] = &self.halves;
+        self.last.frame.0 ^ orig.touch() ^ resp.touch()
+    }
+
     /// The side that a segment from `end` belongs to.
     pub(super) fn side(&self, end: End) -> Side {
         if end == self.orig_end { Side::Orig } else { Side::Resp }

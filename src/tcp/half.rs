@@ -93,6 +93,11 @@ impl Half {
         }
     }
 
+    /// See [`Flow::touch`](super::flow::Flow::touch).
+    pub(super) fn touch(&self) -> u64 {
+        self.acked ^ self.bytes.touch() ^ self.claimed
+    }
+
     pub(super) fn is_known(&self) -> bool {
         self.known != Base::Unknown
     }

@@ -129,6 +129,26 @@ impl<A> FlowTable<A> {
         self.attempts.len()
     }
 
+    /// Where the connection of a key probably stands, from the index alone: the place may be of another one with the same
+    /// hash. With [`Self::touch`] and [`Self::app`] it brings near what [`Self::handle_segment`] will need soon.
+    pub fn guess(&self, key: &FlowKey) -> Option<u32> {
+        let hash = hash(&self.seed, key);
+        self.index.find(hash, |_| true).or_else(|| {
+            self.attempts.guess(hash);
+            None
+        })
+    }
+
+    /// Reads something of each line of memory that a segment in order needs of the connection at a place.
+    pub fn touch(&self, place: u32) -> u64 {
+        self.flows.get(place).map_or(0, |entry| entry.start.first.0 ^ entry.flow.touch() ^ u64::from(entry.hash))
+    }
+
+    /// What the caller keeps of the connection at a place.
+    pub fn app(&self, place: u32) -> Option<&A> {
+        self.flows.get(place).map(|entry| &entry.app)
+    }
+
     /// Takes in one segment.
     pub fn handle_segment<S: FlowSink<App = A>>(&mut self, segment: &Segment<'_>, sink: &mut S) {
         self.stats.segments += 1;

@@ -148,6 +148,11 @@ impl MailData {
         }
     }
 
+    /// See [`Dialogue::touch`](super::Dialogue::touch).
+    pub(super) fn touch(&self) -> u64 {
+        self.size ^ self.acked.unwrap_or(0) ^ self.last.first().map_or(0, |byte| u64::from(*byte)) ^ self.scanner.touch()
+    }
+
     /// Takes data up to the end or the next dot line of another form. `start`: where in the client's stream `bytes`
     /// begins. Says how many bytes were used and whether the end is among them.
     pub(super) fn handle(
@@ -317,16 +322,17 @@ impl LineEnds {
     /// Counts in `content`, before which there were `size` bytes.
     fn count(&mut self, size: u64, content: &[u8]) {
         let room = usize::try_from(LINES_WITHIN.saturating_sub(size)).unwrap_or(0);
-        let mut after_cr = self.after_cr;
-        for &byte in content.get(..room).unwrap_or(content) {
-            match byte {
-                b'\n' if after_cr => self.crlf += 1,
-                b'\n' => self.lf += 1,
-                _ => {}
+        let content = content.get(..room).unwrap_or(content);
+        let Some(last) = content.last() else { return };
+        for at in memchr::memchr_iter(b'\n', content) {
+            let after_cr = at.checked_sub(1).map_or(self.after_cr, |before| content.get(before) == Some(&b'\r'));
+            if after_cr {
+                self.crlf += 1;
+            } else {
+                self.lf += 1;
             }
-            after_cr = byte == b'\r';
         }
-        self.after_cr = after_cr;
+        self.after_cr = *last == b'\r';
     }
 }
 
