@@ -34,8 +34,8 @@ pub struct DecodeLimits {
     pub tags_max: u8,
     /// IPv6 extension headers of one datagram. RFC 8200 section 4.1 names six and each of them once; eight leaves room.
     pub ip6_extensions_max: u8,
-    /// Segments remembered to recognise copies; rounded up to a power of two, 64 bytes each. A copy comes within
-    /// milliseconds: 8,192 reach back 80 ms at 100,000 SMTP segments a second, for 512 KiB.
+    /// Segments remembered to recognise copies; rounded up to a power of two, 24 bytes each. A copy comes within
+    /// milliseconds: 8,192 reach back 80 ms at 100,000 SMTP segments a second, for 192 KiB.
     pub duplicate_entries: usize,
     /// How long after a segment another with the same identity may still be its copy. Routers queue for some 100 ms;
     /// retransmission timers of new connections start at 1 s (RFC 6298 section 2).

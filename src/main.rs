@@ -9,6 +9,11 @@ use smtphound::config::{Config, Environment};
 use smtphound::error::Error;
 use smtphound::replay::replay;
 
+/// Sessions are made of many small pieces that are given back together, long after they were last touched: this allocator
+/// neither looks at their neighbours then nor merges them (docs/performance.md has the figures).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let Command::Replay(args) = Args::parse().command;
     let run = Config::load(args, &Environment::detect()).and_then(|config| replay(&config, &mut complain));

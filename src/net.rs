@@ -56,6 +56,12 @@ impl HostKey {
         self.0
     }
 
+    /// The sixteen bytes as two numbers, for hashing.
+    pub(crate) const fn words(self) -> [u64; 2] {
+        let number = u128::from_le_bytes(self.0);
+        [number as u64, (number >> 64) as u64]
+    }
+
     /// The network that counts as one destination: /24 of IPv4, /48 of IPv6 (the size a site is given, RFC 6177).
     #[must_use]
     pub const fn site(self) -> Self {
@@ -155,7 +161,9 @@ impl FlowKey {
     /// A hash that is the same in every run and for both directions: for what reaches a report, and for the choice of
     /// the shard. Never for a hash table, whose keys are the attacker's choice.
     pub fn stable_hash(&self) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(&self.bytes())
+        let ([lower_low, lower_high], [upper_low, upper_high]) = (self.lower.host.words(), self.upper.host.words());
+        let ports = u64::from(self.lower.port) << 16 | u64::from(self.upper.port);
+        mix(mix(lower_low ^ ports << 32, lower_high), mix(upper_low, upper_high ^ ports))
     }
 
     /// The key as bytes, for hashing.
@@ -178,6 +186,13 @@ impl End {
             Self::Upper => Self::Lower,
         }
     }
+}
+
+/// A number that depends on all bits of two others, as the multiplication of hash functions does it. The odd constants
+/// (the fractions of the square roots of 2 and 3) keep zeros from swallowing the other factor.
+pub(crate) const fn mix(a: u64, b: u64) -> u64 {
+    let product = (a ^ 0x6a09_e667_f3bc_c909) as u128 * (b ^ 0xbb67_ae85_84ca_a73b) as u128;
+    (product >> 64) as u64 ^ product as u64
 }
 
 /// A side of a connection in Zeek's words: who opened it, and who answered.

@@ -6,55 +6,112 @@
 //! room; a backslash is written `\\`. The form is reversible.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
 use bstr::ByteSlice;
 use serde::{Serialize, Serializer};
 
-/// Bytes of the wire that mean text: an address, a name, a line of a reply. Clones share the bytes: one greeting is part of
-/// a session, of its head and of its log.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Wire(Arc<[u8]>);
+/// Bytes of the wire that mean text: an address, a name, a line of a reply.
+///
+/// Most of them are short, and a session is made of dozens: short ones stand where they are kept, so that a session is few
+/// pieces of memory. Clones of longer ones share the bytes: one greeting is part of a session, of its head and of its log.
+#[derive(Clone)]
+pub struct Wire(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    /// So many of the bytes; the others are zero.
+    Short(u8, [u8; SHORT]),
+    Long(Arc<[u8]>),
+}
+
+/// What fits into 32 bytes: addresses, host names, and what servers answer when all is well.
+const SHORT: usize = 30;
 
 impl Wire {
     /// Keeps at most `max` bytes of `bytes`.
     pub fn capped(bytes: &[u8], max: usize) -> Self {
-        Self(bytes.get(..max).unwrap_or(bytes).into())
+        let bytes = bytes.get(..max).unwrap_or(bytes);
+        let mut short = [0; SHORT];
+        Self(match short.get_mut(..bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                Kept::Short(bytes.len() as u8, short)
+            }
+            None => Kept::Long(bytes.into()),
+        })
     }
 
     /// The bytes as they were seen.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Kept::Short(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or(bytes),
+            Kept::Long(bytes) => bytes,
+        }
     }
 
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_bytes().is_empty()
     }
 
     /// The escaped form (see the module's head).
     pub fn escaped(&self) -> Cow<'_, str> {
-        escape(&self.0)
+        escape(self.as_bytes())
+    }
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self(Kept::Short(0, [0; SHORT]))
+    }
+}
+
+impl PartialEq for Wire {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Wire {}
+
+impl PartialOrd for Wire {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Wire {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Wire {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl From<&[u8]> for Wire {
     fn from(bytes: &[u8]) -> Self {
-        Self(bytes.into())
+        Self::capped(bytes, usize::MAX)
     }
 }
 
 impl From<&str> for Wire {
     fn from(text: &str) -> Self {
-        Self(text.as_bytes().into())
+        Self::from(text.as_bytes())
     }
 }
 
 impl From<Vec<u8>> for Wire {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+        Self::from(bytes.as_slice())
     }
 }
 
@@ -120,6 +177,18 @@ fn is_hidden(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_and_long_texts_are_alike() {
+        assert_eq!(size_of::<Wire>(), 32);
+        let text = "0123456789".repeat(4);
+        let all: Vec<Wire> = (0..=text.len()).map(|len| Wire::from(&text[..len])).collect();
+        for (len, wire) in all.iter().enumerate() {
+            assert_eq!(wire.as_bytes(), &text.as_bytes()[..len]);
+            assert_eq!((wire.clone(), wire.is_empty()), (Wire::capped(text.as_bytes(), len), len == 0));
+        }
+        assert!(all.is_sorted());
+    }
 
     #[test]
     fn plain_text_is_not_copied() {

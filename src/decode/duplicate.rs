@@ -22,16 +22,16 @@
 //! like a retransmission, as it would without this room. Mirrors with a different snap length, and routers that rewrite
 //! the MSS option of SYNs, make such copies.
 //!
-//! The memory is a table of fixed size where a newer segment takes the place of an older one, and a small one before it
-//! that says for nearly all segments that nothing equal is there, without waiting for memory. The index is a fixed hash, so that every run forgets the same segments; the digest of what an attacker chooses freely has a random seed,
-//! so that nobody can make two different segments look equal, and results still never depend on it.
+//! The memory is a table of fixed size where a newer segment takes the place of an older one. The place is a fixed hash, so
+//! that every run forgets the same segments; what is compared is a hash with a random seed, so that nobody can make two
+//! different segments look equal, and results still never depend on it (two that do by chance are one in 2^64).
 
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 
 use crate::limits::DecodeLimits;
-use crate::net::Mac;
+use crate::net::{Mac, mix};
 use crate::time::{Span, Ts};
 
 use super::segment::{Segment, SegmentHeader};
@@ -42,46 +42,32 @@ const COMPARED_MAX: usize = 128;
 
 /// The segments seen last.
 pub(super) struct DuplicateCache {
-    seen: Box<[Line]>,
-    /// Of each of them, 16 bits of the hash that found its place: small enough to stay near the processor.
-    tags: Box<[u16]>,
+    seen: Box<[Seen]>,
     mask: u64,
     seed: RandomState,
     window: Span,
     window_same_path: Span,
 }
 
-/// A segment on a line of the processor's cache, so that it is written at once.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line(Seen);
-
-/// One segment, in words that are compared and copied whole.
+/// One segment: as little as tells, so that the table stays near the processor.
 #[derive(Clone, Copy)]
 struct Seen {
-    src: u128,
-    dst: u128,
-    /// Sequence and acknowledgement number.
-    numbers: u64,
-    /// Source port, destination port, IP identification: 16 bits each; and 16 bits for the way the segment came by, which
-    /// a copy need not have in common.
-    ports_id_path: u64,
-    /// Of all else that a copy has in common with its original.
-    digest: u64,
+    /// Of all that a copy has in common with its original. The seed is random: nobody can make two segments that agree.
+    identity: u64,
     ts: Ts,
+    /// The way the segment came by, which a copy need not have in common.
+    path: u16,
 }
 
-const _: () = assert!(size_of::<Line>() == 64, "a table entry is one cache line");
+const _: () = assert!(size_of::<Seen>() == 24, "what the limits say of it");
 
 impl DuplicateCache {
     pub(super) fn new(limits: &DecodeLimits) -> Self {
         let entries = limits.duplicate_entries.max(1).next_power_of_two();
         // Longer ago than any window.
-        let ts = Ts::from_nanos(i64::MIN);
-        let nothing = Seen { src: 0, dst: 0, numbers: 0, ports_id_path: 0, digest: 0, ts };
+        let nothing = Seen { identity: 0, path: 0, ts: Ts::from_nanos(i64::MIN) };
         Self {
-            seen: vec![Line(nothing); entries].into(),
-            tags: vec![0; entries].into(),
+            seen: vec![nothing; entries].into(),
             mask: entries as u64 - 1,
             seed: RandomState::default(),
             window: limits.duplicate_window,
@@ -94,69 +80,48 @@ impl DuplicateCache {
     /// The first of several copies stays the one remembered, so that a stream of equal segments cannot hide for longer
     /// than a window.
     pub(super) fn is_copy(&mut self, segment: &Segment<'_>) -> bool {
-        let new = Seen::of(segment, &self.seed);
-        let hash = new.hash();
-        // The mask keeps the place inside the tables.
-        let (place, tag) = ((hash & self.mask) as usize, (hash >> 48) as u16);
-        let Line(old) = &mut self.seen[place];
-        if self.tags[place] == tag && old.is_equal(&new) {
+        let head = &segment.head;
+        let words = words(head);
+        let new = Seen { identity: identity(words, segment, &self.seed), path: path_of(head), ts: head.at.ts };
+        let place = (place(words) & self.mask) as usize; // the mask keeps it inside the table
+        let old = &mut self.seen[place];
+        if old.identity == new.identity {
             // Clocks of two taps may disagree: a copy can bear the earlier stamp.
             let apart = new.ts.since(old.ts).as_nanos().unsigned_abs();
             let within = |window: Span| apart <= window.as_nanos().unsigned_abs();
-            let told_apart = new.ip_id() != 0 || new.path() != old.path();
+            let told_apart = head.ip.id != 0 || new.path != old.path;
             if within(self.window_same_path) || (told_apart && within(self.window)) {
                 return true;
             }
         }
         *old = new;
-        self.tags[place] = tag;
         false
     }
 }
 
-impl Seen {
-    fn of(segment: &Segment<'_>, seed: &RandomState) -> Self {
-        let head = &segment.head;
-        let (src, dst) = (head.key.end(head.from), head.key.end(head.from.other()));
-        let ports = (src.port as u64) << 48 | (dst.port as u64) << 32;
-        Self {
-            src: u128::from_le_bytes(src.host.octets()),
-            dst: u128::from_le_bytes(dst.host.octets()),
-            numbers: (head.seq.0 as u64) << 32 | head.ack.0 as u64,
-            ports_id_path: ports | (head.ip.id as u64) << 16 | path_of(head) as u64,
-            digest: digest(segment, seed),
-            ts: head.at.ts,
-        }
-    }
+/// Who, to whom, and which part of the stream: addresses, sequence numbers, ports and IP identification.
+type Words = [u64; 6];
 
-    const fn ip_id(&self) -> u16 {
-        (self.ports_id_path >> 16) as u16
-    }
-
-    const fn path(&self) -> u16 {
-        self.ports_id_path as u16
-    }
-
-    /// Whether the two can be copies of one segment.
-    fn is_equal(&self, other: &Self) -> bool {
-        self.digest == other.digest
-            && self.numbers == other.numbers
-            && self.ports_id_path >> 16 == other.ports_id_path >> 16
-            && (self.src, self.dst) == (other.src, other.dst)
-    }
-
-    /// Where in the table, and the tag there: the same in every run.
-    fn hash(&self) -> u64 {
-        let hosts = mix(fold(self.src), fold(self.dst).rotate_left(32));
-        mix(hosts ^ self.numbers, self.ports_id_path >> 16)
-    }
+fn words(head: &SegmentHeader) -> Words {
+    let (src, dst) = (head.key.end(head.from), head.key.end(head.from.other()));
+    let ([src_low, src_high], [dst_low, dst_high]) = (src.host.words(), dst.host.words());
+    let numbers = (head.seq.0 as u64) << 32 | head.ack.0 as u64;
+    let ports_id = (src.port as u64) << 48 | (dst.port as u64) << 32 | head.ip.id as u64;
+    [src_low, src_high, dst_low, dst_high, numbers, ports_id]
 }
 
-/// Flags, window, payload length, options, and the payload as far as it is compared.
-fn digest(segment: &Segment<'_>, seed: &RandomState) -> u64 {
+/// Where in the table: the same in every run.
+const fn place([src_low, src_high, dst_low, dst_high, numbers, ports_id]: Words) -> u64 {
+    let hosts = mix(src_low ^ src_high, (dst_low ^ dst_high).rotate_left(32));
+    mix(hosts ^ numbers, ports_id)
+}
+
+/// Of the words, flags, window, payload length, options, and the payload as far as it is compared.
+fn identity(words: Words, segment: &Segment<'_>, seed: &RandomState) -> u64 {
     let head = &segment.head;
     let lens = (segment.options.len() as u64) << 56 | head.payload_len as u64; // 40 bytes of options at most
     let mut hasher = seed.build_hasher();
+    words.iter().for_each(|word| hasher.write_u64(*word));
     hasher.write_u64(lens | (head.flags.0 as u64) << 48 | (head.window as u64) << 32);
     if !segment.options.is_empty() {
         hasher.write(segment.options);
@@ -181,17 +146,6 @@ fn path_of(head: &SegmentHeader) -> u16 {
     let [a, b, c, d] = head.link.encaps.map(|encap| encap.map_or(0, |encap| encap as u8));
     let tunnels = u32::from_be_bytes([a, b, c, d]) as u64;
     (mix(macs ^ tunnels << 32, outer << 16 | inner) ^ head.ip.ttl as u64) as u16
-}
-
-/// The two halves of a wide number as one.
-const fn fold(wide: u128) -> u64 {
-    (wide >> 64) as u64 ^ wide as u64
-}
-
-/// A number that depends on all bits of two others, as the multiplication of hash functions does it. The odd constants
-/// (the fractions of the square roots of 2 and 3) keep zeros from swallowing the other factor.
-const fn mix(a: u64, b: u64) -> u64 {
-    fold((a ^ 0x6a09_e667_f3bc_c909) as u128 * (b ^ 0xbb67_ae85_84ca_a73b) as u128)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::limits::{Limits, SmtpLimits};
 use crate::net::FlowKey;
 use crate::session::{Conversation, Session, SessionEvent, SessionEventKind};
 use crate::tcp::{Attempt, ConnStart, Connection, FlowSink, FlowTable, StreamEvent, TcpStats};
+use crate::time::Ts;
 
 /// A shard.
 pub struct Shard {
@@ -52,6 +53,16 @@ impl Shard {
     /// Brings the connection at a guessed place near.
     pub(super) fn touch_flow(&self, place: u32) -> u64 {
         self.flows.touch(place)
+    }
+
+    /// Where the connections stand that will be told by `now` because they are over.
+    pub(super) fn due(&self, now: Ts) -> impl Iterator<Item = u32> {
+        self.flows.due(now)
+    }
+
+    /// Brings all of the dialogue of a connection near that is about to be told.
+    pub(super) fn touch_end(&self, place: u32) -> u64 {
+        self.flows.app(place).map_or(0, |conversation| conversation.touch_end())
     }
 
     /// Brings the dialogue of the connection at a guessed place near.

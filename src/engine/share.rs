@@ -80,12 +80,7 @@ impl Share {
         &self.shards
     }
 
-    fn causes(
-        shards: &mut [Shard],
-        first: usize,
-        of: usize,
-        order: u32,
-    ) -> impl Iterator<Item = (&mut Shard, Cause)> {
+    fn causes(shards: &mut [Shard], first: usize, of: usize, order: u32) -> impl Iterator<Item = (&mut Shard, Cause)> {
         let cause = move |no: usize| Cause { order, shard: (first + no * of) as u16 };
         shards.iter_mut().enumerate().map(move |(no, shard)| (shard, cause(no)))
     }
@@ -102,5 +97,13 @@ impl Share {
         let guessed = || places.iter().flatten();
         black_box(guessed().fold(0, |sum, (own, place)| sum ^ own.touch_flow(*place)));
         black_box(guessed().fold(0, |sum, (own, place)| sum ^ own.touch_conversation(*place)));
+        if let Some(ItemKind::Segment { head, .. }) = items.last().map(|item| &item.kind) {
+            let due = || {
+                let all = self.shards.iter().flat_map(|own| own.due(head.at.ts).map(move |place| (own, place)));
+                all.take(AHEAD)
+            };
+            black_box(due().fold(0, |sum, (own, place)| sum ^ own.touch_flow(place)));
+            black_box(due().fold(0, |sum, (own, place)| sum ^ own.touch_end(place)));
+        }
     }
 }

@@ -63,6 +63,11 @@ impl<T> Slab<T> {
         self.places.get_mut(slot as usize)?.value.as_mut()
     }
 
+    /// The next younger value on its list.
+    pub(super) fn younger(&self, slot: u32) -> Option<u32> {
+        self.places.get(slot as usize).map(|place| place.younger).filter(|younger| *younger != NIL)
+    }
+
     /// Takes a value in; it is on no list yet.
     pub(super) fn insert(&mut self, value: T) -> u32 {
         if let Some(place) = self.places.get_mut(self.free as usize) {

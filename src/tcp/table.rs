@@ -144,6 +144,15 @@ impl<A> FlowTable<A> {
         self.flows.get(place).map_or(0, |entry| entry.start.first.0 ^ entry.flow.touch() ^ u64::from(entry.hash))
     }
 
+    /// Where the connections stand that will be told by `now` because they are over, the next ones first.
+    pub fn due(&self, now: Ts) -> impl Iterator<Item = u32> {
+        let first = self.lists[list_of(Phase::Closed)].oldest().filter(|_| now >= self.over_due);
+        std::iter::successors(first, |slot| self.flows.younger(*slot)).take_while(move |slot| {
+            let touched = self.flows.get(*slot).map_or(Ts::MAX, |entry| entry.flow.mark.touched);
+            now.since(touched) >= self.limits.over_linger
+        })
+    }
+
     /// What the caller keeps of the connection at a place.
     pub fn app(&self, place: u32) -> Option<&A> {
         self.flows.get(place).map(|entry| &entry.app)
