@@ -11,10 +11,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers};
+use super::hosts::{HostIdx, PerHost};
 use super::observation::{Observation, Way, What};
 use super::roles::is_fqdn;
 use super::score::{Class, Family};
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::net::HostKey;
@@ -49,16 +50,9 @@ impl Weigh for HostState {
 }
 
 /// The split of senders behind one address.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct BehindNat {
-    hosts: HostTable<HostState>,
-}
-
-impl BehindNat {
-    /// For at most `hosts_max` hosts.
-    pub fn new(hosts_max: usize) -> Self {
-        Self { hosts: HostTable::new(hosts_max) }
-    }
+    hosts: PerHost<HostState>,
 }
 
 impl HostState {
@@ -86,11 +80,8 @@ impl Detector for BehindNat {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        if seen.way != Way::Outbound {
-            return;
-        }
-        let What::Closed(session) = seen.what else { return };
-        let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
+        let (Way::Outbound, Some(client), What::Closed(session)) = (seen.way, seen.client, seen.what) else { return };
+        let state = self.hosts.touch(client);
         state.first.get_or_insert(seen.id.ts);
         state.last = state.last.max(seen.at.ts);
         state.connections += 1;
@@ -110,7 +101,7 @@ impl Detector for BehindNat {
     }
 
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             let (by_syn, by_name) = state.at_least(ctx.roles.banner_name(host));
             let senders = by_syn.max(by_name);
             // Without a mail server at the address, many names are one bot's habit; SYNs are not.
@@ -147,6 +138,14 @@ impl Detector for BehindNat {
                 )
             });
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

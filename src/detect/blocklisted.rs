@@ -16,11 +16,12 @@ use smallvec::SmallVec;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
+use super::hosts::{HostIdx, PerHost};
 use super::observation::{Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage, Verdict};
 use super::samples::words;
 use super::score::{Class, Confidence, Family, Severity, Tier};
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::{At, FrameNo};
 use crate::ledger::Role;
@@ -105,17 +106,24 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct Blocklisted {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 impl Blocklisted {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 
-    fn refused(&mut self, seen: &Observation<'_>, domain: &[u8], reply: &Reply, verdict: &Verdict<'_>) {
-        let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
+    fn refused(
+        &mut self,
+        client: HostIdx,
+        seen: &Observation<'_>,
+        domain: &[u8],
+        reply: &Reply,
+        verdict: &Verdict<'_>,
+    ) {
+        let state = self.hosts.touch(client);
         match verdict.class {
             ReplyClass::BlocklistIp => {}
             ReplyClass::RateLimit => {
@@ -231,31 +239,29 @@ impl Detector for Blocklisted {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        if seen.way != Way::Outbound {
-            return;
-        }
-        let (host, server) = (seen.id.orig.host, seen.id.resp.host);
+        let (Way::Outbound, Some(client)) = (seen.way, seen.client) else { return };
+        let server = seen.id.resp.host;
         match seen.what {
             What::Greeted(head) => {
-                let state = self.hosts.touch(host, HostState::default).0;
+                let state = self.hosts.touch(client);
                 state.first_outbound.get_or_insert(head.id.ts);
                 state.last_outbound = seen.at.ts;
                 if let Some(greeting) = head.greeting.as_ref().filter(|reply| !reply.is_positive()) {
                     let verdict = ctx.rules.classify(greeting, Stage::Greeting);
                     match state.serves.get(&server).cloned() {
-                        Some(domain) => self.refused(seen, domain.as_bytes(), greeting, &verdict),
-                        None => self.refused(seen, &domain_of(None, server), greeting, &verdict),
+                        Some(domain) => self.refused(client, seen, domain.as_bytes(), greeting, &verdict),
+                        None => self.refused(client, seen, &domain_of(None, server), greeting, &verdict),
                     }
                 }
             }
             What::Unanswered(attempt) => {
-                let state = self.hosts.touch(host, HostState::default).0;
+                let state = self.hosts.touch(client);
                 state.first_outbound.get_or_insert(attempt.id.ts);
                 state.last_outbound = seen.at.ts;
             }
             What::Transaction(mail) => {
                 let domain = domain_of(mail.tx.rcptto.first().map(|rcpt| &rcpt.to), server);
-                let state = self.hosts.touch(host, HostState::default).0;
+                let state = self.hosts.touch(client);
                 if state.domains.len() < DOMAINS_MAX * 16 {
                     state.domains.insert(super::novelty::key(&[&domain]));
                 }
@@ -269,7 +275,7 @@ impl Detector for Blocklisted {
                     None => {}
                 }
                 if let Some(Refusal { reply, verdict, .. }) = &mail.refusal {
-                    self.refused(seen, &domain, reply, verdict);
+                    self.refused(client, seen, &domain, reply, verdict);
                 } else if mail.outcome == Some(OutcomeClass::Accepted) && !state.refusers.is_empty() {
                     // Who refused in the greeting, before anything was mailed to it, was known by its network till now.
                     let (network, domain) = (Wire::from(&*domain_of(None, server)), Wire::from(&*domain));
@@ -288,7 +294,7 @@ impl Detector for Blocklisted {
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        let hosts = self.hosts.sorted();
+        let hosts = self.hosts.sorted(ctx.hosts);
         let refused: Vec<_> = hosts.iter().filter(|(_, state)| state.refusals > 0).collect();
         let is_mail_host = |host: HostKey| matches!(ctx.role(host), Role::Server | Role::Sender);
         // Where a server of ours is refused, it is the victim; where none is known, whoever was refused.
@@ -320,6 +326,14 @@ impl Detector for Blocklisted {
                 });
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers};
+use super::hosts::{HostIdx, PerHost};
 use super::novelty::Recent;
 use super::observation::{Observation, Way, What};
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::Cusum;
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::{Distinct, Role};
@@ -111,7 +112,7 @@ pub struct ConnectFailures {
     /// What a first contact that succeeds weighs, and one that fails, in dB.
     success_db: f64,
     failure_db: f64,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
     contacted: Recent,
     /// Servers that each host could not reach.
     dead: Recent,
@@ -122,15 +123,15 @@ pub struct ConnectFailures {
 }
 
 impl ConnectFailures {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
         let contacted = Recent::new(settings.contact_window, 1 << 20);
         let dead = Recent::new(settings.dead_window, 1 << 20);
         Self {
             success_db: 10.0 * (settings.success_worm / settings.success_honest).log10(),
             failure_db: 10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(),
             settings,
-            hosts: HostTable::new(hosts_max),
+            hosts: PerHost::default(),
             contacted,
             dead,
             window: (Ts::EPOCH, BTreeMap::new()),
@@ -145,7 +146,8 @@ impl ConnectFailures {
         }
         self.note_for_outage(host, failure.is_some(), now);
         let outage = failure.is_some() && ctx.role(host) == Role::Server && self.line_is_cut(ctx);
-        let track = &mut self.hosts.touch(host, HostState::default).0.voices[seen.voice as usize];
+        let Some(client) = seen.client else { return };
+        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.contacts += 1;
         track.targets.insert(server);
         track.last = track.last.max(now);
@@ -232,7 +234,7 @@ impl Detector for ConnectFailures {
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
             for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
                 let server = role == Role::Server && voice == Voice::Own;
@@ -271,6 +273,14 @@ impl Detector for ConnectFailures {
                 });
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -1,9 +1,10 @@
 //! What detectors may ask beyond the observation itself.
 
 use super::domains::LocalDomains;
+use super::hosts::HostBook;
 use super::replies::ReplyRules;
 use super::reputation::Reputation;
-use super::roles::RoleBook;
+use super::roles::Roles;
 use crate::ledger::Role;
 use crate::net::HostKey;
 use crate::site::{Ours, Site};
@@ -16,8 +17,10 @@ pub struct Context<'a> {
     pub site: &'a Site,
     /// Addresses that are ours.
     pub ours: &'a Ours,
+    /// The hosts of ours.
+    pub hosts: &'a HostBook,
     /// Who is a mail server.
-    pub roles: &'a RoleBook,
+    pub roles: Roles<'a>,
     /// What the world thinks of our gateway.
     pub reputation: &'a Reputation,
     /// Which domains are ours.

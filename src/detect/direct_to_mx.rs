@@ -8,12 +8,13 @@ mod tests;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
+use super::hosts::{HostIdx, PerHost};
 use super::observation::{Observation, Way, What};
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::Peak;
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::{Distinct, Role};
@@ -131,19 +132,18 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct DirectToMx {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 impl DirectToMx {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 
-    fn note(&mut self, seen: &Observation<'_>, began: Ts, id: ConnId, mailed: bool) {
+    fn note(&mut self, client: HostIdx, seen: &Observation<'_>, began: Ts, id: ConnId, mailed: bool) -> &mut Track {
         let site = id.resp.host.site();
-        let state = self.hosts.touch(id.orig.host, HostState::default).0;
-        let track = &mut state.voices[seen.voice as usize];
+        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         if began.since(track.hour.began) >= Span::hours(1) {
             track.most = track.most.max(track.hour.weight());
             track.hour = Hour { began, ..Hour::default() };
@@ -166,6 +166,7 @@ impl DirectToMx {
             track.servers.insert(id.resp.host);
             note_peer(&mut track.peers, id.resp.host, began);
         }
+        track
     }
 }
 
@@ -184,16 +185,16 @@ impl Detector for DirectToMx {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
-        if seen.way != Way::Outbound {
-            return;
-        }
+        let (Way::Outbound, Some(client)) = (seen.way, seen.client) else { return };
         match seen.what {
-            What::Unanswered(attempt) => self.note(seen, attempt.id.ts, attempt.id, false),
-            What::Transaction(mail) => self.note(seen, mail.tx.began.ts, seen.id, true),
+            What::Unanswered(attempt) => {
+                self.note(client, seen, attempt.id.ts, attempt.id, false);
+            }
+            What::Transaction(mail) => {
+                self.note(client, seen, mail.tx.began.ts, seen.id, true);
+            }
             What::Closed(session) => {
-                self.note(seen, seen.id.ts, seen.id, false);
-                let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
-                let track = &mut state.voices[seen.voice as usize];
+                let track = self.note(client, seen, seen.id.ts, seen.id, false);
                 let submission = session.smtp.tls.state.is_hidden() || !session.smtp.auth.is_empty();
                 track.submissions += u64::from(submission);
                 track.samples.add(seen.id, session.conn.first, None);
@@ -203,7 +204,7 @@ impl Detector for DirectToMx {
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
             for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
                 let networks = track.networks.count();
@@ -252,6 +253,14 @@ impl Detector for DirectToMx {
                 });
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -9,11 +9,12 @@ use std::net::IpAddr;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers};
+use super::hosts::{HostIdx, PerHost};
 use super::lapses::{Lapses, counted};
 use super::observation::{Observation, Way, What};
 use super::roles::{Voice, first_name, is_fqdn};
 use super::score::{Class, Family};
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
@@ -144,16 +145,16 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct Helo {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 impl Helo {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 
-    fn closed(&mut self, seen: &Observation<'_>, session: &Session, ctx: &Context<'_>) {
+    fn closed(&mut self, client: HostIdx, seen: &Observation<'_>, session: &Session, ctx: &Context<'_>) {
         let smtp = &session.smtp;
         let Some(helo) = &smtp.helo else { return };
         let names: Vec<&Wire> = std::iter::once(helo).chain(&smtp.more_helos).collect();
@@ -161,7 +162,7 @@ impl Helo {
         let borrowed = names.iter().any(|name| self.is_borrowed(name, session, ctx));
         let takes_mail = ctx.roles.takes_mail(seen.id.orig.host);
         let settings = &self.settings;
-        let track = &mut self.hosts.touch(seen.id.orig.host, HostState::default).0.voices[seen.voice as usize];
+        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.note_shape(session.conn.syn.as_ref());
         if seen.at.ts.since(track.hour.0) >= Span::hours(1) {
             track.hour = (seen.at.ts, BTreeSet::new());
@@ -216,13 +217,13 @@ impl Detector for Helo {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        if let (Way::Outbound, What::Closed(session)) = (seen.way, seen.what) {
-            self.closed(seen, session, ctx);
+        if let (Way::Outbound, Some(client), What::Closed(session)) = (seen.way, seen.client, seen.what) {
+            self.closed(client, seen, session, ctx);
         }
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
                 let lapses = &track.lapses;
                 let db = lapses.db(now.ts);
@@ -249,6 +250,14 @@ impl Detector for Helo {
                 });
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {
@@ -347,7 +356,7 @@ mod tests {
     #[test]
     fn names_within_an_hour_are_bounded() {
         let mut scene = Scene::new(Site::default());
-        let mut helo = Helo::new(Settings::default(), 10);
+        let mut helo = Helo::new(Settings::default());
         for n in 0..100 {
             call(&mut scene, &format!("host{n}.example"));
         }
@@ -358,12 +367,14 @@ mod tests {
                 at: At::default(),
                 id: session.conn.id,
                 way: Way::Outbound,
+                client: ctx.hosts.find(session.conn.id.orig.host),
+                server: None,
                 voice: Voice::Own,
                 what: What::Closed(&session),
             };
             helo.handle(&seen, &ctx);
         }
-        let (_, state) = helo.hosts.sorted()[0];
+        let (_, state) = helo.hosts.sorted(ctx.hosts)[0];
         assert_eq!(state.voices[0].hour.1.len(), NAMES_MAX);
     }
 }

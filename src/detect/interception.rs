@@ -11,6 +11,7 @@ mod outside;
 
 use super::context::Context;
 use super::finding::Finding;
+use super::hosts::HostIdx;
 use super::observation::{Observation, Way, What};
 use super::{Detector, DetectorStats};
 use crate::frame::At;
@@ -85,7 +86,7 @@ pub struct Interception {
 impl Interception {
     /// With settings, for at most `hosts_max` hosts.
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { outside: Outside::new(settings.clone(), hosts_max), inside: Inside::new(settings, hosts_max) }
+        Self { outside: Outside::new(settings.clone(), hosts_max), inside: Inside::new(settings) }
     }
 }
 
@@ -115,7 +116,15 @@ impl Detector for Interception {
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         self.outside.findings(now.ts, ctx, out);
-        self.inside.findings(now.ts, out);
+        self.inside.findings(now.ts, ctx.hosts, out);
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.inside.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.inside.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

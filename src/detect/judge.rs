@@ -6,38 +6,27 @@ use super::behind_nat::Strangers;
 use super::context::Context;
 use super::domains::LocalDomains;
 use super::finding::Finding;
+use super::hosts::{HostBook, HostIdx};
 use super::novelty::{self, Recent};
 use super::observation::{Mail, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyRules, Stage};
 use super::reputation::Reputation;
-use super::roles::{RoleBook, Voice};
-use super::table::{HostTable, Weigh};
+use super::roles::{RoleBook, Roles, Voice};
 use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
 use crate::ledger::{HostLedger, HostRow};
 use crate::limits::DetectLimits;
 use crate::net::HostKey;
-use crate::session::{DnsQuery, Outcome, Session, SessionEvent, SessionEventKind, SessionHead, Transaction};
+use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::site::{Ours, Site};
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
 use crate::time::Span;
+use crate::wire::Wire;
 
 /// How long a mail is 'no news' after it was first tried: postfix and Exchange try again for hours, the first times
 /// within four.
 const NOVEL_FOR: Span = Span::hours(4);
-
-/// What the judge knows of a host for the bound of the ledger.
-#[derive(Debug, Default)]
-struct Standing {
-    mails: u64,
-}
-
-impl Weigh for Standing {
-    fn weight(&self) -> u64 {
-        self.mails
-    }
-}
 
 /// The whole judgement.
 #[derive(Debug)]
@@ -45,13 +34,13 @@ pub struct Judge {
     site: Site,
     ours: Ours,
     rules: Arc<ReplyRules>,
+    hosts: HostBook,
     roles: RoleBook,
     reputation: Reputation,
     domains: LocalDomains,
     triplets: Recent,
     detectors: Vec<Box<dyn Detector>>,
     ledger: HostLedger,
-    standings: HostTable<Standing>,
     now: At,
     strangers: Strangers,
     events: u64,
@@ -79,13 +68,13 @@ impl Judge {
             ours: site.ours(),
             site,
             rules,
-            roles: RoleBook::new(limits.hosts_max),
+            hosts: HostBook::new(limits.hosts_max),
+            roles: RoleBook::default(),
             reputation: Reputation::default(),
             domains: LocalDomains::new(limits.hosts_max),
             triplets: Recent::new(NOVEL_FOR, limits.triplets_max),
             detectors: registry(settings, limits),
             ledger: HostLedger::default(),
-            standings: HostTable::new(limits.hosts_max),
             now: At::default(),
             strangers: Strangers::default(),
             events: 0,
@@ -113,8 +102,8 @@ impl Judge {
     }
 
     /// The roles.
-    pub const fn roles(&self) -> &RoleBook {
-        &self.roles
+    pub const fn roles(&self) -> Roles<'_> {
+        Roles { book: &self.roles, hosts: &self.hosts }
     }
 
     /// Traffic between others, and who of them may be ours.
@@ -131,15 +120,18 @@ impl Judge {
     pub fn handle(&mut self, event: &SessionEvent) {
         self.events += 1;
         self.now = At { ts: self.now.ts.max(event.at.ts), frame: event.at.frame };
+        let at = event.at;
         match &event.kind {
             SessionEventKind::Unanswered(attempt) => {
-                self.show(event.at, attempt.id, None, What::Unanswered(attempt));
+                self.show(at, attempt.id, None, What::Unanswered(attempt));
             }
-            SessionEventKind::Greeted(head) => self.show(event.at, head.id, Some(head), What::Greeted(head)),
-            SessionEventKind::Auth(head, auth) => self.show(event.at, head.id, Some(head), What::Auth(head, auth)),
-            SessionEventKind::Transaction(head, tx) => self.handle_transaction(event.at, head, tx),
-            SessionEventKind::Closed(session) => self.handle_closed(event.at, session),
-            SessionEventKind::DnsQuery(query) => self.handle_dns(event.at, query),
+            SessionEventKind::Greeted(head) => self.show(at, head.id, head.helo.as_ref(), What::Greeted(head)),
+            SessionEventKind::Auth(head, auth) => self.show(at, head.id, head.helo.as_ref(), What::Auth(head, auth)),
+            SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, head, tx),
+            SessionEventKind::Closed(session) => {
+                self.show(at, session.conn.id, session.smtp.helo.as_ref(), What::Closed(session));
+            }
+            SessionEventKind::DnsQuery(query) => self.handle_dns(at, query),
         }
     }
 
@@ -148,9 +140,9 @@ impl Judge {
         let id = ConnId { ts: query.at.ts, orig: query.client, resp: query.server };
         let way = self.way(id);
         if matches!(way, Way::Outbound | Way::Inside) {
-            self.stand(id.orig.host, 0);
+            let (client, server) = self.hear(way, id, true);
             self.ledger.update(id.orig.host, at, |_| {});
-            self.teach(&Observation { at, id, way, voice: Voice::Own, what: What::DnsQuery(query) });
+            self.teach(&Observation { at, id, way, client, server, voice: Voice::Own, what: What::DnsQuery(query) });
         }
     }
 
@@ -166,28 +158,20 @@ impl Judge {
         let novel = self.triplets.insert_hash(triplet, at.ts);
         let (outcome, refusal) = judge_outcome(&rules, tx);
         let mail = Mail { head, tx, outcome, refusal, triplet, novel };
-        self.show(at, head.id, Some(head), What::Transaction(&mail));
+        self.show(at, head.id, head.helo.as_ref(), What::Transaction(&mail));
     }
 
-    fn handle_closed(&mut self, at: At, session: &Session) {
-        let id = session.conn.id;
-        let helo = session.smtp.helo.as_ref();
-        let (way, voice) = (self.way(id), self.roles.voice(id.orig.host, helo));
-        self.show_as(Observation { at, id, way, voice, what: What::Closed(session) });
-    }
-
-    fn show(&mut self, at: At, id: ConnId, head: Option<&SessionHead>, what: What<'_>) {
-        let voice = self.roles.voice(id.orig.host, head.and_then(|head| head.helo.as_ref()));
-        self.show_as(Observation { at, id, way: self.way(id), voice, what });
-    }
-
-    fn show_as(&mut self, seen: Observation<'_>) {
-        if seen.way == Way::Foreign {
-            if matches!(seen.what, What::Unanswered(_) | What::Closed(_)) {
-                self.strangers.note(seen.id);
+    fn show(&mut self, at: At, id: ConnId, helo: Option<&Wire>, what: What<'_>) {
+        let way = self.way(id);
+        if way == Way::Foreign {
+            if matches!(what, What::Unanswered(_) | What::Closed(_)) {
+                self.strangers.note(id);
             }
             return;
         }
+        let (client, server) = self.hear(way, id, !matches!(what, What::Unanswered(_)));
+        let voice = self.roles.voice(client, helo);
+        let seen = Observation { at, id, way, client, server, voice, what };
         self.roles.handle(&seen);
         self.reputation.handle(&seen, &self.rules);
         self.domains.handle(&seen, &self.rules);
@@ -201,7 +185,8 @@ impl Judge {
         let ctx = Context {
             site: &self.site,
             ours: &self.ours,
-            roles: &self.roles,
+            hosts: &self.hosts,
+            roles: Roles { book: &self.roles, hosts: &self.hosts },
             reputation: &self.reputation,
             domains: &self.domains,
             rules: &self.rules,
@@ -221,26 +206,35 @@ impl Judge {
         }
     }
 
-    /// Brings the ledger up to date.
-    fn keep(&mut self, seen: &Observation<'_>) {
-        if matches!(seen.way, Way::Outbound | Way::Inside) {
-            let host = seen.id.orig.host;
-            let mail = u64::from(matches!(seen.what, What::Transaction(_)));
-            self.stand(host, mail);
-            self.ledger.update(host, seen.at, |row| keep_client(row, seen));
-        }
-        if matches!(seen.way, Way::Inbound | Way::Inside) && !matches!(seen.what, What::Unanswered(_)) {
-            let host = seen.id.resp.host;
-            self.stand(host, u64::from(matches!(seen.what, What::Transaction(_))));
-            self.ledger.update(host, seen.at, |row| keep_server(row, seen));
-        }
+    /// Looks up the ends that are ours. A server that did not answer may be made up, and is not entered.
+    fn hear(&mut self, way: Way, id: ConnId, answered: bool) -> (Option<HostIdx>, Option<HostIdx>) {
+        let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hear_of(id.orig.host));
+        let server = matches!(way, Way::Inbound | Way::Inside) && answered;
+        (client, server.then(|| self.hear_of(id.resp.host)))
     }
 
-    fn stand(&mut self, host: HostKey, mails: u64) {
-        let (standing, gone) = self.standings.touch(host, Standing::default);
-        standing.mails += mails;
-        if let Some((gone, _)) = gone {
+    /// The place of a host of ours. Where another one had to go for it, everybody forgets that.
+    fn hear_of(&mut self, host: HostKey) -> HostIdx {
+        let (detectors, roles) = (&self.detectors, &self.roles);
+        let weight = |at| detectors.iter().map(|detector| detector.weight(at)).sum::<u64>() + roles.weight(at);
+        let (at, gone) = self.hosts.hear(host, weight);
+        if let Some(gone) = gone {
             self.ledger.remove(gone);
+            self.roles.forget(at);
+            for detector in &mut self.detectors {
+                detector.forget(at);
+            }
+        }
+        at
+    }
+
+    /// Brings the ledger up to date.
+    fn keep(&mut self, seen: &Observation<'_>) {
+        if seen.client.is_some() {
+            self.ledger.update(seen.id.orig.host, seen.at, |row| keep_client(row, seen));
+        }
+        if seen.server.is_some() {
+            self.ledger.update(seen.id.resp.host, seen.at, |row| keep_server(row, seen));
         }
     }
 
@@ -249,7 +243,8 @@ impl Judge {
         Context {
             site: &self.site,
             ours: &self.ours,
-            roles: &self.roles,
+            hosts: &self.hosts,
+            roles: Roles { book: &self.roles, hosts: &self.hosts },
             reputation: &self.reputation,
             domains: &self.domains,
             rules: &self.rules,
@@ -284,7 +279,7 @@ impl Judge {
         JudgeStats {
             events: self.events,
             foreign: self.strangers.connections(),
-            ledger_evicted: self.standings.evicted(),
+            ledger_evicted: self.hosts.evicted(),
             roles_evicted: self.roles.evicted(),
             detectors: self.detectors.iter().map(|detector| (detector.name(), detector.stats())).collect(),
         }

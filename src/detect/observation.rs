@@ -1,6 +1,7 @@
 //! What every detector looks at: an event of a session, with the things that several detectors would otherwise work out
 //! each for itself.
 
+use super::hosts::HostIdx;
 use super::replies::{OutcomeClass, Stage, Verdict};
 use super::roles::Voice;
 use crate::frame::At;
@@ -30,6 +31,10 @@ pub struct Observation<'a> {
     pub id: ConnId,
     /// Which way it went.
     pub way: Way,
+    /// The client, if it is one of ours.
+    pub client: Option<HostIdx>,
+    /// The server, if it is one of ours and answered.
+    pub server: Option<HostIdx>,
     /// Whether the client spoke as its host's own mail server, or as somebody else behind the same address.
     pub voice: Voice,
     /// What was seen.

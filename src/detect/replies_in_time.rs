@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
+use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Mail, Observation, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage};
 use super::samples::{Samples, words};
 use super::score::{Class, Confidence, Family, Severity, Tier};
 use super::sequential::Cusum;
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
@@ -175,27 +176,27 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct RepliesInTime {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
     deferred: Recent,
     deferred_lately: Recent,
 }
 
 impl RepliesInTime {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
         let deferred = Recent::new(settings.greylist_max, DEFERRED_MAX);
         let deferred_lately = Recent::new(settings.greylist_min, DEFERRED_MAX / 4);
-        Self { settings, hosts: HostTable::new(hosts_max), deferred, deferred_lately }
+        Self { settings, hosts: PerHost::default(), deferred, deferred_lately }
     }
 
-    fn mail(&mut self, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
+    fn mail(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
         let (host, server, now) = (seen.id.orig.host, seen.id.resp.host, seen.at.ts);
         // Reports on forged mail fail by nature: they are D4's.
         if mail.tx.null_sender && ctx.roles.takes_mail(host) {
             return;
         }
-        self.greylist(seen, mail);
-        let state = self.hosts.touch(host, HostState::default).0;
+        self.greylist(client, seen, mail);
+        let state = self.hosts.touch(client);
         state.first.get_or_insert(mail.tx.began.ts);
         state.last = state.last.max(now);
         for refusal in outcomes(mail) {
@@ -219,19 +220,19 @@ impl RepliesInTime {
         }
     }
 
-    fn greylist(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) {
+    fn greylist(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>) {
         let (host, site) = (seen.id.orig.host.octets(), seen.id.resp.host.site().octets());
         let rcpt = mail.tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
         let key = novelty::key(&[&host, &site, mail.tx.mailfrom.as_bytes(), rcpt]).to_le_bytes();
         let waited = self.deferred.contains(&[&key], seen.at.ts) && !self.deferred_lately.contains(&[&key], seen.at.ts);
         match mail.tx.outcome {
             Outcome::Deferred => {
-                let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
+                let state = self.hosts.touch(client);
                 state.deferred += u64::from(self.deferred.insert(&[&key], seen.at.ts));
                 self.deferred_lately.insert(&[&key], seen.at.ts);
             }
             Outcome::Accepted if waited => {
-                self.hosts.touch(seen.id.orig.host, HostState::default).0.came_back += 1;
+                self.hosts.touch(client).came_back += 1;
             }
             _ => {}
         }
@@ -408,21 +409,19 @@ impl Detector for RepliesInTime {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        if !matches!(seen.way, Way::Outbound | Way::Inside) {
-            return;
-        }
+        let Some(client) = seen.client else { return };
         match seen.what {
-            What::Transaction(mail) => self.mail(seen, mail, ctx),
+            What::Transaction(mail) => self.mail(client, seen, mail, ctx),
             // A gap may hide when something was said.
             What::Closed(session) if session.conn.gaps == 0 && session.smtp.transactions_total > 0 => {
-                self.hosts.touch(seen.id.orig.host, HostState::default).0.waits.note(&session.smtp.commands);
+                self.hosts.touch(client).waits.note(&session.smtp.commands);
             }
             _ => {}
         }
     }
 
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             let line = |says, numbers| Finding {
                 says,
                 numbers,
@@ -452,6 +451,14 @@ impl Detector for RepliesInTime {
                 ));
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::super::DetectorStats;
 use super::super::finding::{Finding, Numbers, Ruling};
+use super::super::hosts::{HostBook, HostIdx, PerHost};
 use super::super::observation::{Observation, Way};
 use super::super::roles::first_name;
 use super::super::samples::Samples;
 use super::super::score::{Class, Confidence, Family, Severity, Tier};
-use super::super::table::{HostTable, Weigh};
+use super::super::table::Weigh;
 use super::{NAME, Settings};
 use crate::ledger::Distinct;
 use crate::net::HostKey;
@@ -62,7 +63,7 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub(super) struct Inside {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 /// What counts as one network here: /16 of IPv4 and /32 of IPv6, what one operator is given. A provider's machines that
@@ -74,14 +75,14 @@ fn network(host: HostKey) -> HostKey {
 }
 
 impl Inside {
-    pub(super) fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 
     /// The host's state, begun anew when the window is over; what it came to is kept for one window more.
-    fn state(&mut self, host: HostKey, now: Ts) -> &mut HostState {
+    fn state(&mut self, at: HostIdx, host: HostKey, now: Ts) -> &mut HostState {
         let settings = &self.settings;
-        let state = self.hosts.touch(host, || HostState { began: now, ..HostState::default() }).0;
+        let state = self.hosts.touch_or(at, || HostState { began: now, ..HostState::default() });
         if now.since(state.began) >= settings.window {
             let mut found = Vec::new();
             state.judge(settings, host, &mut found);
@@ -98,7 +99,8 @@ impl Inside {
             return;
         }
         let name = Wire::capped(&name.to_ascii_lowercase(), 255);
-        let state = self.state(seen.id.orig.host, seen.at.ts);
+        let Some(client) = seen.client else { return };
+        let state = self.state(client, seen.id.orig.host, seen.at.ts);
         state.greeted.insert(network(server));
         if state.names.len() < NAMES_MAX || state.names.contains_key(&name) {
             state.names.entry(name).or_default().note(seen, server);
@@ -110,20 +112,29 @@ impl Inside {
         if session.smtp.greeting.is_none() {
             return;
         }
-        let (ours, other) = match seen.way {
-            Way::Inbound => (seen.id.resp.host, seen.id.orig.host),
-            _ => (seen.id.orig.host, seen.id.resp.host),
+        let (at, ours, other) = match seen.way {
+            Way::Inbound => (seen.server, seen.id.resp.host, seen.id.orig.host),
+            _ => (seen.client, seen.id.orig.host, seen.id.resp.host),
         };
+        let Some(at) = at else { return };
         let weird = session.smtp.weird;
-        let state = self.state(ours, seen.at.ts);
+        let state = self.state(at, ours, seen.at.ts);
         state.spoken.insert(network(other));
         if weird.contains(Weird::MaskedBanner) || weird.contains(Weird::MaskedCommand) {
             state.masked.note(seen, other);
         }
     }
 
-    pub(super) fn findings(&self, now: Ts, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+    pub(super) fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    pub(super) fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
+    }
+
+    pub(super) fn findings(&self, now: Ts, hosts: &HostBook, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted(hosts) {
             if now.since(state.began) < self.settings.window + self.settings.window {
                 let before = out.len();
                 state.judge(&self.settings, host, out);
