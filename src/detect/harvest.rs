@@ -10,6 +10,7 @@ mod probe;
 mod server;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -35,6 +36,7 @@ use crate::time::{Span, Ts};
 use crate::wire::Wire;
 use probe::{Answer, Prober, Question};
 use server::Directory;
+use waiting::WaitingRoom;
 
 /// The settings of D8.
 #[derive(Clone, Debug)]
@@ -122,6 +124,8 @@ pub struct Harvest {
     /// By host of ours and foreign server.
     outbound: HostTable<Prober, (HostKey, HostKey)>,
     servers: HostTable<Directory>,
+    /// Those of whom there is little to tell, of all three tables.
+    waiting: WaitingRoom,
     distinct: Recent,
     found: LruCache<u64, Found, RandomState>,
     found_forgotten: u64,
@@ -137,6 +141,7 @@ impl Harvest {
             sites: HostTable::new(clients_max / 2),
             outbound: HostTable::new(hosts_max),
             servers: HostTable::new(hosts_max.min(SERVERS_MAX)),
+            waiting: WaitingRoom::new(),
             distinct: Recent::new(DISTINCT_FOR, DISTINCT_MAX),
             found: LruCache::with_hasher(usize::MAX, RandomState::default()),
             found_forgotten: 0,
@@ -161,7 +166,8 @@ impl Harvest {
             }
             let new_to_client = self.distinct.insert(&[&server.octets(), &client.octets(), &name], now);
             let network = client.site().octets();
-            let new_to_network = self.distinct.insert(&[&server.octets(), &network, b"network", &name], now);
+            let new_to_network =
+                seen.way == Way::Inbound && self.distinct.insert(&[&server.octets(), &network, b"network", &name], now);
             let question = Question { answer, what: Some((&name, reply)), mailed, is_callout };
             self.probed(seen, question, (new_to_client, new_to_network));
         }
@@ -195,16 +201,15 @@ impl Harvest {
     ) {
         let (server, client, now) = (seen.id.resp.host, seen.id.orig.host, seen.at.ts);
         let settings = &self.settings;
-        let fresh = || Prober::new(seen.way, now);
         let (table, key) = match seen.way {
             Way::Outbound => (&mut self.outbound, (client, server)),
             _ => (&mut self.clients, (server, client)),
         };
         if new_to_client {
-            table.touch(key, fresh).0.observe(settings, seen, question);
+            ask(table, (key, b"client"), &mut self.waiting, settings, seen, question);
         }
         if seen.way == Way::Inbound && new_to_network {
-            self.sites.touch((server, client.site()), fresh).0.observe(settings, seen, question);
+            ask(&mut self.sites, ((server, client.site()), b"network"), &mut self.waiting, settings, seen, question);
             if let Some((name, _)) = question.what {
                 let directory = self.servers.touch(server, Directory::default).0;
                 directory.observe(settings, client, name, question.answer, now);
@@ -254,6 +259,31 @@ impl Harvest {
             out.extend(directory.finding(settings, self.name(), server, PEERS_MAX));
         }
     }
+}
+
+/// Shows a question to a prober, or notes it in the waiting room as long as that is enough.
+fn ask(
+    table: &mut HostTable<Prober, (HostKey, HostKey)>,
+    (key, what): ((HostKey, HostKey), &[u8]),
+    waiting: &mut WaitingRoom,
+    settings: &Settings,
+    seen: &Observation<'_>,
+    question: Question<'_>,
+) {
+    let now = seen.at.ts;
+    let prober = match table.get_mut(key) {
+        Some(_) => table.touch(key, || Prober::new(seen.way, now)).0,
+        // VRFY and EXPN are odd whatever is answered.
+        None if question.what.is_none() => table.touch(key, || Prober::new(seen.way, now)).0,
+        None => {
+            // A network's address may be a client's, too.
+            let hash = novelty::key(&[&key.0.octets(), &key.1.octets(), what]);
+            let asked = (question.answer, question.mailed, question.is_callout);
+            let Err(known) = waiting.note(hash, asked, settings.window, now) else { return };
+            table.touch(key, || Prober::after(settings, seen.way, &known, now)).0
+        }
+    };
+    prober.observe(settings, seen, question);
 }
 
 fn finding_of_group(
