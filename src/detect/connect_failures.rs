@@ -21,7 +21,7 @@ use super::sequential::Cusum;
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
-use crate::ledger::{Distinct, Role};
+use crate::ledger::Role;
 use crate::net::HostKey;
 use crate::tcp::{ConnId, ConnState};
 use crate::time::{Span, Ts};
@@ -79,7 +79,6 @@ struct Track {
     closed: u64,
     neutral: u64,
     known_dead: u64,
-    targets: Distinct,
     first_failed: Option<Ts>,
     last: Ts,
     samples: Samples,
@@ -149,7 +148,6 @@ impl ConnectFailures {
         let Some(client) = seen.client else { return };
         let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.contacts += 1;
-        track.targets.insert(server);
         track.last = track.last.max(now);
         let Some(failure) = failure else {
             track.walk.add(self.success_db, now);
@@ -255,7 +253,7 @@ impl Detector for ConnectFailures {
                         .count("silent", track.silent)
                         .count("rejected", track.rejected)
                         .count("closed", track.closed)
-                        .count("targets", track.targets.count())
+                        .count("targets", ctx.tried(host).outside())
                         .count("not_counted_listed_or_outage", track.neutral)
                         .count("not_counted_known_dead", track.known_dead)
                         .with("s_peak_db", sum),

@@ -5,7 +5,7 @@ use super::hosts::HostBook;
 use super::replies::ReplyRules;
 use super::reputation::Reputation;
 use super::roles::Roles;
-use crate::ledger::Role;
+use crate::ledger::{HostLedger, Role, Tried};
 use crate::net::HostKey;
 use crate::site::{Ours, Site};
 use crate::time::Ts;
@@ -25,6 +25,8 @@ pub struct Context<'a> {
     pub reputation: &'a Reputation,
     /// Which domains are ours.
     pub domains: &'a LocalDomains,
+    /// What each host did, in numbers.
+    pub ledger: &'a HostLedger,
     /// What replies mean.
     pub rules: &'a ReplyRules,
     /// Event time.
@@ -35,6 +37,11 @@ impl Context<'_> {
     /// What a host of ours is.
     pub fn role(&self, host: HostKey) -> Role {
         self.roles.role(host, self.site, self.now)
+    }
+
+    /// Whom a host of ours tried to reach, up to now.
+    pub fn tried(&self, host: HostKey) -> Tried {
+        self.ledger.read(host, |row| row.servers.clone()).unwrap_or_default()
     }
 
     /// Whether a server of ours takes mail for the domain as its own: the operator says so, or the server's names or

@@ -102,8 +102,6 @@ struct Track {
     /// The most networks in any hour that is over.
     most: f64,
     peak: Peak,
-    networks: Distinct,
-    servers: Distinct,
     connections: u64,
     mails: u64,
     submissions: u64,
@@ -162,8 +160,6 @@ impl DirectToMx {
             track.mails += 1;
         } else {
             track.connections += 1;
-            track.networks.insert(site);
-            track.servers.insert(id.resp.host);
             note_peer(&mut track.peers, id.resp.host, began);
         }
         track
@@ -206,28 +202,32 @@ impl Detector for DirectToMx {
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
+            let mut tried = None;
             for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
-                let networks = track.networks.count();
+                let db = match role {
+                    Role::Server if voice == Voice::Own => 0.0,
+                    Role::Sender => 0.5 * track.peak.at(now.ts),
+                    _ => track.peak.at(now.ts),
+                };
+                if db <= 0.0 {
+                    continue;
+                }
+                let reach = &tried.get_or_insert_with(|| ctx.tried(host)).outside[voice as usize];
+                let (networks, servers) = (reach.networks.count(), reach.servers.count());
                 // One provider, always with a login or under TLS: submission the old way.
                 let legacy = networks == 1 && track.submissions == track.connections;
-                let factor = match role {
-                    Role::Server if voice == Voice::Own => 0.0,
-                    Role::Sender => 0.5,
-                    _ => 1.0,
-                };
-                let db = track.peak.at(now.ts) * factor;
-                if db <= 0.0 || legacy {
+                if legacy {
                     continue;
                 }
                 let says = if track.mails == 0 {
                     format!(
                         "it tried {} foreign mail servers in {networks} networks by itself on port 25, without sending a mail",
-                        track.servers.count()
+                        servers
                     )
                 } else {
                     format!(
                         "it went to {} foreign mail servers in {networks} networks by itself on port 25, though it is no mail server",
-                        track.servers.count()
+                        servers
                     )
                 };
                 out.push(Finding {
@@ -235,7 +235,7 @@ impl Detector for DirectToMx {
                     numbers: Numbers::new()
                         .with("networks_in_an_hour", track.most.max(track.hour.weight()))
                         .count("networks", networks)
-                        .count("servers", track.servers.count())
+                        .count("servers", servers)
                         .count("connections", track.connections)
                         .count("mails", track.mails),
                     frames: track.samples.frames(),

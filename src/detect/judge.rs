@@ -189,6 +189,7 @@ impl Judge {
             roles: Roles { book: &self.roles, hosts: &self.hosts },
             reputation: &self.reputation,
             domains: &self.domains,
+            ledger: &self.ledger,
             rules: &self.rules,
             now: self.now.ts,
         };
@@ -247,6 +248,7 @@ impl Judge {
             roles: Roles { book: &self.roles, hosts: &self.hosts },
             reputation: &self.reputation,
             domains: &self.domains,
+            ledger: &self.ledger,
             rules: &self.rules,
             now: self.now.ts,
         }
@@ -293,7 +295,7 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.connections += 1;
             counts.failed += 1;
             row.first = row.first.min(attempt.id.ts);
-            row.servers.insert(seen.id.resp.host);
+            note_tried(row, seen);
             row.syn = Some(attempt.syn);
             row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link);
         }
@@ -309,12 +311,23 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.hidden += u64::from(session.smtp.tls.state.is_hidden());
             counts.gapped += u64::from(session.conn.gaps > 0);
             row.first = row.first.min(session.conn.id.ts);
-            row.servers.insert(seen.id.resp.host);
+            note_tried(row, seen);
             row.syn = session.conn.syn.or(row.syn);
             row.note_link(session.conn.link.macs.map(|(orig, _)| orig), &session.conn.link);
             row.note_helo(session.smtp.helo.as_ref());
         }
         _ => {}
+    }
+}
+
+fn note_tried(row: &mut HostRow, seen: &Observation<'_>) {
+    let server = seen.id.resp.host;
+    if seen.way == Way::Outbound {
+        let reach = &mut row.servers.outside[seen.voice as usize];
+        reach.servers.insert(server);
+        reach.networks.insert(server.site());
+    } else {
+        row.servers.inside.insert(server);
     }
 }
 

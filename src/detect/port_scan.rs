@@ -16,7 +16,6 @@ use super::score::{Class, Confidence, Family, Severity, Tier};
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
-use crate::ledger::Distinct;
 use crate::net::HostKey;
 use crate::session::Session;
 use crate::tcp::ConnId;
@@ -46,7 +45,6 @@ const EXACT_MAX: usize = 128;
 struct HostState {
     hour: (Ts, BTreeSet<HostKey>),
     most: usize,
-    servers: Distinct,
     tried: u64,
     /// Greeted by 2xx, and nothing was said but QUIT.
     silent: u64,
@@ -81,7 +79,6 @@ impl PortScan {
         state.first.get_or_insert(id.ts);
         state.last = state.last.max(now);
         state.tried += 1;
-        state.servers.insert(id.resp.host);
         if id.ts.since(state.hour.0) >= Span::hours(1) {
             state.hour = (id.ts, BTreeSet::new());
         }
@@ -139,15 +136,16 @@ impl Detector for PortScan {
             if !self.scans(state, now.ts) {
                 continue;
             }
+            let servers = ctx.tried(host).outside();
             out.push(Finding {
                 says: format!(
                     "it tried {} mail servers, up to {} within an hour; {} greeted it, and it had nothing to say to any",
-                    state.servers.count(),
+                    servers,
                     state.most,
                     state.silent
                 ),
                 numbers: Numbers::new()
-                    .count("servers", state.servers.count())
+                    .count("servers", servers)
                     .count("servers_in_an_hour", state.most as u64)
                     .count("connections", state.tried)
                     .count("greeted_and_silent", state.silent),

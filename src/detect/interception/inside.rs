@@ -11,7 +11,7 @@ use super::super::samples::Samples;
 use super::super::score::{Class, Confidence, Family, Severity, Tier};
 use super::super::table::Weigh;
 use super::{NAME, Settings};
-use crate::ledger::Distinct;
+use crate::ledger::Rough;
 use crate::net::HostKey;
 use crate::session::{Session, SessionHead};
 use crate::smtp::path::same_domain;
@@ -25,7 +25,7 @@ const NAMES_MAX: usize = 8;
 /// Networks that answered by one name.
 #[derive(Debug, Default)]
 struct Answer {
-    networks: Distinct,
+    networks: Rough,
     first: Option<Ts>,
     last: Ts,
     samples: Samples,
@@ -44,10 +44,10 @@ impl Answer {
 struct HostState {
     began: Ts,
     /// All networks that greeted.
-    greeted: Distinct,
+    greeted: Rough,
     names: BTreeMap<Wire, Answer>,
     /// All networks with which something was said, and those where it was masked.
-    spoken: Distinct,
+    spoken: Rough,
     masked: Answer,
     /// What was found before the window turned.
     found: Vec<Finding>,
