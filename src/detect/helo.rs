@@ -97,7 +97,9 @@ impl HeloForm {
         let Some(name) = helo.map(Wire::as_bytes).filter(|name| !name.is_empty()) else { return Self::Missing };
         if address_literal(name).is_some() {
             Self::Literal
-        } else if std::str::from_utf8(name).is_ok_and(|name| name.parse::<IpAddr>().is_ok()) {
+        } else if (name[0].is_ascii_hexdigit() || name[0] == b':')
+            && std::str::from_utf8(name).is_ok_and(|name| name.parse::<IpAddr>().is_ok())
+        {
             Self::BareAddress
         } else if same_domain(name, b"localhost.localdomain") {
             Self::Localhost

@@ -235,7 +235,7 @@ pub struct Roles<'a> {
 impl<'a> Roles<'a> {
     /// What a host is at `now`.
     pub fn role(self, host: HostKey, site: &Site, now: Ts) -> Role {
-        if site.is_configured_server(host) {
+        if !site.mail_servers.is_empty() && site.is_configured_server(host) {
             return Role::Server;
         }
         match self.learned(host) {
@@ -270,11 +270,17 @@ pub(super) fn first_name(text: &[u8]) -> Option<&[u8]> {
 /// Whether the bytes look like a fully qualified host name: labels, at least one dot, not an address.
 pub fn is_fqdn(name: &[u8]) -> bool {
     let name = name.strip_suffix(b".").unwrap_or(name);
-    name.contains(&b'.')
-        && name.split(|&b| b == b'.').all(|label| {
-            !label.is_empty() && label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        })
-        && name.iter().any(u8::is_ascii_alphabetic)
+    let (mut dots, mut letters, mut after_dot) = (0, 0, true);
+    for &byte in name {
+        match byte {
+            b'.' if after_dot => return false,
+            b'.' => (dots, after_dot) = (dots + 1, true),
+            b'a'..=b'z' | b'A'..=b'Z' => (letters, after_dot) = (letters + 1, false),
+            b'0'..=b'9' | b'-' | b'_' => after_dot = false,
+            _ => return false,
+        }
+    }
+    dots > 0 && letters > 0 && !after_dot
 }
 
 /// Whether two host names are the same: without case, a trailing dot ignored.
