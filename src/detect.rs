@@ -47,7 +47,7 @@ pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, R
 pub use hosts::{HostBook, HostIdx, PerHost};
 pub use judge::{Judge, JudgeStats};
 pub use novelty::Recent;
-pub use observation::{Mail, Observation, Refusal, Way, What};
+pub use observation::{Coming, Keys, Mail, Observation, Refusal, Way, What};
 pub use reputation::Reputation;
 pub use roles::{RoleBook, Roles, Voice, is_fqdn, same_name};
 pub use samples::{Samples, words};
@@ -68,6 +68,15 @@ pub trait Detector: std::fmt::Debug + Send {
 
     /// Learns from one observation.
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>);
+
+    /// Asks memory for what will be needed to learn from an event that comes soon. Nothing is learned and nothing
+    /// changes; the number only shows that the memory was read.
+    ///
+    /// What is kept of thousands of hosts lies far from the processor, and each look-up there waits. Asked for together,
+    /// ahead of time, many wait hardly longer than one.
+    fn fetch(&self, _: &Coming<'_>) -> u64 {
+        0
+    }
 
     /// All that stands against a host at `now`, hosts in the order of their addresses.
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>);

@@ -29,7 +29,7 @@ pub fn shard_of(key: &FlowKey, shards: usize) -> usize {
 /// Events that are judged together: following connections and judging them are two large pieces of code, and going to
 /// and fro between them for every frame would keep neither in the processor's cache. No event waits longer than until
 /// the next tick.
-const EVENTS_AT_ONCE: usize = 64;
+pub const EVENTS_AT_ONCE: usize = 64;
 
 /// All stages on one thread.
 #[derive(Debug)]
@@ -87,10 +87,8 @@ impl Engine {
     }
 
     fn drain(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
-        for event in self.events.drain(..) {
-            self.judge.handle(&event);
-            sink(&event);
-        }
+        self.judge.handle_all(&self.events, sink);
+        self.events.clear();
     }
 }
 

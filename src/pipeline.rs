@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use crate::capture::{CaptureError, Captured, FrameSource};
 use crate::decode::{PortSet, Segment, SegmentHeader};
 use crate::detect::Judge;
-use crate::engine::{Engine, Finished, Front, FrontItem, Shard, shard_of, shards};
+use crate::engine::{EVENTS_AT_ONCE, Engine, Finished, Front, FrontItem, Shard, shard_of, shards};
 use crate::frame::{At, Frame, FrameNo};
 use crate::limits::Limits;
 use crate::session::SessionEvent;
@@ -336,6 +336,7 @@ fn follow(
 /// The merger: puts the events of each batch into the order of their causes, then judges.
 fn merge(from_workers: &[Receiver<Vec<Placed>>], mut judge: Judge, sink: &mut dyn FnMut(&SessionEvent)) -> Judge {
     let mut all: Vec<Placed> = Vec::new();
+    let mut events: Vec<SessionEvent> = Vec::new();
     loop {
         for from_worker in from_workers {
             match from_worker.recv() {
@@ -345,9 +346,11 @@ fn merge(from_workers: &[Receiver<Vec<Placed>>], mut judge: Judge, sink: &mut dy
         }
         // Stable: events of one cause stay as they were.
         all.sort_by_key(|placed| (placed.order, placed.shard));
-        for placed in all.drain(..) {
-            judge.handle(&placed.event);
-            sink(&placed.event);
+        events.extend(all.drain(..).map(|placed| placed.event));
+        // Not all at once: what is asked for ahead must not be pushed out again before it is needed.
+        for some in events.chunks(EVENTS_AT_ONCE) {
+            judge.handle_all(some, sink);
         }
+        events.clear();
     }
 }

@@ -19,7 +19,7 @@ use super::crowd::Crowd;
 use super::finding::{Finding, Numbers, Peer, Ruling};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Coming, Mail, Observation, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage};
 use super::samples::Samples;
 use super::score::{Class, Confidence, Family, Severity, Tier};
@@ -28,6 +28,7 @@ use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::{Distinct, Role};
 use crate::net::HostKey;
+use crate::session::SessionEventKind;
 use crate::smtp::Reply;
 use crate::smtp::path::MailPath;
 use crate::time::{Span, Ts};
@@ -389,6 +390,11 @@ impl Detector for Backscatter {
             (Way::Inbound, _) if mail.tx.null_sender => self.came(seen, mail, ctx),
             _ => {}
         }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let (Way::Outbound, SessionEventKind::Transaction(..)) = (coming.way, coming.kind) else { return 0 };
+        coming.client.and_then(|client| self.senders.get(client)).map_or(0, |sender| sender.mails)
     }
 
     fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {

@@ -12,13 +12,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
-use super::observation::{Observation, Way, What};
+use super::observation::{Coming, Observation, Way, What};
 use super::roles::is_fqdn;
 use super::score::{Class, Family};
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::net::HostKey;
+use crate::session::SessionEventKind;
 use crate::tcp::{ConnId, SynSignature};
 use crate::time::Ts;
 use crate::wire::Wire;
@@ -98,6 +99,12 @@ impl Detector for BehindNat {
         if seen.voice == super::Voice::Other && state.other_tuples.len() < TUPLES_MAX {
             state.other_tuples.push(seen.id);
         }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let (Way::Outbound, SessionEventKind::Closed(_)) = (coming.way, coming.kind) else { return 0 };
+        let state = coming.client.and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| state.connections ^ state.signatures.first_key_value().map_or(0, |(_, seen)| *seen))
     }
 
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
 use super::hosts::{HostIdx, PerHost};
-use super::observation::{Observation, Refusal, Way, What};
+use super::observation::{Coming, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage, Verdict};
 use super::samples::words;
 use super::score::{Class, Confidence, Family, Severity, Tier};
@@ -291,6 +291,11 @@ impl Detector for Blocklisted {
             }
             _ => {}
         }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| state.throttled ^ state.domains.len() as u64 ^ state.serves.len() as u64)
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::Recent;
-use super::observation::{Observation, Way, What};
+use super::observation::{Coming, Observation, Way, What};
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
@@ -23,6 +23,7 @@ use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
 use crate::net::HostKey;
+use crate::session::SessionEventKind;
 use crate::tcp::{ConnId, ConnState};
 use crate::time::{Span, Ts};
 
@@ -140,7 +141,7 @@ impl ConnectFailures {
 
     fn contact(&mut self, seen: &Observation<'_>, id: ConnId, failure: Option<Failure>, ctx: &Context<'_>) {
         let (host, server, now) = (id.orig.host, id.resp.host, seen.at.ts);
-        if !self.contacted.insert(&[&host.octets(), &server.octets()], now) {
+        if !self.contacted.insert_hash(seen.pair, now) {
             return;
         }
         self.note_for_outage(host, failure.is_some(), now);
@@ -159,7 +160,7 @@ impl ConnectFailures {
             track.neutral += 1;
             return;
         }
-        if !self.dead.insert(&[&host.octets(), &server.octets()], now) {
+        if !self.dead.insert_hash(seen.pair, now) {
             track.known_dead += 1;
             return;
         }
@@ -228,6 +229,19 @@ impl Detector for ConnectFailures {
                 self.contact(seen, seen.id, Some(failure), ctx);
             }
             _ => {}
+        }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let pair = coming.keys.pair;
+        let state = |host| self.hosts.get(host).map_or(0, |state| state.voices[0].contacts);
+        match coming.kind {
+            _ if coming.way != Way::Outbound => 0,
+            SessionEventKind::Unanswered(_) => {
+                self.contacted.fetch(pair) ^ self.dead.fetch(pair) ^ coming.client.map_or(0, state)
+            }
+            SessionEventKind::Greeted(_) => self.contacted.fetch(pair) ^ coming.client.map_or(0, state),
+            _ => 0,
         }
     }
 

@@ -9,7 +9,7 @@ mod tests;
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
 use super::hosts::{HostIdx, PerHost};
-use super::observation::{Observation, Way, What};
+use super::observation::{Coming, Observation, Way, What};
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
@@ -197,6 +197,14 @@ impl Detector for DirectToMx {
             }
             _ => {}
         }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| {
+            let [own, _] = &state.voices;
+            own.mails ^ own.hour.mailed as u64 ^ u64::from(own.hour.tags[EXACT_MAX / 2])
+        })
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

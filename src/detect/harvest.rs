@@ -21,7 +21,7 @@ use hashlink::LruCache;
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Coming, Mail, Observation, Way, What};
 use super::replies::{ReplyClass, Stage};
 use super::roles::Voice;
 use super::score::{Class, Family, Severity};
@@ -30,7 +30,7 @@ use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
 use crate::net::HostKey;
-use crate::session::{Outcome, Session};
+use crate::session::{Outcome, Session, SessionEventKind};
 use crate::smtp::Reply;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
@@ -164,7 +164,7 @@ impl Harvest {
             if seen.way != Way::Outbound && answer == Answer::Valid {
                 self.note_valid(seen, &name, mailed);
             }
-            let new_to_client = self.distinct.insert(&[&server.octets(), &client.octets(), &name], now);
+            let new_to_client = self.distinct.insert_hash(question_key(seen.pair, &name), now);
             let network = client.site().octets();
             let new_to_network =
                 seen.way == Way::Inbound && self.distinct.insert(&[&server.octets(), &network, b"network", &name], now);
@@ -206,10 +206,17 @@ impl Harvest {
             _ => (&mut self.clients, (server, client)),
         };
         if new_to_client {
-            ask(table, (key, b"client"), &mut self.waiting, settings, seen, question);
+            ask(table, (key, waiting_key(seen.way, seen.pair)), &mut self.waiting, settings, seen, question);
         }
         if seen.way == Way::Inbound && new_to_network {
-            ask(&mut self.sites, ((server, client.site()), b"network"), &mut self.waiting, settings, seen, question);
+            ask(
+                &mut self.sites,
+                ((server, client.site()), network_key(server, client)),
+                &mut self.waiting,
+                settings,
+                seen,
+                question,
+            );
             if let Some((name, _)) = question.what {
                 let directory = self.servers.touch(server, Directory::default).0;
                 directory.observe(settings, client, name, question.answer, now);
@@ -261,10 +268,29 @@ impl Harvest {
     }
 }
 
+/// A hash of who asks whom for whom; the name's case does not count.
+fn question_key(pair: u64, name: &[u8]) -> u64 {
+    novelty::key_lower(pair, name)
+}
+
+/// A client's place in the waiting room.
+fn waiting_key(way: Way, pair: u64) -> u64 {
+    pair ^ if way == Way::Outbound { 0 } else { CLIENTS }
+}
+
+/// A client network's place in the waiting room; a network's address may be a client's, too.
+fn network_key(server: HostKey, client: HostKey) -> u64 {
+    novelty::key(&[&client.site().octets(), &server.octets()]) ^ NETWORKS
+}
+
+/// Any two numbers, to keep those who wait for different tables apart.
+const CLIENTS: u64 = 0x9e37_79b9_7f4a_7c15;
+const NETWORKS: u64 = 0xc2b2_ae3d_27d4_eb4f;
+
 /// Shows a question to a prober, or notes it in the waiting room as long as that is enough.
 fn ask(
     table: &mut HostTable<Prober, (HostKey, HostKey)>,
-    (key, what): ((HostKey, HostKey), &[u8]),
+    (key, hash): ((HostKey, HostKey), u64),
     waiting: &mut WaitingRoom,
     settings: &Settings,
     seen: &Observation<'_>,
@@ -276,8 +302,6 @@ fn ask(
         // VRFY and EXPN are odd whatever is answered.
         None if question.what.is_none() => table.touch(key, || Prober::new(seen.way, now)).0,
         None => {
-            // A network's address may be a client's, too.
-            let hash = novelty::key(&[&key.0.octets(), &key.1.octets(), what]);
             let asked = (question.answer, question.mailed, question.is_callout);
             let Err(known) = waiting.note(hash, asked, settings.window, now) else { return };
             table.touch(key, || Prober::after(settings, seen.way, &known, now)).0
@@ -394,6 +418,15 @@ impl Detector for Harvest {
             What::Closed(session) => self.verified(seen, session),
             _ => {}
         }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let SessionEventKind::Transaction(_, tx) = coming.kind else { return 0 };
+        let mut read = self.waiting.fetch(waiting_key(coming.way, coming.keys.pair));
+        for rcpt in &tx.rcptto {
+            read ^= self.distinct.fetch(question_key(coming.keys.pair, rcpt.to.as_bytes()));
+        }
+        read
     }
 
     fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::lapses::{Lapses, counted};
-use super::observation::{Observation, Way, What};
+use super::observation::{Coming, Observation, Way, What};
 use super::roles::{Voice, first_name, is_fqdn};
 use super::score::{Class, Family};
 use super::table::Weigh;
@@ -20,6 +20,7 @@ use crate::frame::At;
 use crate::ledger::Role;
 use crate::net::HostKey;
 use crate::session::Session;
+use crate::session::SessionEventKind;
 use crate::smtp::path::{MailPath, address_literal, same_domain};
 use crate::tcp::SynSignature;
 use crate::time::{Span, Ts};
@@ -224,6 +225,12 @@ impl Detector for Helo {
         }
     }
 
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let (Way::Outbound, SessionEventKind::Closed(_)) = (coming.way, coming.kind) else { return 0 };
+        let state = coming.client.and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| state.voices[0].lapses.sessions() ^ state.voices[0].hour.1.len() as u64)
+    }
+
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
             for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
@@ -372,6 +379,7 @@ mod tests {
                 client: ctx.hosts.find(session.conn.id.orig.host),
                 server: None,
                 voice: Voice::Own,
+                pair: 0,
                 what: What::Closed(&session),
             };
             helo.handle(&seen, &ctx);

@@ -12,9 +12,10 @@ mod outside;
 use super::context::Context;
 use super::finding::Finding;
 use super::hosts::HostIdx;
-use super::observation::{Observation, Way, What};
+use super::observation::{Coming, Observation, Way, What};
 use super::{Detector, DetectorStats};
 use crate::frame::At;
+use crate::session::SessionEventKind;
 use crate::time::Span;
 use inside::Inside;
 use outside::Outside;
@@ -111,6 +112,13 @@ impl Detector for Interception {
             }
             (Way::Outbound, What::Greeted(head)) => self.inside.greeted(seen, head),
             _ => {}
+        }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        match coming.kind {
+            SessionEventKind::Greeted(_) | SessionEventKind::Closed(_) => self.inside.fetch(coming),
+            _ => 0,
         }
     }
 

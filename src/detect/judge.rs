@@ -8,7 +8,7 @@ use super::domains::LocalDomains;
 use super::finding::Finding;
 use super::hosts::{HostBook, HostIdx};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, Refusal, Way, What};
+use super::observation::{Coming, Keys, Mail, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyRules, Stage};
 use super::reputation::Reputation;
 use super::roles::{RoleBook, Roles, Voice};
@@ -44,6 +44,9 @@ pub struct Judge {
     now: At,
     strangers: Strangers,
     events: u64,
+    /// Room for what is worked out ahead.
+    keys: Vec<Keys>,
+    coming: Vec<(ConnId, Way, Option<HostIdx>, Option<HostIdx>)>,
 }
 
 /// Fill and losses of the judgement.
@@ -78,6 +81,8 @@ impl Judge {
             now: At::default(),
             strangers: Strangers::default(),
             events: 0,
+            keys: Vec::new(),
+            coming: Vec::new(),
         }
     }
 
@@ -118,50 +123,102 @@ impl Judge {
 
     /// Learns from one event.
     pub fn handle(&mut self, event: &SessionEvent) {
+        self.handle_all(std::slice::from_ref(event), &mut |_| {});
+    }
+
+    /// Learns from events in order, and shows each to `after` when it is done. It makes no difference to what is learned
+    /// how events are put together; it is faster to have many at once.
+    pub fn handle_all(&mut self, events: &[SessionEvent], after: &mut dyn FnMut(&SessionEvent)) {
+        let mut keys = std::mem::take(&mut self.keys);
+        self.look_ahead(events, &mut keys);
+        for (event, keys) in events.iter().zip(&keys) {
+            self.handle_one(event, *keys);
+            after(event);
+        }
+        self.keys = keys;
+    }
+
+    /// Works out the hashes of events, and asks memory for what they will need.
+    fn look_ahead(&mut self, events: &[SessionEvent], keys: &mut Vec<Keys>) {
+        keys.clear();
+        self.coming.clear();
+        for event in events {
+            let (id, triplet) = match &event.kind {
+                SessionEventKind::Unanswered(attempt) => (attempt.id, 0),
+                SessionEventKind::Greeted(head) | SessionEventKind::Auth(head, _) => (head.id, 0),
+                SessionEventKind::Transaction(head, tx) => (head.id, triplet(head, tx)),
+                SessionEventKind::Closed(session) => (session.conn.id, 0),
+                SessionEventKind::DnsQuery(query) => {
+                    (ConnId { ts: query.at.ts, orig: query.client, resp: query.server }, 0)
+                }
+            };
+            let pair = novelty::key(&[&id.orig.host.octets(), &id.resp.host.octets()]);
+            keys.push(Keys { pair, triplet });
+            let way = self.way(id);
+            let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hosts.find(id.orig.host)).flatten();
+            let server = matches!(way, Way::Inbound | Way::Inside).then(|| self.hosts.find(id.resp.host)).flatten();
+            self.coming.push((id, way, client, server));
+        }
+        if events.len() < 2 {
+            return;
+        }
+        let mut read = 0_u64;
+        for ((event, keys), (id, way, client, server)) in events.iter().zip(&*keys).zip(&self.coming) {
+            let coming =
+                Coming { kind: &event.kind, id: *id, way: *way, client: *client, server: *server, keys: *keys };
+            if keys.triplet != 0 {
+                read ^= self.triplets.fetch(keys.triplet);
+            }
+            read ^= self.roles.fetch(&coming);
+            for detector in &self.detectors {
+                read ^= detector.fetch(&coming);
+            }
+        }
+        std::hint::black_box(read);
+    }
+
+    fn handle_one(&mut self, event: &SessionEvent, keys: Keys) {
         self.events += 1;
         self.now = At { ts: self.now.ts.max(event.at.ts), frame: event.at.frame };
         let at = event.at;
         match &event.kind {
             SessionEventKind::Unanswered(attempt) => {
-                self.show(at, attempt.id, None, What::Unanswered(attempt));
+                self.show(at, attempt.id, keys, None, What::Unanswered(attempt));
             }
-            SessionEventKind::Greeted(head) => self.show(at, head.id, head.helo.as_ref(), What::Greeted(head)),
-            SessionEventKind::Auth(head, auth) => self.show(at, head.id, head.helo.as_ref(), What::Auth(head, auth)),
-            SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, head, tx),
+            SessionEventKind::Greeted(head) => self.show(at, head.id, keys, head.helo.as_ref(), What::Greeted(head)),
+            SessionEventKind::Auth(head, auth) => {
+                self.show(at, head.id, keys, head.helo.as_ref(), What::Auth(head, auth))
+            }
+            SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, keys, head, tx),
             SessionEventKind::Closed(session) => {
-                self.show(at, session.conn.id, session.smtp.helo.as_ref(), What::Closed(session));
+                self.show(at, session.conn.id, keys, session.smtp.helo.as_ref(), What::Closed(session));
             }
-            SessionEventKind::DnsQuery(query) => self.handle_dns(at, query),
+            SessionEventKind::DnsQuery(query) => self.handle_dns(at, keys, query),
         }
     }
 
     /// A question to a DNS server is no connection: only the detectors look at it, and the asker gets a row.
-    fn handle_dns(&mut self, at: At, query: &DnsQuery) {
+    fn handle_dns(&mut self, at: At, keys: Keys, query: &DnsQuery) {
         let id = ConnId { ts: query.at.ts, orig: query.client, resp: query.server };
         let way = self.way(id);
         if matches!(way, Way::Outbound | Way::Inside) {
             let (client, server) = self.hear(way, id, true);
             self.ledger.update(id.orig.host, at, |_| {});
-            self.teach(&Observation { at, id, way, client, server, voice: Voice::Own, what: What::DnsQuery(query) });
+            let (voice, pair, what) = (Voice::Own, keys.pair, What::DnsQuery(query));
+            self.teach(&Observation { at, id, way, client, server, voice, pair, what });
         }
     }
 
-    fn handle_transaction(&mut self, at: At, head: &SessionHead, tx: &Transaction) {
+    fn handle_transaction(&mut self, at: At, keys: Keys, head: &SessionHead, tx: &Transaction) {
         let rules = Arc::clone(&self.rules);
-        let first_rcpt = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
-        let triplet = novelty::key(&[
-            &head.id.orig.host.octets(),
-            &head.id.resp.host.site().octets(),
-            tx.mailfrom.as_bytes(),
-            first_rcpt,
-        ]);
+        let triplet = keys.triplet;
         let novel = self.triplets.insert_hash(triplet, at.ts);
         let (outcome, refusal) = judge_outcome(&rules, tx);
         let mail = Mail { head, tx, outcome, refusal, triplet, novel };
-        self.show(at, head.id, head.helo.as_ref(), What::Transaction(&mail));
+        self.show(at, head.id, keys, head.helo.as_ref(), What::Transaction(&mail));
     }
 
-    fn show(&mut self, at: At, id: ConnId, helo: Option<&Wire>, what: What<'_>) {
+    fn show(&mut self, at: At, id: ConnId, keys: Keys, helo: Option<&Wire>, what: What<'_>) {
         let way = self.way(id);
         if way == Way::Foreign {
             if matches!(what, What::Unanswered(_) | What::Closed(_)) {
@@ -171,7 +228,7 @@ impl Judge {
         }
         let (client, server) = self.hear(way, id, !matches!(what, What::Unanswered(_)));
         let voice = self.roles.voice(client, helo);
-        let seen = Observation { at, id, way, client, server, voice, what };
+        let seen = Observation { at, id, way, client, server, voice, pair: keys.pair, what };
         self.roles.handle(&seen);
         self.reputation.handle(&seen, &self.rules);
         self.domains.handle(&seen, &self.rules);
@@ -286,6 +343,13 @@ impl Judge {
             detectors: self.detectors.iter().map(|detector| (detector.name(), detector.stats())).collect(),
         }
     }
+}
+
+/// What a retry has in common with the first try.
+fn triplet(head: &SessionHead, tx: &Transaction) -> u64 {
+    let first_rcpt = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
+    let (client, site) = (head.id.orig.host.octets(), head.id.resp.host.site().octets());
+    novelty::key(&[&client, &site, tx.mailfrom.as_bytes(), first_rcpt])
 }
 
 fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {

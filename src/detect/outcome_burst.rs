@@ -14,7 +14,7 @@ use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Coming, Mail, Observation, Way, What};
 use super::replies::OutcomeClass;
 use super::roles::Voice;
 use super::samples::Samples;
@@ -25,6 +25,7 @@ use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
 use crate::net::HostKey;
+use crate::session::SessionEventKind;
 use crate::time::{Span, Ts};
 
 /// The settings of D1.
@@ -382,6 +383,21 @@ impl Detector for OutcomeBurst {
             }
             _ => {}
         }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let (Way::Outbound, SessionEventKind::Transaction(_, tx)) = (coming.way, coming.kind) else { return 0 };
+        let host = coming.id.orig.host.octets();
+        let mut read = 0;
+        for rcpt in &tx.rcptto {
+            let key = novelty::key(&[&host, rcpt.to.as_bytes()]);
+            read ^= self.rcpts.fetch(key) ^ self.rcpts_hour.fetch(key);
+        }
+        if let Some(state) = coming.client.and_then(|client| self.hosts.get(client)) {
+            let [own, _] = &state.voices;
+            read ^= own.counts[0] ^ own.hour.1 ^ own.sites.first().map_or(0, |site| site.0);
+        }
+        read
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::context::Context;
 use super::finding::{Finding, Numbers, Ruling};
 use super::hosts::{HostIdx, PerHost};
-use super::observation::{Observation, Way, What};
+use super::observation::{Coming, Observation, Way, What};
 use super::samples::Samples;
 use super::score::{Class, Confidence, Family, Severity, Tier};
 use super::table::Weigh;
@@ -129,6 +129,11 @@ impl Detector for PortScan {
             }
             _ => {}
         }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| state.tried)
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, What};
+use super::observation::{Coming, Mail, Observation, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage};
 use super::samples::{Samples, words};
 use super::score::{Class, Confidence, Family, Severity, Tier};
@@ -114,6 +114,12 @@ impl Waits {
             }
             kept.push_back(waited);
         }
+    }
+
+    /// Reads where the next ones will be put.
+    fn fetch(&self) -> u64 {
+        let first = |waits: &VecDeque<Span>| waits.front().map_or(0, |wait| wait.as_nanos() as u64);
+        first(&self.refused) ^ first(&self.accepted)
     }
 
     /// Whether refusals are held back, as far as can be told. The way there and back is in both medians.
@@ -418,6 +424,11 @@ impl Detector for RepliesInTime {
             }
             _ => {}
         }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let state = coming.client.and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| state.refused ^ state.networks.len() as u64 ^ state.waits.fetch())
     }
 
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::hosts::{HostBook, HostIdx, PerHost};
 use super::novelty::Recent;
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Coming, Mail, Observation, Way, What};
 use super::replies::OutcomeClass;
 use super::table::Weigh;
 use crate::ledger::Role;
@@ -141,6 +141,12 @@ impl RoleBook {
             Some(learned) if learned.name_was_heard() && !learned.is_own_name(helo) => Voice::Other,
             _ => Voice::Own,
         }
+    }
+
+    /// Asks memory for what an event will need.
+    pub fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let learned = |host| self.hosts.get(host).map_or(0, |learned| u64::from(learned.novel_sent) ^ learned.weight());
+        coming.client.map_or(0, learned) ^ coming.server.map_or(0, learned)
     }
 
     /// Hosts forgotten for want of room.

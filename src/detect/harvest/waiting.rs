@@ -35,6 +35,11 @@ impl WaitingRoom {
         Self(Vec::new())
     }
 
+    /// Asks memory for a place.
+    pub(super) fn fetch(&self, key: u64) -> u64 {
+        self.0.get(key as usize % PLACES).map_or(0, |waiting| waiting.key)
+    }
+
     /// Notes a question of the pair with this hash. If it needs more than numbers, nothing is noted, and what was known
     /// till now is given back.
     pub(super) fn note(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::DetectorStats;
 use super::super::finding::{Finding, Numbers, Ruling};
 use super::super::hosts::{HostBook, HostIdx, PerHost};
-use super::super::observation::{Observation, Way};
+use super::super::observation::{Coming, Observation, Way};
 use super::super::roles::first_name;
 use super::super::samples::Samples;
 use super::super::score::{Class, Confidence, Family, Severity, Tier};
@@ -123,6 +123,12 @@ impl Inside {
         if weird.contains(Weird::MaskedBanner) || weird.contains(Weird::MaskedCommand) {
             state.masked.note(seen, other);
         }
+    }
+
+    /// Asks memory for what an event will need.
+    pub(super) fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let at = if coming.way == Way::Inbound { coming.server } else { coming.client };
+        at.and_then(|at| self.hosts.get(at)).map_or(0, |state| state.names.len() as u64)
     }
 
     pub(super) fn weight(&self, host: HostIdx) -> u64 {
