@@ -13,6 +13,7 @@ mod crowd;
 pub mod dialect;
 pub mod direct_to_mx;
 mod domains;
+mod few;
 mod finding;
 pub mod harvest;
 pub mod helo;

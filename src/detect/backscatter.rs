@@ -182,8 +182,8 @@ impl Backscatter {
             return;
         }
         let (host, now) = (seen.id.orig.host, seen.at.ts);
-        let sender = mail.tx.mailfrom.as_bytes().to_ascii_lowercase();
         if is_mail_host(host, ctx) {
+            let sender = mail.tx.mailfrom.as_bytes().to_ascii_lowercase();
             let network = seen.id.resp.host.site().octets();
             self.sent.insert(&[&sender, b"network", &network], now);
             for rcpt in &mail.tx.rcptto {
@@ -204,7 +204,7 @@ impl Backscatter {
             self.forged.remove_lru();
             self.forgotten += 1;
         }
-        self.forged.insert(novelty::key(&[&sender]), host);
+        self.forged.insert(novelty::key_lower(0, mail.tx.mailfrom.as_bytes()), host);
     }
 
     /// Mail without a sender that comes in.
@@ -263,7 +263,7 @@ impl Backscatter {
                 return Cause::Ours;
             }
         }
-        match self.forged.peek(&novelty::key(&[&sender])).copied() {
+        match self.forged.peek(&novelty::key_lower(0, &sender)).copied() {
             Some(host) if is_mail_host(host, ctx) || self.is_honest(host, ctx) => Cause::Ours,
             Some(host) => Cause::Host(host),
             None => Cause::Nothing,
@@ -393,8 +393,10 @@ impl Detector for Backscatter {
     }
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let (Way::Outbound, SessionEventKind::Transaction(..)) = (coming.way, coming.kind) else { return 0 };
-        coming.client.and_then(|client| self.senders.get(client)).map_or(0, |sender| sender.mails)
+        let (Way::Outbound, SessionEventKind::Transaction(_, tx)) = (coming.way, coming.kind) else { return 0 };
+        let forged = self.forged.peek(&novelty::key_lower(0, tx.mailfrom.as_bytes()));
+        let mails = coming.client.and_then(|client| self.senders.get(client)).map_or(0, |sender| sender.mails);
+        mails ^ u64::from(forged.is_some())
     }
 
     fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::context::Context;
@@ -33,8 +34,10 @@ const TUPLES_MAX: usize = 5;
 
 #[derive(Debug, Default)]
 struct HostState {
-    signatures: BTreeMap<u64, u64>,
-    helos: BTreeMap<Wire, u64>,
+    /// Shapes of SYNs, and how often each was seen.
+    signatures: SmallVec<[(u64, u64); 2]>,
+    /// Names with a hash of each, and how often each was heard.
+    helos: SmallVec<[(u64, u64, Wire); 1]>,
     /// Connections under names beyond the table: the mail server's own, and others.
     more_own: u64,
     more_helos: u64,
@@ -46,7 +49,7 @@ struct HostState {
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.helos.values().sum()
+        self.helos.iter().map(|(_, seen, _)| seen).sum()
     }
 }
 
@@ -57,9 +60,22 @@ pub struct BehindNat {
 }
 
 impl HostState {
+    /// Counts a name if there is room for it.
+    fn note_name(&mut self, name: &Wire) -> bool {
+        let hash = xxh3_64(name.as_bytes());
+        if let Some((_, seen, _)) = self.helos.iter_mut().find(|(known, ..)| *known == hash) {
+            *seen += 1;
+        } else if self.helos.len() < SIGNS_MAX {
+            self.helos.push((hash, 1, name.clone()));
+        } else {
+            return false;
+        }
+        true
+    }
+
     /// At least so many, by the SYNs and by the names.
     fn at_least(&self, own_name: Option<&Wire>) -> (u64, u64) {
-        let by_syn = self.signatures.values().filter(|seen| **seen >= RECURS).count() as u64;
+        let by_syn = self.signatures.iter().filter(|(_, seen)| *seen >= RECURS).count() as u64;
         // One stable host name is one sender; all other names together are at least one more, not one each: worms
         // change theirs at every call.
         let is_own = |name: &Wire, seen: u64, own: u64| match own_name {
@@ -67,7 +83,7 @@ impl HostState {
             None => own == 0 && seen >= RECURS && is_fqdn(name.as_bytes()),
         };
         let none = (self.more_own, self.more_helos);
-        let (own, others) = self.helos.iter().fold(none, |(own, others), (name, seen)| {
+        let (own, others) = self.helos.iter().fold(none, |(own, others), (_, seen, name)| {
             if is_own(name, *seen, own) { (own + seen, others) } else { (own, others + seen) }
         });
         let by_name = u64::from(own >= RECURS) + u64::from(others >= RECURS);
@@ -87,10 +103,15 @@ impl Detector for BehindNat {
         state.last = state.last.max(seen.at.ts);
         state.connections += 1;
         if let Some(syn) = &session.conn.syn {
-            count(&mut state.signatures, &shape(syn));
+            let shape = shape(syn);
+            if let Some((_, seen)) = state.signatures.iter_mut().find(|(known, _)| *known == shape) {
+                *seen += 1;
+            } else if state.signatures.len() < SIGNS_MAX {
+                state.signatures.push((shape, 1));
+            }
         }
         if let Some(helo) = &session.smtp.helo
-            && !count(&mut state.helos, helo)
+            && !state.note_name(helo)
         {
             // A worm that changes its name at every call must not crowd out the server's.
             let own = ctx.roles.banner_name(seen.id.orig.host).is_some_and(|name| super::same_name(name, helo));
@@ -104,7 +125,7 @@ impl Detector for BehindNat {
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let (Way::Outbound, SessionEventKind::Closed(_)) = (coming.way, coming.kind) else { return 0 };
         let state = coming.client.and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| state.connections ^ state.signatures.first_key_value().map_or(0, |(_, seen)| *seen))
+        state.map_or(0, |state| state.connections ^ state.signatures.first().map_or(0, |(_, seen)| *seen))
     }
 
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
@@ -158,18 +179,6 @@ impl Detector for BehindNat {
     fn stats(&self) -> DetectorStats {
         DetectorStats { hosts: self.hosts.len(), evicted: self.hosts.evicted(), early_turns: 0 }
     }
-}
-
-/// Counts a sign if there is room for it.
-fn count<K: Ord + Clone>(signs: &mut BTreeMap<K, u64>, sign: &K) -> bool {
-    if let Some(seen) = signs.get_mut(sign) {
-        *seen += 1;
-    } else if signs.len() < SIGNS_MAX {
-        signs.insert(sign.clone(), 1);
-    } else {
-        return false;
-    }
-    true
 }
 
 /// What stays the same for one system: everything but clock, identification and the way's length.

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ use super::score::{Class, Confidence, Family, Severity, Tier};
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::{At, FrameNo};
-use crate::ledger::Role;
+use crate::ledger::{Role, Rough};
 use crate::net::HostKey;
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
@@ -84,10 +84,10 @@ struct HostState {
     first_outbound: Option<Ts>,
     last_outbound: Ts,
     refusers: BTreeMap<Wire, Refuser>,
-    /// Hashes of the domains mailed; only how many there are is told.
-    domains: HashSet<u64, RandomState>,
+    /// The domains mailed; only how many there are is told.
+    domains: Rough,
     /// What each server was last sent mail for: a greeting that refuses names no recipient.
-    serves: BTreeMap<HostKey, Wire>,
+    serves: HashMap<HostKey, (u64, Wire), RandomState>,
     lists: BTreeSet<String>,
     named: BTreeSet<IpAddr>,
     throttled: u64,
@@ -98,7 +98,7 @@ struct HostState {
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.refusals + u64::from(!self.domains.is_empty())
+        self.refusals + u64::from(self.domains.count() > 0)
     }
 }
 
@@ -166,7 +166,7 @@ impl Blocklisted {
             state.refusers.values().filter(|refuser| now.ts.since(refuser.last) <= self.settings.window).collect();
         let first = recent.iter().map(|refuser| refuser.first).min()?;
         let last = recent.iter().map(|refuser| refuser.last).max()?;
-        let domains = state.domains.len().max(recent.len());
+        let domains = (state.domains.count() as usize).max(recent.len());
         let share = recent.len() as f64 / domains as f64;
         let (severity, tier) = match recent.len() {
             n if n >= self.settings.domains_high => (Severity::High, Tier::Confirmed),
@@ -249,7 +249,7 @@ impl Detector for Blocklisted {
                 if let Some(greeting) = head.greeting.as_ref().filter(|reply| !reply.is_positive()) {
                     let verdict = ctx.rules.classify(greeting, Stage::Greeting);
                     match state.serves.get(&server).cloned() {
-                        Some(domain) => self.refused(client, seen, domain.as_bytes(), greeting, &verdict),
+                        Some((_, domain)) => self.refused(client, seen, domain.as_bytes(), greeting, &verdict),
                         None => self.refused(client, seen, &domain_of(None, server), greeting, &verdict),
                     }
                 }
@@ -262,15 +262,14 @@ impl Detector for Blocklisted {
             What::Transaction(mail) => {
                 let domain = domain_of(mail.tx.rcptto.first().map(|rcpt| &rcpt.to), server);
                 let state = self.hosts.touch(client);
-                if state.domains.len() < DOMAINS_MAX * 16 {
-                    state.domains.insert(super::novelty::key(&[&domain]));
-                }
+                state.domains.insert_bytes(&domain);
+                let hash = super::novelty::key(&[&domain]);
                 let room = state.serves.len() < DOMAINS_MAX;
                 match state.serves.get_mut(&server) {
-                    Some(known) if known.as_bytes() == &*domain => {}
-                    Some(known) => *known = Wire::from(&*domain),
+                    Some((known, _)) if *known == hash => {}
+                    Some(known) => *known = (hash, Wire::from(&*domain)),
                     None if room => {
-                        state.serves.insert(server, Wire::from(&*domain));
+                        state.serves.insert(server, (hash, Wire::from(&*domain)));
                     }
                     None => {}
                 }
@@ -295,7 +294,10 @@ impl Detector for Blocklisted {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| state.throttled ^ state.domains.len() as u64 ^ state.serves.len() as u64)
+        state.map_or(0, |state| {
+            let known = state.serves.get(&coming.id.resp.host).map_or(0, |(hash, _)| *hash);
+            state.throttled ^ state.domains.count() ^ known
+        })
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

@@ -7,7 +7,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers};
@@ -117,7 +119,7 @@ pub struct ConnectFailures {
     /// Servers that each host could not reach.
     dead: Recent,
     /// Contacts and failures of each host in the running window, for the outage guard.
-    window: (Ts, BTreeMap<HostKey, (u64, u64)>),
+    window: (Ts, HashMap<HostKey, (u64, u64), RandomState>),
     /// The line was seen to be cut, and nobody has reached anybody since.
     cut: bool,
 }
@@ -134,7 +136,7 @@ impl ConnectFailures {
             hosts: PerHost::default(),
             contacted,
             dead,
-            window: (Ts::EPOCH, BTreeMap::new()),
+            window: (Ts::EPOCH, HashMap::default()),
             cut: false,
         }
     }
@@ -179,7 +181,7 @@ impl ConnectFailures {
         self.cut &= failed;
         let (began, hosts) = &mut self.window;
         if now.since(*began) >= self.settings.outage_window {
-            (*began, *hosts) = (now, BTreeMap::new());
+            (*began, *hosts) = (now, HashMap::default());
         }
         if hosts.len() < OUTAGE_TABLE_MAX || hosts.contains_key(&host) {
             let (contacts, failures) = hosts.entry(host).or_default();

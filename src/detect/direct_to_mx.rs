@@ -7,6 +7,7 @@
 mod tests;
 
 use super::context::Context;
+use super::few::Few;
 use super::finding::{Finding, Numbers, Peer};
 use super::hosts::{HostIdx, PerHost};
 use super::observation::{Coming, Observation, Way, What};
@@ -109,7 +110,7 @@ struct Track {
     last: Ts,
     samples: Samples,
     /// The destinations tried most lately, a few.
-    peers: Vec<Peer>,
+    peers: Few<Peer, PEERS_MAX>,
 }
 
 /// Destinations listed in a finding.
@@ -166,12 +167,11 @@ impl DirectToMx {
     }
 }
 
-fn note_peer(peers: &mut Vec<Peer>, ip: HostKey, ts: Ts) {
-    if let Some(peer) = peers.iter_mut().find(|peer| peer.ip == ip) {
+fn note_peer(peers: &mut Few<Peer, PEERS_MAX>, ip: HostKey, ts: Ts) {
+    let fresh = || Peer { ip, role: "contacted", count: 0, says: None, first_ts: ts, last_ts: ts };
+    if let Some(peer) = peers.entry(ip, fresh) {
         peer.count += 1;
         peer.last_ts = ts;
-    } else if peers.len() < PEERS_MAX {
-        peers.push(Peer { ip, role: "contacted", count: 1, says: None, first_ts: ts, last_ts: ts });
     }
 }
 
@@ -203,7 +203,7 @@ impl Detector for DirectToMx {
         let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| {
             let [own, _] = &state.voices;
-            own.mails ^ own.hour.mailed as u64 ^ u64::from(own.hour.tags[EXACT_MAX / 2])
+            own.mails ^ own.peers.fetch() ^ own.hour.mailed as u64 ^ u64::from(own.hour.tags[EXACT_MAX / 2])
         })
     }
 
@@ -248,7 +248,7 @@ impl Detector for DirectToMx {
                         .count("mails", track.mails),
                     frames: track.samples.frames(),
                     sessions: track.samples.sessions(),
-                    peers: track.peers.clone(),
+                    peers: track.peers.iter().map(|(_, peer)| peer.clone()).collect(),
                     ..Finding::summed(
                         self.name(),
                         host,

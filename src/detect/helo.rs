@@ -4,13 +4,15 @@
 //! brackets. Bots say what suits them: the machine's bare name, the name of the server they talk to, a mail provider's.
 //! Heuristic throughout, after what blocklists advise administrators to look for; see `docs/detectors/helo.md`.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
+
+use smallvec::SmallVec;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::lapses::{Lapses, counted};
+use super::novelty::{key, key_lower};
 use super::observation::{Coming, Observation, Way, What};
 use super::roles::{Voice, first_name, is_fqdn};
 use super::score::{Class, Family};
@@ -125,12 +127,13 @@ const KINDS: [&str; 3] =
 struct Track {
     lapses: Lapses<3>,
     /// Names since the hour began.
-    hour: (Ts, BTreeSet<Vec<u8>>),
+    /// As hashes.
+    hour: (Ts, SmallVec<[u64; 2]>),
     /// The shape of its SYNs, and whether there were several: then it may be a gateway, and many names are many hosts.
     shape: Option<(u8, u16, u16, u64)>,
     several: bool,
     /// The last name that counted.
-    said: Option<Wire>,
+    said: Option<(u64, Wire)>,
 }
 
 #[derive(Debug, Default)]
@@ -160,25 +163,30 @@ impl Helo {
     fn closed(&mut self, client: HostIdx, seen: &Observation<'_>, session: &Session, ctx: &Context<'_>) {
         let smtp = &session.smtp;
         let Some(helo) = &smtp.helo else { return };
-        let names: Vec<&Wire> = std::iter::once(helo).chain(&smtp.more_helos).collect();
-        let bare = names.iter().any(|name| HeloForm::of(Some(name)).is_bare());
-        let borrowed = names.iter().any(|name| self.is_borrowed(name, session, ctx));
+        let names = || std::iter::once(helo).chain(&smtp.more_helos);
+        let bare = names().any(|name| HeloForm::of(Some(name)).is_bare());
+        let borrowed = names().any(|name| self.is_borrowed(name, session, ctx));
         let takes_mail = ctx.roles.takes_mail(seen.id.orig.host);
         let settings = &self.settings;
         let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.note_shape(session.conn.syn.as_ref());
         if seen.at.ts.since(track.hour.0) >= Span::hours(1) {
-            track.hour = (seen.at.ts, BTreeSet::new());
+            track.hour = (seen.at.ts, SmallVec::new());
         }
-        for name in names.iter().take(NAMES_MAX.saturating_sub(track.hour.1.len())) {
-            let key = name.as_bytes().get(..NAME_MAX).unwrap_or(name.as_bytes());
-            track.hour.1.insert(key.to_ascii_lowercase());
+        for name in names().take(NAMES_MAX.saturating_sub(track.hour.1.len())) {
+            let key = key_lower(0, name.as_bytes().get(..NAME_MAX).unwrap_or(name.as_bytes()));
+            if !track.hour.1.contains(&key) {
+                track.hour.1.push(key);
+            }
         }
         // Behind an address that serves, or whose connections differ in shape, many names are many machines.
         let many = track.hour.1.len() >= settings.many && !takes_mail && !track.several;
         let kinds = [bare, borrowed, many];
         if kinds.contains(&true) {
-            track.said = Some(Wire::capped(helo.as_bytes(), NAME_MAX));
+            let hash = key(&[helo.as_bytes()]);
+            if track.said.as_ref().is_none_or(|(known, _)| *known != hash) {
+                track.said = Some((hash, Wire::capped(helo.as_bytes(), NAME_MAX)));
+            }
         }
         let db = [settings.bare_db, settings.borrowed_db, settings.many_db];
         track.lapses.note(kinds, db, 1, seen.id, session.conn.first, seen.at.ts);
@@ -246,7 +254,7 @@ impl Detector for Helo {
                         "it introduced itself in {} sessions as honest mail servers do not: {}; lately as \"{}\"",
                         lapses.sessions(),
                         counted(&KINDS, &lapses.counts()),
-                        track.said.clone().unwrap_or_default()
+                        track.said.as_ref().map(|(_, name)| name.clone()).unwrap_or_default()
                     ),
                     numbers: Numbers::new()
                         .count("sessions", lapses.sessions())

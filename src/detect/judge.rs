@@ -44,9 +44,6 @@ pub struct Judge {
     now: At,
     strangers: Strangers,
     events: u64,
-    /// Room for what is worked out ahead.
-    keys: Vec<Keys>,
-    coming: Vec<(ConnId, Way, Option<HostIdx>, Option<HostIdx>)>,
 }
 
 /// Fill and losses of the judgement.
@@ -81,8 +78,6 @@ impl Judge {
             now: At::default(),
             strangers: Strangers::default(),
             events: 0,
-            keys: Vec::new(),
-            coming: Vec::new(),
         }
     }
 
@@ -123,58 +118,47 @@ impl Judge {
 
     /// Learns from one event.
     pub fn handle(&mut self, event: &SessionEvent) {
-        self.handle_all(std::slice::from_ref(event), &mut |_| {});
+        let keys = self.coming(event).keys;
+        self.handle_one(event, keys);
     }
 
     /// Learns from events in order, and shows each to `after` when it is done. It makes no difference to what is learned
     /// how events are put together; it is faster to have many at once.
     pub fn handle_all(&mut self, events: &[SessionEvent], after: &mut dyn FnMut(&SessionEvent)) {
-        let mut keys = std::mem::take(&mut self.keys);
-        self.look_ahead(events, &mut keys);
-        for (event, keys) in events.iter().zip(&keys) {
-            self.handle_one(event, *keys);
+        let coming: Vec<Coming<'_>> = events.iter().map(|event| self.coming(event)).collect();
+        if coming.len() > 1 {
+            std::hint::black_box(self.fetch(&coming));
+        }
+        for (event, coming) in events.iter().zip(&coming) {
+            self.handle_one(event, coming.keys);
             after(event);
         }
-        self.keys = keys;
     }
 
-    /// Works out the hashes of events, and asks memory for what they will need.
-    fn look_ahead(&mut self, events: &[SessionEvent], keys: &mut Vec<Keys>) {
-        keys.clear();
-        self.coming.clear();
-        for event in events {
-            let (id, triplet) = match &event.kind {
-                SessionEventKind::Unanswered(attempt) => (attempt.id, 0),
-                SessionEventKind::Greeted(head) | SessionEventKind::Auth(head, _) => (head.id, 0),
-                SessionEventKind::Transaction(head, tx) => (head.id, triplet(head, tx)),
-                SessionEventKind::Closed(session) => (session.conn.id, 0),
-                SessionEventKind::DnsQuery(query) => {
-                    (ConnId { ts: query.at.ts, orig: query.client, resp: query.server }, 0)
-                }
-            };
-            let pair = novelty::key(&[&id.orig.host.octets(), &id.resp.host.octets()]);
-            keys.push(Keys { pair, triplet });
-            let way = self.way(id);
-            let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hosts.find(id.orig.host)).flatten();
-            let server = matches!(way, Way::Inbound | Way::Inside).then(|| self.hosts.find(id.resp.host)).flatten();
-            self.coming.push((id, way, client, server));
-        }
-        if events.len() < 2 {
-            return;
-        }
-        let mut read = 0_u64;
-        for ((event, keys), (id, way, client, server)) in events.iter().zip(&*keys).zip(&self.coming) {
-            let coming =
-                Coming { kind: &event.kind, id: *id, way: *way, client: *client, server: *server, keys: *keys };
-            if keys.triplet != 0 {
-                read ^= self.triplets.fetch(keys.triplet);
+    /// Works out where an event will be looked up.
+    fn coming<'e>(&self, event: &'e SessionEvent) -> Coming<'e> {
+        let (id, triplet) = match &event.kind {
+            SessionEventKind::Unanswered(attempt) => (attempt.id, 0),
+            SessionEventKind::Greeted(head) | SessionEventKind::Auth(head, _) => (head.id, 0),
+            SessionEventKind::Transaction(head, tx) => (head.id, triplet(head, tx)),
+            SessionEventKind::Closed(session) => (session.conn.id, 0),
+            SessionEventKind::DnsQuery(query) => {
+                (ConnId { ts: query.at.ts, orig: query.client, resp: query.server }, 0)
             }
-            read ^= self.roles.fetch(&coming);
-            for detector in &self.detectors {
-                read ^= detector.fetch(&coming);
-            }
-        }
-        std::hint::black_box(read);
+        };
+        let pair = novelty::key(&[&id.orig.host.octets(), &id.resp.host.octets()]);
+        let way = self.way(id);
+        let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hosts.find(id.orig.host)).flatten();
+        let server = matches!(way, Way::Inbound | Way::Inside).then(|| self.hosts.find(id.resp.host)).flatten();
+        Coming { kind: &event.kind, id, way, client, server, keys: Keys { pair, triplet } }
+    }
+
+    /// Asks memory for what events will need, one detector after the other.
+    fn fetch(&self, coming: &[Coming<'_>]) -> u64 {
+        let shared = coming.iter().map(|coming| self.roles.fetch(coming) ^ self.triplets.fetch(coming.keys.triplet));
+        let of_detectors =
+            self.detectors.iter().flat_map(|detector| coming.iter().map(|coming| detector.fetch(coming)));
+        shared.chain(of_detectors).fold(0, |read, more| read ^ more)
     }
 
     fn handle_one(&mut self, event: &SessionEvent, keys: Keys) {

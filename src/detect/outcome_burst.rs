@@ -11,6 +11,7 @@ mod tests;
 use std::collections::VecDeque;
 
 use super::context::Context;
+use super::few::Few;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
@@ -98,6 +99,14 @@ pub(super) const fn index(outcome: OutcomeClass) -> Option<usize> {
     }
 }
 
+/// A network's hour: when it began, what it has added in dB, and whether it was begun anew since it was last looked at.
+#[derive(Clone, Copy, Debug)]
+struct SiteHour {
+    began: Ts,
+    used: f64,
+    again: bool,
+}
+
 /// One voice of one host.
 #[derive(Debug, Default)]
 struct Track {
@@ -106,8 +115,10 @@ struct Track {
     /// Against the host's own mix.
     own: Cusum,
     mix: [f64; 4],
-    /// What each network has added within its hour: (network, hour began, dB).
-    sites: Vec<(u64, Ts, f64)>,
+    /// What each network has added within its hour.
+    sites: Few<SiteHour, SITES_MAX>,
+    /// Where the next one is looked for that makes room: round and round.
+    next_site: usize,
     counts: [u64; 4],
     neutral: u64,
     pending: u64,
@@ -315,22 +326,24 @@ impl Track {
         if z <= 0.0 {
             return z;
         }
-        let hash = novelty::key(&[&site.octets()]);
-        let found = self.sites.iter().position(|(known, ..)| *known == hash);
-        let i = found.unwrap_or_else(|| {
-            if self.sites.len() >= SITES_MAX {
-                let oldest = (0..self.sites.len()).min_by_key(|&i| self.sites[i].1).unwrap_or(0);
-                self.sites.swap_remove(oldest);
+
+        let fresh = SiteHour { began: now, used: 0.0, again: false };
+        if self.sites.len() >= SITES_MAX && self.sites.find(site).is_none() {
+            // The first that came, if its hour was not begun anew since.
+            while let Some(known) = self.sites.at(self.next_site)
+                && std::mem::take(&mut known.again)
+            {
+                self.next_site = (self.next_site + 1) % SITES_MAX;
             }
-            self.sites.push((hash, now, 0.0));
-            self.sites.len() - 1
-        });
-        let (_, began, used) = &mut self.sites[i];
-        if now.since(*began) >= Span::hours(1) {
-            (*began, *used) = (now, 0.0);
+            self.sites.replace(self.next_site, site, fresh);
+            self.next_site = (self.next_site + 1) % SITES_MAX;
         }
-        let left = (settings.site_cap_db - *used).clamp(0.0, z);
-        *used += left;
+        let Some(hour) = self.sites.entry(site, || fresh) else { return z };
+        if now.since(hour.began) >= Span::hours(1) {
+            *hour = SiteHour { again: true, ..fresh };
+        }
+        let left = (settings.site_cap_db - hour.used).clamp(0.0, z);
+        hour.used += left;
         left
     }
 
@@ -395,7 +408,7 @@ impl Detector for OutcomeBurst {
         }
         if let Some(state) = coming.client.and_then(|client| self.hosts.get(client)) {
             let [own, _] = &state.voices;
-            read ^= own.counts[0] ^ own.hour.1 ^ own.sites.first().map_or(0, |site| site.0);
+            read ^= own.counts[0] ^ own.hour.1 ^ own.sites.fetch();
         }
         read
     }

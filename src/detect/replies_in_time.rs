@@ -5,9 +5,12 @@
 //! beside its sum with no weight. Only where one or two servers refuse nearly all that a host sends - its smart host, a
 //! customer's gateway - this is an incident of its own, for nobody else would tell it. Read RFC 6647 on greylisting.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+
+use smallvec::SmallVec;
 
 use super::context::Context;
+use super::few::Few;
 use super::finding::{Finding, Numbers, Peer, Ruling};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
@@ -161,9 +164,9 @@ struct HostState {
     storm: Option<Ts>,
     refused: u64,
     taken: u64,
-    causes: BTreeMap<ReplyClass, u64>,
-    refusers: BTreeMap<HostKey, Refuser>,
-    networks: Vec<HostKey>,
+    causes: SmallVec<[(ReplyClass, u64); 2]>,
+    refusers: Few<Refuser, NETWORKS_MAX>,
+    networks: Few<(), NETWORKS_MAX>,
     deferred: u64,
     came_back: u64,
     waits: Waits,
@@ -219,7 +222,10 @@ impl RepliesInTime {
                 continue;
             }
             state.refused += 1;
-            *state.causes.entry(class).or_default() += 1;
+            match state.causes.iter_mut().find(|(known, _)| *known == class) {
+                Some((_, n)) => *n += 1,
+                None => state.causes.push((class, 1)),
+            }
             state.samples.add(seen.id, mail.tx.ended.frame, Some(reply.1));
             state.note_refuser(server, reply.1, now);
             state.add(true, &self.settings, now);
@@ -247,7 +253,7 @@ impl RepliesInTime {
     fn storm(&self, host: HostKey, state: &HostState, began: Ts, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         let own = state.networks.len() <= self.settings.networks_max;
         let cause =
-            state.causes.iter().max_by_key(|(class, n)| (**n, std::cmp::Reverse(**class))).map(|(class, _)| *class);
+            state.causes.iter().max_by_key(|(class, n)| (*n, std::cmp::Reverse(*class))).map(|(class, _)| *class);
         let cause = cause.unwrap_or(ReplyClass::Other);
         let mail_host = matches!(ctx.role(host), Role::Server | Role::Sender);
         let severity = match cause {
@@ -326,16 +332,9 @@ impl HostState {
 
     fn note_refuser(&mut self, server: HostKey, reply: &Reply, now: Ts) {
         let site = server.site();
-        if self.networks.len() < NETWORKS_MAX && !self.networks.contains(&site) {
-            self.networks.push(site);
-        }
-        if self.refusers.len() < NETWORKS_MAX || self.refusers.contains_key(&server) {
-            let refuser = self.refusers.entry(server).or_insert_with(|| Refuser {
-                count: 0,
-                words: words(reply),
-                first: now,
-                last: now,
-            });
+        self.networks.entry(site, || ());
+        let fresh = || Refuser { count: 0, words: words(reply), first: now, last: now };
+        if let Some(refuser) = self.refusers.entry(server, fresh) {
             refuser.count += 1;
             refuser.last = now;
         }
@@ -428,7 +427,7 @@ impl Detector for RepliesInTime {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let state = coming.client.and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| state.refused ^ state.networks.len() as u64 ^ state.waits.fetch())
+        state.map_or(0, |state| state.refused ^ state.networks.fetch() ^ state.refusers.fetch() ^ state.waits.fetch())
     }
 
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

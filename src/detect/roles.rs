@@ -145,7 +145,12 @@ impl RoleBook {
 
     /// Asks memory for what an event will need.
     pub fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let learned = |host| self.hosts.get(host).map_or(0, |learned| u64::from(learned.novel_sent) ^ learned.weight());
+        let name =
+            |name: &Option<Wire>| name.as_ref().and_then(|name| name.as_bytes().first()).map_or(0, |b| u64::from(*b));
+        let learned = |host| {
+            let learned = self.hosts.get(host);
+            learned.map_or(0, |learned| u64::from(learned.novel_sent) ^ learned.weight() ^ name(&learned.one_helo))
+        };
         coming.client.map_or(0, learned) ^ coming.server.map_or(0, learned)
     }
 

@@ -1,10 +1,11 @@
 //! D10 seen from inside: whoever is called, the same machine answers; or a device masks what is said.
 
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
 
 use super::super::DetectorStats;
 use super::super::finding::{Finding, Numbers, Ruling};
 use super::super::hosts::{HostBook, HostIdx, PerHost};
+use super::super::novelty::key_lower;
 use super::super::observation::{Coming, Observation, Way};
 use super::super::roles::first_name;
 use super::super::samples::Samples;
@@ -21,6 +22,9 @@ use crate::wire::Wire;
 
 /// Names remembered a host within the window: one that answers for nine in ten is among the first.
 const NAMES_MAX: usize = 8;
+
+/// Bytes of a name that are kept: RFC 1035 section 2.3.4 allows 255.
+const NAME_MAX: usize = 255;
 
 /// Networks that answered by one name.
 #[derive(Debug, Default)]
@@ -45,7 +49,8 @@ struct HostState {
     began: Ts,
     /// All networks that greeted.
     greeted: Rough,
-    names: BTreeMap<Wire, Answer>,
+    /// By a hash of the name.
+    names: SmallVec<[(u64, Wire, Answer); 1]>,
     /// All networks with which something was said, and those where it was masked.
     spoken: Rough,
     masked: Answer,
@@ -98,12 +103,16 @@ impl Inside {
         if self.settings.shared_names.iter().any(|shared| same_domain(shared.as_bytes(), name)) {
             return;
         }
-        let name = Wire::capped(&name.to_ascii_lowercase(), 255);
+        let hash = key_lower(0, name);
         let Some(client) = seen.client else { return };
         let state = self.state(client, seen.id.orig.host, seen.at.ts);
         state.greeted.insert(network(server));
-        if state.names.len() < NAMES_MAX || state.names.contains_key(&name) {
-            state.names.entry(name).or_default().note(seen, server);
+        if let Some((_, _, answer)) = state.names.iter_mut().find(|(known, ..)| *known == hash) {
+            answer.note(seen, server);
+        } else if state.names.len() < NAMES_MAX {
+            let mut answer = Answer::default();
+            answer.note(seen, server);
+            state.names.push((hash, Wire::capped(&name.to_ascii_lowercase(), NAME_MAX), answer));
         }
     }
 
@@ -128,7 +137,9 @@ impl Inside {
     /// Asks memory for what an event will need.
     pub(super) fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let at = if coming.way == Way::Inbound { coming.server } else { coming.client };
-        at.and_then(|at| self.hosts.get(at)).map_or(0, |state| state.names.len() as u64)
+        at.and_then(|at| self.hosts.get(at)).map_or(0, |state| {
+            state.names.last().map_or(0, |(hash, ..)| *hash) ^ state.greeted.count() ^ state.spoken.count()
+        })
     }
 
     pub(super) fn weight(&self, host: HostIdx) -> u64 {
@@ -180,7 +191,9 @@ impl HostState {
             )
         };
         let all = self.greeted.count();
-        for (name, answer) in self.names.iter().filter(|(_, answer)| is_one(answer, all)) {
+        let mut names: Vec<_> = self.names.iter().filter(|(.., answer)| is_one(answer, all)).collect();
+        names.sort_by(|a, b| a.1.cmp(&b.1));
+        for (_, name, answer) in names {
             let says = format!(
                 "mail servers in {} of {all} networks that it called all answered as \"{name}\": one device answers for \
                  them",
