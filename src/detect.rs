@@ -13,9 +13,11 @@ mod crowd;
 pub mod dialect;
 pub mod direct_to_mx;
 mod domains;
+mod few;
 mod finding;
 pub mod harvest;
 pub mod helo;
+mod hosts;
 pub mod interception;
 mod judge;
 mod lapses;
@@ -43,11 +45,12 @@ mod testing;
 pub use context::Context;
 pub use domains::{LocalDomains, Standing};
 pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, Ruling};
+pub use hosts::{HostBook, HostIdx, PerHost};
 pub use judge::{Judge, JudgeStats};
 pub use novelty::Recent;
-pub use observation::{Mail, Observation, Refusal, Way, What};
+pub use observation::{Coming, Keys, Mail, Observation, Refusal, Way, What};
 pub use reputation::Reputation;
-pub use roles::{RoleBook, Voice, is_fqdn, same_name};
+pub use roles::{RoleBook, Roles, Voice, is_fqdn, same_name};
 pub use samples::{Samples, words};
 pub use score::{Class, Confidence, Family, PRIOR_DB, Severity, Tier};
 pub use sequential::{Cusum, Peak};
@@ -67,8 +70,25 @@ pub trait Detector: std::fmt::Debug + Send {
     /// Learns from one observation.
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>);
 
+    /// Asks memory for what will be needed to learn from an event that comes soon. Nothing is learned and nothing
+    /// changes; the number only shows that the memory was read.
+    ///
+    /// What is kept of thousands of hosts lies far from the processor, and each look-up there waits. Asked for together,
+    /// ahead of time, many wait hardly longer than one.
+    fn fetch(&self, _: &Coming<'_>) -> u64 {
+        0
+    }
+
     /// All that stands against a host at `now`, hosts in the order of their addresses.
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>);
+
+    /// How much it holds for or against a host: what that is worth when one of many has to go.
+    fn weight(&self, _: HostIdx) -> u64 {
+        0
+    }
+
+    /// The host had to go, and its place is another's now.
+    fn forget(&mut self, _: HostIdx) {}
 
     /// How full its tables are.
     fn stats(&self) -> DetectorStats;
@@ -128,23 +148,23 @@ pub struct DetectSettings {
 fn registry(settings: &DetectSettings, limits: &DetectLimits) -> Vec<Box<dyn Detector>> {
     let (hosts, clients) = (limits.hosts_max, limits.clients_max);
     vec![
-        Box::new(outcome_burst::OutcomeBurst::new(settings.outcome_burst.clone(), hosts)),
-        Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone(), hosts)),
-        Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone(), hosts)),
-        Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone(), hosts)),
+        Box::new(outcome_burst::OutcomeBurst::new(settings.outcome_burst.clone())),
+        Box::new(direct_to_mx::DirectToMx::new(settings.direct_to_mx.clone())),
+        Box::new(connect_failures::ConnectFailures::new(settings.connect_failures.clone())),
+        Box::new(ndr_flood::NdrFlood::new(settings.ndr_flood.clone())),
         Box::new(backscatter::Backscatter::new(settings.backscatter.clone(), hosts)),
         Box::new(relay::Relay::new(settings.relay.clone(), hosts)),
         Box::new(accounts::Accounts::new(settings.accounts.clone(), clients)),
         Box::new(harvest::Harvest::new(settings.harvest.clone(), hosts, clients)),
-        Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone(), hosts)),
+        Box::new(blocklisted::Blocklisted::new(settings.blocklisted.clone())),
         Box::new(interception::Interception::new(settings.interception.clone(), hosts)),
-        Box::new(replies_in_time::RepliesInTime::new(settings.replies_in_time.clone(), hosts)),
-        Box::new(protocol::Protocol::new(settings.protocol.clone(), hosts)),
-        Box::new(helo::Helo::new(settings.helo.clone(), hosts)),
+        Box::new(replies_in_time::RepliesInTime::new(settings.replies_in_time.clone())),
+        Box::new(protocol::Protocol::new(settings.protocol.clone())),
+        Box::new(helo::Helo::new(settings.helo.clone())),
         Box::new(dialect::DialectBook::new(settings.dialect.clone())),
-        Box::new(smuggling::Smuggling::new(settings.smuggling.clone(), hosts)),
-        Box::new(mx_lookups::MxLookups::new(settings.mx_lookups.clone(), hosts)),
-        Box::new(port_scan::PortScan::new(settings.port_scan.clone(), hosts)),
-        Box::new(behind_nat::BehindNat::new(hosts)),
+        Box::new(smuggling::Smuggling::new(settings.smuggling.clone())),
+        Box::new(mx_lookups::MxLookups::new(settings.mx_lookups.clone())),
+        Box::new(port_scan::PortScan::new(settings.port_scan.clone())),
+        Box::new(behind_nat::BehindNat::default()),
     ]
 }

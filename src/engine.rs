@@ -37,7 +37,7 @@ const BYTES_AT_ONCE: usize = 128 << 10;
 /// Events that are judged together: following connections and judging them are two large pieces of code, and going to
 /// and fro between them for every frame would keep neither in the processor's cache. No event waits longer than until
 /// the next tick.
-const EVENTS_AT_ONCE: usize = 64;
+pub const EVENTS_AT_ONCE: usize = 64;
 
 /// All stages on one thread.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Engine {
         if ticked || self.batch.len() >= FRAMES_AT_ONCE || self.batch.byte_len() >= BYTES_AT_ONCE {
             self.follow();
             if ticked || self.events.len() >= EVENTS_AT_ONCE {
-                self.judge(sink);
+                self.show(sink);
             }
         }
     }
@@ -84,7 +84,7 @@ impl Engine {
         let Self { front, batch, shards, .. } = self;
         front.handle_idle(now, &mut |item| batch.push(0, item, *shards));
         self.follow();
-        self.judge(sink);
+        self.show(sink);
     }
 
     /// The end of the capture: everything open closes.
@@ -97,8 +97,13 @@ impl Engine {
             share.finish(at, &mut |_, event| self.events.push(event));
             share.shards().iter().for_each(|shard| tcp.merge(shard.stats()));
         }
-        self.judge(sink);
+        self.show(sink);
         Finished { front: self.front, tcp, judge: self.judge }
+    }
+
+    /// The judge as it stands.
+    pub const fn judge(&self) -> &Judge {
+        &self.judge
     }
 
     fn follow(&mut self) {
@@ -108,11 +113,12 @@ impl Engine {
         self.batch.clear();
     }
 
-    fn judge(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
-        for event in self.events.drain(..) {
-            self.judge.handle(&event);
-            sink(&event);
+    fn show(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
+        // Not all at once: what is asked for ahead must not be pushed out again before it is needed.
+        for some in self.events.chunks(EVENTS_AT_ONCE) {
+            self.judge.handle_all(some, sink);
         }
+        self.events.clear();
     }
 }
 

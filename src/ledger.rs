@@ -16,13 +16,17 @@ use crate::tcp::SynSignature;
 use crate::time::Ts;
 use crate::wire::Wire;
 
-/// A count of distinct things, exact up to two, sorted hashes up to 128, then HyperLogLog with 2^14 registers (standard error 0.8 %).
+/// A count of distinct things, exact up to two, hashes up to 128, then HyperLogLog with 2^14 registers (standard error 0.8 %)
+/// or another power of two.
 ///
 /// The hash is fixed, because the count stands in reports.
 #[derive(Clone, Default)]
-pub struct Distinct(CardinalityEstimator<[u8; 16], Xxh3Default, 14, 6>);
+pub struct Distinct<const P: usize = 14>(CardinalityEstimator<[u8; 16], Xxh3Default, P, 6>);
 
-impl Distinct {
+/// A count for which 3 % are enough beyond 128 things, in a sixteenth of the room (0.8 KB).
+pub type Rough = Distinct<10>;
+
+impl<const P: usize> Distinct<P> {
     /// Counts a host in.
     pub fn insert(&mut self, host: HostKey) {
         self.0.insert_hash(xxh3_64(&host.octets()));
@@ -33,13 +37,18 @@ impl Distinct {
         self.0.insert_hash(xxh3_64(bytes));
     }
 
+    /// Counts in what another one has seen.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.merge(&other.0);
+    }
+
     /// How many distinct ones there were, about.
     pub fn count(&self) -> u64 {
         self.0.estimate() as u64
     }
 }
 
-impl std::fmt::Debug for Distinct {
+impl<const P: usize> std::fmt::Debug for Distinct<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "~{}", self.count())
     }
@@ -92,6 +101,42 @@ pub struct HostCounts {
     pub gapped: u64,
 }
 
+/// The servers outside that a host tried, and their networks ([`HostKey::site`]).
+#[derive(Clone, Default, Debug)]
+pub struct Reach {
+    /// By address.
+    pub servers: Distinct,
+    /// By network.
+    pub networks: Rough,
+}
+
+/// Whom a host tried to reach as a client. Counted here once for all who tell of it.
+#[derive(Clone, Default, Debug)]
+pub struct Tried {
+    /// Servers outside: by the host's own voice, and by others behind its address (`detect::Voice`).
+    pub outside: [Reach; 2],
+    /// Servers of ours.
+    pub inside: Distinct,
+}
+
+impl Tried {
+    /// All servers outside.
+    pub fn outside(&self) -> u64 {
+        let [own, other] = &self.outside;
+        if other.servers.count() == 0 {
+            return own.servers.count();
+        }
+        let mut all = own.servers.clone();
+        all.merge(&other.servers);
+        all.count()
+    }
+
+    /// All servers.
+    pub fn count(&self) -> u64 {
+        self.outside() + self.inside.count()
+    }
+}
+
 /// A row: what is known of one host of ours.
 #[derive(Clone, Debug)]
 pub struct HostRow {
@@ -106,7 +151,7 @@ pub struct HostRow {
     /// Connections that it took as a server.
     pub served: u64,
     /// Servers tried.
-    pub servers: Distinct,
+    pub servers: Tried,
     /// Ethernet addresses its frames came from, at most [`MACS_MAX`].
     pub macs: SmallVec<[Mac; 1]>,
     /// VLANs, at most [`VLANS_MAX`].
@@ -139,7 +184,7 @@ impl HostRow {
             role_given: false,
             counts: HostCounts::default(),
             served: 0,
-            servers: Distinct::default(),
+            servers: Tried::default(),
             macs: SmallVec::new(),
             vlans: SmallVec::new(),
             helos: SmallVec::new(),
@@ -200,6 +245,11 @@ impl HostLedger {
         change(&mut row);
     }
 
+    /// What `ask` wants to know of one row.
+    pub fn read<T>(&self, host: HostKey, ask: impl FnOnce(&HostRow) -> T) -> Option<T> {
+        self.rows.get(&host).map(|row| ask(&row))
+    }
+
     /// A copy of one row.
     pub fn get(&self, host: HostKey) -> Option<HostRow> {
         self.rows.get(&host).map(|row| row.clone())
@@ -235,7 +285,7 @@ mod tests {
 
     #[test]
     fn distinct_hosts_are_counted_within_two_percent() {
-        let mut servers = Distinct::default();
+        let mut servers: Distinct = Distinct::default();
         for n in 0..1_000_000_u32 {
             servers.insert(HostKey::v4(n.to_be_bytes()));
             servers.insert(HostKey::v4(n.to_be_bytes()));

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use crate::capture::{CaptureError, Captured, FrameSource};
 use crate::decode::PortSet;
 use crate::detect::Judge;
-use crate::engine::{Batch, Cause, Engine, Finished, Front, FrontItem, Share, shard_of, shards};
+use crate::engine::{Batch, Cause, EVENTS_AT_ONCE, Engine, Finished, Front, FrontItem, Share, shard_of, shards};
 use crate::frame::{At, Frame, FrameNo};
 use crate::limits::Limits;
 use crate::session::SessionEvent;
@@ -262,6 +262,7 @@ fn follow(
 /// The merger: puts the events of each batch into the order of their causes, then judges.
 fn merge(from_workers: &[Receiver<Vec<Placed>>], mut judge: Judge, sink: &mut dyn FnMut(&SessionEvent)) -> Judge {
     let mut all: Vec<Placed> = Vec::new();
+    let mut events: Vec<SessionEvent> = Vec::new();
     loop {
         for from_worker in from_workers {
             match from_worker.recv() {
@@ -271,9 +272,11 @@ fn merge(from_workers: &[Receiver<Vec<Placed>>], mut judge: Judge, sink: &mut dy
         }
         // Stable: events of one cause stay as they were.
         all.sort_by_key(|(cause, _)| *cause);
-        for (_, event) in all.drain(..) {
-            judge.handle(&event);
-            sink(&event);
+        events.extend(all.drain(..).map(|(_, event)| event));
+        // Not all at once: what is asked for ahead must not be pushed out again before it is needed.
+        for some in events.chunks(EVENTS_AT_ONCE) {
+            judge.handle_all(some, sink);
         }
+        events.clear();
     }
 }

@@ -17,8 +17,9 @@ use hashlink::LruCache;
 use super::context::Context;
 use super::crowd::Crowd;
 use super::finding::{Finding, Numbers, Peer, Ruling};
+use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Coming, Mail, Observation, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage};
 use super::samples::Samples;
 use super::score::{Class, Confidence, Family, Severity, Tier};
@@ -27,6 +28,7 @@ use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::{Distinct, Role};
 use crate::net::HostKey;
+use crate::session::SessionEventKind;
 use crate::smtp::Reply;
 use crate::smtp::path::MailPath;
 use crate::time::{Span, Ts};
@@ -152,7 +154,7 @@ enum Cause {
 pub struct Backscatter {
     settings: Settings,
     servers: HostTable<ServerState>,
-    senders: HostTable<Sender>,
+    senders: PerHost<Sender>,
     sent: Recent,
     forged: LruCache<u64, HostKey, RandomState>,
     forgotten: u64,
@@ -166,7 +168,7 @@ impl Backscatter {
         Self {
             settings,
             servers: HostTable::new(hosts_max.min(SERVERS_MAX)),
-            senders: HostTable::new(hosts_max),
+            senders: PerHost::default(),
             sent,
             forged: LruCache::with_hasher(usize::MAX, RandomState::default()),
             forgotten: 0,
@@ -175,13 +177,13 @@ impl Backscatter {
     }
 
     /// Mail that goes out: its bounces are expected, if a mail server sends it.
-    fn sent(&mut self, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
+    fn sent(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
         if mail.tx.null_sender {
             return;
         }
         let (host, now) = (seen.id.orig.host, seen.at.ts);
-        let sender = mail.tx.mailfrom.as_bytes().to_ascii_lowercase();
         if is_mail_host(host, ctx) {
+            let sender = mail.tx.mailfrom.as_bytes().to_ascii_lowercase();
             let network = seen.id.resp.host.site().octets();
             self.sent.insert(&[&sender, b"network", &network], now);
             for rcpt in &mail.tx.rcptto {
@@ -193,7 +195,7 @@ impl Backscatter {
             }
             return;
         }
-        let state = self.senders.touch(host, Sender::default).0;
+        let state = self.senders.touch(client);
         if mail.novel && mail.outcome.is_some_and(|outcome| outcome != OutcomeClass::Pending) {
             state.mails += 1;
             state.accepted += u64::from(mail.outcome == Some(OutcomeClass::Accepted));
@@ -202,7 +204,7 @@ impl Backscatter {
             self.forged.remove_lru();
             self.forgotten += 1;
         }
-        self.forged.insert(novelty::key(&[&sender]), host);
+        self.forged.insert(novelty::key_lower(0, mail.tx.mailfrom.as_bytes()), host);
     }
 
     /// Mail without a sender that comes in.
@@ -261,15 +263,15 @@ impl Backscatter {
                 return Cause::Ours;
             }
         }
-        match self.forged.peek(&novelty::key(&[&sender])).copied() {
-            Some(host) if is_mail_host(host, ctx) || self.is_honest(host) => Cause::Ours,
+        match self.forged.peek(&novelty::key_lower(0, &sender)).copied() {
+            Some(host) if is_mail_host(host, ctx) || self.is_honest(host, ctx) => Cause::Ours,
             Some(host) => Cause::Host(host),
             None => Cause::Nothing,
         }
     }
 
-    fn is_honest(&self, host: HostKey) -> bool {
-        self.senders.get(host).is_some_and(|sender| {
+    fn is_honest(&self, host: HostKey, ctx: &Context<'_>) -> bool {
+        ctx.hosts.find(host).and_then(|host| self.senders.get(host)).is_some_and(|sender| {
             sender.mails >= HONEST_MIN && sender.accepted as f64 >= self.settings.honest_share * sender.mails as f64
         })
     }
@@ -383,11 +385,18 @@ impl Detector for Backscatter {
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
         self.began.get_or_insert(seen.at.ts);
         let What::Transaction(mail) = seen.what else { return };
-        match seen.way {
-            Way::Outbound => self.sent(seen, mail, ctx),
-            Way::Inbound if mail.tx.null_sender => self.came(seen, mail, ctx),
+        match (seen.way, seen.client) {
+            (Way::Outbound, Some(client)) => self.sent(client, seen, mail, ctx),
+            (Way::Inbound, _) if mail.tx.null_sender => self.came(seen, mail, ctx),
             _ => {}
         }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let (Way::Outbound, SessionEventKind::Transaction(_, tx)) = (coming.way, coming.kind) else { return 0 };
+        let forged = self.forged.peek(&novelty::key_lower(0, tx.mailfrom.as_bytes()));
+        let mails = coming.client.and_then(|client| self.senders.get(client)).map_or(0, |sender| sender.mails);
+        mails ^ u64::from(forged.is_some())
     }
 
     fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {
@@ -396,6 +405,14 @@ impl Detector for Backscatter {
                 out.push(self.finding(server, &state.run, now.ts));
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.senders.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.senders.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

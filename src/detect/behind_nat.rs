@@ -7,17 +7,20 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers};
-use super::observation::{Observation, Way, What};
+use super::hosts::{HostIdx, PerHost};
+use super::observation::{Coming, Observation, Way, What};
 use super::roles::is_fqdn;
 use super::score::{Class, Family};
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::net::HostKey;
+use crate::session::SessionEventKind;
 use crate::tcp::{ConnId, SynSignature};
 use crate::time::Ts;
 use crate::wire::Wire;
@@ -31,8 +34,10 @@ const TUPLES_MAX: usize = 5;
 
 #[derive(Debug, Default)]
 struct HostState {
-    signatures: BTreeMap<u64, u64>,
-    helos: BTreeMap<Wire, u64>,
+    /// Shapes of SYNs, and how often each was seen.
+    signatures: SmallVec<[(u64, u64); 2]>,
+    /// Names with a hash of each, and how often each was heard.
+    helos: SmallVec<[(u64, u64, Wire); 1]>,
     /// Connections under names beyond the table: the mail server's own, and others.
     more_own: u64,
     more_helos: u64,
@@ -44,27 +49,33 @@ struct HostState {
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.helos.values().sum()
+        self.helos.iter().map(|(_, seen, _)| seen).sum()
     }
 }
 
 /// The split of senders behind one address.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct BehindNat {
-    hosts: HostTable<HostState>,
-}
-
-impl BehindNat {
-    /// For at most `hosts_max` hosts.
-    pub fn new(hosts_max: usize) -> Self {
-        Self { hosts: HostTable::new(hosts_max) }
-    }
+    hosts: PerHost<HostState>,
 }
 
 impl HostState {
+    /// Counts a name if there is room for it.
+    fn note_name(&mut self, name: &Wire) -> bool {
+        let hash = xxh3_64(name.as_bytes());
+        if let Some((_, seen, _)) = self.helos.iter_mut().find(|(known, ..)| *known == hash) {
+            *seen += 1;
+        } else if self.helos.len() < SIGNS_MAX {
+            self.helos.push((hash, 1, name.clone()));
+        } else {
+            return false;
+        }
+        true
+    }
+
     /// At least so many, by the SYNs and by the names.
     fn at_least(&self, own_name: Option<&Wire>) -> (u64, u64) {
-        let by_syn = self.signatures.values().filter(|seen| **seen >= RECURS).count() as u64;
+        let by_syn = self.signatures.iter().filter(|(_, seen)| *seen >= RECURS).count() as u64;
         // One stable host name is one sender; all other names together are at least one more, not one each: worms
         // change theirs at every call.
         let is_own = |name: &Wire, seen: u64, own: u64| match own_name {
@@ -72,7 +83,7 @@ impl HostState {
             None => own == 0 && seen >= RECURS && is_fqdn(name.as_bytes()),
         };
         let none = (self.more_own, self.more_helos);
-        let (own, others) = self.helos.iter().fold(none, |(own, others), (name, seen)| {
+        let (own, others) = self.helos.iter().fold(none, |(own, others), (_, seen, name)| {
             if is_own(name, *seen, own) { (own + seen, others) } else { (own, others + seen) }
         });
         let by_name = u64::from(own >= RECURS) + u64::from(others >= RECURS);
@@ -86,19 +97,21 @@ impl Detector for BehindNat {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        if seen.way != Way::Outbound {
-            return;
-        }
-        let What::Closed(session) = seen.what else { return };
-        let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
+        let (Way::Outbound, Some(client), What::Closed(session)) = (seen.way, seen.client, seen.what) else { return };
+        let state = self.hosts.touch(client);
         state.first.get_or_insert(seen.id.ts);
         state.last = state.last.max(seen.at.ts);
         state.connections += 1;
         if let Some(syn) = &session.conn.syn {
-            count(&mut state.signatures, &shape(syn));
+            let shape = shape(syn);
+            if let Some((_, seen)) = state.signatures.iter_mut().find(|(known, _)| *known == shape) {
+                *seen += 1;
+            } else if state.signatures.len() < SIGNS_MAX {
+                state.signatures.push((shape, 1));
+            }
         }
         if let Some(helo) = &session.smtp.helo
-            && !count(&mut state.helos, helo)
+            && !state.note_name(helo)
         {
             // A worm that changes its name at every call must not crowd out the server's.
             let own = ctx.roles.banner_name(seen.id.orig.host).is_some_and(|name| super::same_name(name, helo));
@@ -109,8 +122,14 @@ impl Detector for BehindNat {
         }
     }
 
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let (Way::Outbound, SessionEventKind::Closed(_)) = (coming.way, coming.kind) else { return 0 };
+        let state = coming.client.and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| state.connections ^ state.signatures.first().map_or(0, |(_, seen)| *seen))
+    }
+
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             let (by_syn, by_name) = state.at_least(ctx.roles.banner_name(host));
             let senders = by_syn.max(by_name);
             // Without a mail server at the address, many names are one bot's habit; SYNs are not.
@@ -149,21 +168,17 @@ impl Detector for BehindNat {
         }
     }
 
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
+    }
+
     fn stats(&self) -> DetectorStats {
         DetectorStats { hosts: self.hosts.len(), evicted: self.hosts.evicted(), early_turns: 0 }
     }
-}
-
-/// Counts a sign if there is room for it.
-fn count<K: Ord + Clone>(signs: &mut BTreeMap<K, u64>, sign: &K) -> bool {
-    if let Some(seen) = signs.get_mut(sign) {
-        *seen += 1;
-    } else if signs.len() < SIGNS_MAX {
-        signs.insert(sign.clone(), 1);
-    } else {
-        return false;
-    }
-    true
 }
 
 /// What stays the same for one system: everything but clock, identification and the way's length.

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -16,14 +16,15 @@ use smallvec::SmallVec;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
-use super::observation::{Observation, Refusal, Way, What};
+use super::hosts::{HostIdx, PerHost};
+use super::observation::{Coming, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage, Verdict};
 use super::samples::words;
 use super::score::{Class, Confidence, Family, Severity, Tier};
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::{At, FrameNo};
-use crate::ledger::Role;
+use crate::ledger::{Role, Rough};
 use crate::net::HostKey;
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
@@ -83,10 +84,10 @@ struct HostState {
     first_outbound: Option<Ts>,
     last_outbound: Ts,
     refusers: BTreeMap<Wire, Refuser>,
-    /// Hashes of the domains mailed; only how many there are is told.
-    domains: HashSet<u64, RandomState>,
+    /// The domains mailed; only how many there are is told.
+    domains: Rough,
     /// What each server was last sent mail for: a greeting that refuses names no recipient.
-    serves: BTreeMap<HostKey, Wire>,
+    serves: HashMap<HostKey, (u64, Wire), RandomState>,
     lists: BTreeSet<String>,
     named: BTreeSet<IpAddr>,
     throttled: u64,
@@ -97,7 +98,7 @@ struct HostState {
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.refusals + u64::from(!self.domains.is_empty())
+        self.refusals + u64::from(self.domains.count() > 0)
     }
 }
 
@@ -105,17 +106,24 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct Blocklisted {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 impl Blocklisted {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 
-    fn refused(&mut self, seen: &Observation<'_>, domain: &[u8], reply: &Reply, verdict: &Verdict<'_>) {
-        let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
+    fn refused(
+        &mut self,
+        client: HostIdx,
+        seen: &Observation<'_>,
+        domain: &[u8],
+        reply: &Reply,
+        verdict: &Verdict<'_>,
+    ) {
+        let state = self.hosts.touch(client);
         match verdict.class {
             ReplyClass::BlocklistIp => {}
             ReplyClass::RateLimit => {
@@ -158,7 +166,7 @@ impl Blocklisted {
             state.refusers.values().filter(|refuser| now.ts.since(refuser.last) <= self.settings.window).collect();
         let first = recent.iter().map(|refuser| refuser.first).min()?;
         let last = recent.iter().map(|refuser| refuser.last).max()?;
-        let domains = state.domains.len().max(recent.len());
+        let domains = (state.domains.count() as usize).max(recent.len());
         let share = recent.len() as f64 / domains as f64;
         let (severity, tier) = match recent.len() {
             n if n >= self.settings.domains_high => (Severity::High, Tier::Confirmed),
@@ -231,45 +239,42 @@ impl Detector for Blocklisted {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        if seen.way != Way::Outbound {
-            return;
-        }
-        let (host, server) = (seen.id.orig.host, seen.id.resp.host);
+        let (Way::Outbound, Some(client)) = (seen.way, seen.client) else { return };
+        let server = seen.id.resp.host;
         match seen.what {
             What::Greeted(head) => {
-                let state = self.hosts.touch(host, HostState::default).0;
+                let state = self.hosts.touch(client);
                 state.first_outbound.get_or_insert(head.id.ts);
                 state.last_outbound = seen.at.ts;
                 if let Some(greeting) = head.greeting.as_ref().filter(|reply| !reply.is_positive()) {
                     let verdict = ctx.rules.classify(greeting, Stage::Greeting);
                     match state.serves.get(&server).cloned() {
-                        Some(domain) => self.refused(seen, domain.as_bytes(), greeting, &verdict),
-                        None => self.refused(seen, &domain_of(None, server), greeting, &verdict),
+                        Some((_, domain)) => self.refused(client, seen, domain.as_bytes(), greeting, &verdict),
+                        None => self.refused(client, seen, &domain_of(None, server), greeting, &verdict),
                     }
                 }
             }
             What::Unanswered(attempt) => {
-                let state = self.hosts.touch(host, HostState::default).0;
+                let state = self.hosts.touch(client);
                 state.first_outbound.get_or_insert(attempt.id.ts);
                 state.last_outbound = seen.at.ts;
             }
             What::Transaction(mail) => {
                 let domain = domain_of(mail.tx.rcptto.first().map(|rcpt| &rcpt.to), server);
-                let state = self.hosts.touch(host, HostState::default).0;
-                if state.domains.len() < DOMAINS_MAX * 16 {
-                    state.domains.insert(super::novelty::key(&[&domain]));
-                }
+                let state = self.hosts.touch(client);
+                state.domains.insert_bytes(&domain);
+                let hash = super::novelty::key(&[&domain]);
                 let room = state.serves.len() < DOMAINS_MAX;
                 match state.serves.get_mut(&server) {
-                    Some(known) if known.as_bytes() == &*domain => {}
-                    Some(known) => *known = Wire::from(&*domain),
+                    Some((known, _)) if *known == hash => {}
+                    Some(known) => *known = (hash, Wire::from(&*domain)),
                     None if room => {
-                        state.serves.insert(server, Wire::from(&*domain));
+                        state.serves.insert(server, (hash, Wire::from(&*domain)));
                     }
                     None => {}
                 }
                 if let Some(Refusal { reply, verdict, .. }) = &mail.refusal {
-                    self.refused(seen, &domain, reply, verdict);
+                    self.refused(client, seen, &domain, reply, verdict);
                 } else if mail.outcome == Some(OutcomeClass::Accepted) && !state.refusers.is_empty() {
                     // Who refused in the greeting, before anything was mailed to it, was known by its network till now.
                     let (network, domain) = (Wire::from(&*domain_of(None, server)), Wire::from(&*domain));
@@ -287,8 +292,16 @@ impl Detector for Blocklisted {
         }
     }
 
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| {
+            let known = state.serves.get(&coming.id.resp.host).map_or(0, |(hash, _)| *hash);
+            state.throttled ^ state.domains.count() ^ known
+        })
+    }
+
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        let hosts = self.hosts.sorted();
+        let hosts = self.hosts.sorted(ctx.hosts);
         let refused: Vec<_> = hosts.iter().filter(|(_, state)| state.refusals > 0).collect();
         let is_mail_host = |host: HostKey| matches!(ctx.role(host), Role::Server | Role::Sender);
         // Where a server of ours is refused, it is the victim; where none is known, whoever was refused.
@@ -320,6 +333,14 @@ impl Detector for Blocklisted {
                 });
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -7,21 +7,25 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers};
+use super::hosts::{HostIdx, PerHost};
 use super::novelty::Recent;
-use super::observation::{Observation, Way, What};
+use super::observation::{Coming, Observation, Way, What};
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::Cusum;
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
-use crate::ledger::{Distinct, Role};
+use crate::ledger::Role;
 use crate::net::HostKey;
+use crate::session::SessionEventKind;
 use crate::tcp::{ConnId, ConnState};
 use crate::time::{Span, Ts};
 
@@ -78,7 +82,6 @@ struct Track {
     closed: u64,
     neutral: u64,
     known_dead: u64,
-    targets: Distinct,
     first_failed: Option<Ts>,
     last: Ts,
     samples: Samples,
@@ -111,43 +114,43 @@ pub struct ConnectFailures {
     /// What a first contact that succeeds weighs, and one that fails, in dB.
     success_db: f64,
     failure_db: f64,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
     contacted: Recent,
     /// Servers that each host could not reach.
     dead: Recent,
     /// Contacts and failures of each host in the running window, for the outage guard.
-    window: (Ts, BTreeMap<HostKey, (u64, u64)>),
+    window: (Ts, HashMap<HostKey, (u64, u64), RandomState>),
     /// The line was seen to be cut, and nobody has reached anybody since.
     cut: bool,
 }
 
 impl ConnectFailures {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
         let contacted = Recent::new(settings.contact_window, 1 << 20);
         let dead = Recent::new(settings.dead_window, 1 << 20);
         Self {
             success_db: 10.0 * (settings.success_worm / settings.success_honest).log10(),
             failure_db: 10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(),
             settings,
-            hosts: HostTable::new(hosts_max),
+            hosts: PerHost::default(),
             contacted,
             dead,
-            window: (Ts::EPOCH, BTreeMap::new()),
+            window: (Ts::EPOCH, HashMap::default()),
             cut: false,
         }
     }
 
     fn contact(&mut self, seen: &Observation<'_>, id: ConnId, failure: Option<Failure>, ctx: &Context<'_>) {
         let (host, server, now) = (id.orig.host, id.resp.host, seen.at.ts);
-        if !self.contacted.insert(&[&host.octets(), &server.octets()], now) {
+        if !self.contacted.insert_hash(seen.pair, now) {
             return;
         }
         self.note_for_outage(host, failure.is_some(), now);
         let outage = failure.is_some() && ctx.role(host) == Role::Server && self.line_is_cut(ctx);
-        let track = &mut self.hosts.touch(host, HostState::default).0.voices[seen.voice as usize];
+        let Some(client) = seen.client else { return };
+        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.contacts += 1;
-        track.targets.insert(server);
         track.last = track.last.max(now);
         let Some(failure) = failure else {
             track.walk.add(self.success_db, now);
@@ -159,7 +162,7 @@ impl ConnectFailures {
             track.neutral += 1;
             return;
         }
-        if !self.dead.insert(&[&host.octets(), &server.octets()], now) {
+        if !self.dead.insert_hash(seen.pair, now) {
             track.known_dead += 1;
             return;
         }
@@ -178,7 +181,7 @@ impl ConnectFailures {
         self.cut &= failed;
         let (began, hosts) = &mut self.window;
         if now.since(*began) >= self.settings.outage_window {
-            (*began, *hosts) = (now, BTreeMap::new());
+            (*began, *hosts) = (now, HashMap::default());
         }
         if hosts.len() < OUTAGE_TABLE_MAX || hosts.contains_key(&host) {
             let (contacts, failures) = hosts.entry(host).or_default();
@@ -231,8 +234,21 @@ impl Detector for ConnectFailures {
         }
     }
 
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let pair = coming.keys.pair;
+        let state = |host| self.hosts.get(host).map_or(0, |state| state.voices[0].contacts);
+        match coming.kind {
+            _ if coming.way != Way::Outbound => 0,
+            SessionEventKind::Unanswered(_) => {
+                self.contacted.fetch(pair) ^ self.dead.fetch(pair) ^ coming.client.map_or(0, state)
+            }
+            SessionEventKind::Greeted(_) => self.contacted.fetch(pair) ^ coming.client.map_or(0, state),
+            _ => 0,
+        }
+    }
+
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
             for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
                 let server = role == Role::Server && voice == Voice::Own;
@@ -253,7 +269,7 @@ impl Detector for ConnectFailures {
                         .count("silent", track.silent)
                         .count("rejected", track.rejected)
                         .count("closed", track.closed)
-                        .count("targets", track.targets.count())
+                        .count("targets", ctx.tried(host).outside())
                         .count("not_counted_listed_or_outage", track.neutral)
                         .count("not_counted_known_dead", track.known_dead)
                         .with("s_peak_db", sum),
@@ -271,6 +287,14 @@ impl Detector for ConnectFailures {
                 });
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -1,10 +1,11 @@
 //! What detectors may ask beyond the observation itself.
 
 use super::domains::LocalDomains;
+use super::hosts::HostBook;
 use super::replies::ReplyRules;
 use super::reputation::Reputation;
-use super::roles::RoleBook;
-use crate::ledger::Role;
+use super::roles::Roles;
+use crate::ledger::{HostLedger, Role, Tried};
 use crate::net::HostKey;
 use crate::site::{Ours, Site};
 use crate::time::Ts;
@@ -16,12 +17,16 @@ pub struct Context<'a> {
     pub site: &'a Site,
     /// Addresses that are ours.
     pub ours: &'a Ours,
+    /// The hosts of ours.
+    pub hosts: &'a HostBook,
     /// Who is a mail server.
-    pub roles: &'a RoleBook,
+    pub roles: Roles<'a>,
     /// What the world thinks of our gateway.
     pub reputation: &'a Reputation,
     /// Which domains are ours.
     pub domains: &'a LocalDomains,
+    /// What each host did, in numbers.
+    pub ledger: &'a HostLedger,
     /// What replies mean.
     pub rules: &'a ReplyRules,
     /// Event time.
@@ -32,6 +37,11 @@ impl Context<'_> {
     /// What a host of ours is.
     pub fn role(&self, host: HostKey) -> Role {
         self.roles.role(host, self.site, self.now)
+    }
+
+    /// Whom a host of ours tried to reach, up to now.
+    pub fn tried(&self, host: HostKey) -> Tried {
+        self.ledger.read(host, |row| row.servers.clone()).unwrap_or_default()
     }
 
     /// Whether a server of ours takes mail for the domain as its own: the operator says so, or the server's names or

@@ -7,13 +7,15 @@
 mod tests;
 
 use super::context::Context;
+use super::few::Few;
 use super::finding::{Finding, Numbers, Peer};
-use super::observation::{Observation, Way, What};
+use super::hosts::{HostIdx, PerHost};
+use super::observation::{Coming, Observation, Way, What};
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::Peak;
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::{Distinct, Role};
@@ -101,8 +103,6 @@ struct Track {
     /// The most networks in any hour that is over.
     most: f64,
     peak: Peak,
-    networks: Distinct,
-    servers: Distinct,
     connections: u64,
     mails: u64,
     submissions: u64,
@@ -110,7 +110,7 @@ struct Track {
     last: Ts,
     samples: Samples,
     /// The destinations tried most lately, a few.
-    peers: Vec<Peer>,
+    peers: Few<Peer, PEERS_MAX>,
 }
 
 /// Destinations listed in a finding.
@@ -131,19 +131,18 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct DirectToMx {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 impl DirectToMx {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 
-    fn note(&mut self, seen: &Observation<'_>, began: Ts, id: ConnId, mailed: bool) {
+    fn note(&mut self, client: HostIdx, seen: &Observation<'_>, began: Ts, id: ConnId, mailed: bool) -> &mut Track {
         let site = id.resp.host.site();
-        let state = self.hosts.touch(id.orig.host, HostState::default).0;
-        let track = &mut state.voices[seen.voice as usize];
+        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         if began.since(track.hour.began) >= Span::hours(1) {
             track.most = track.most.max(track.hour.weight());
             track.hour = Hour { began, ..Hour::default() };
@@ -162,19 +161,17 @@ impl DirectToMx {
             track.mails += 1;
         } else {
             track.connections += 1;
-            track.networks.insert(site);
-            track.servers.insert(id.resp.host);
             note_peer(&mut track.peers, id.resp.host, began);
         }
+        track
     }
 }
 
-fn note_peer(peers: &mut Vec<Peer>, ip: HostKey, ts: Ts) {
-    if let Some(peer) = peers.iter_mut().find(|peer| peer.ip == ip) {
+fn note_peer(peers: &mut Few<Peer, PEERS_MAX>, ip: HostKey, ts: Ts) {
+    let fresh = || Peer { ip, role: "contacted", count: 0, says: None, first_ts: ts, last_ts: ts };
+    if let Some(peer) = peers.entry(ip, fresh) {
         peer.count += 1;
         peer.last_ts = ts;
-    } else if peers.len() < PEERS_MAX {
-        peers.push(Peer { ip, role: "contacted", count: 1, says: None, first_ts: ts, last_ts: ts });
     }
 }
 
@@ -184,16 +181,16 @@ impl Detector for DirectToMx {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
-        if seen.way != Way::Outbound {
-            return;
-        }
+        let (Way::Outbound, Some(client)) = (seen.way, seen.client) else { return };
         match seen.what {
-            What::Unanswered(attempt) => self.note(seen, attempt.id.ts, attempt.id, false),
-            What::Transaction(mail) => self.note(seen, mail.tx.began.ts, seen.id, true),
+            What::Unanswered(attempt) => {
+                self.note(client, seen, attempt.id.ts, attempt.id, false);
+            }
+            What::Transaction(mail) => {
+                self.note(client, seen, mail.tx.began.ts, seen.id, true);
+            }
             What::Closed(session) => {
-                self.note(seen, seen.id.ts, seen.id, false);
-                let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
-                let track = &mut state.voices[seen.voice as usize];
+                let track = self.note(client, seen, seen.id.ts, seen.id, false);
                 let submission = session.smtp.tls.state.is_hidden() || !session.smtp.auth.is_empty();
                 track.submissions += u64::from(submission);
                 track.samples.add(seen.id, session.conn.first, None);
@@ -202,31 +199,43 @@ impl Detector for DirectToMx {
         }
     }
 
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| {
+            let [own, _] = &state.voices;
+            own.mails ^ own.peers.fetch() ^ own.hour.mailed as u64 ^ u64::from(own.hour.tags[EXACT_MAX / 2])
+        })
+    }
+
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
+            let mut tried = None;
             for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
-                let networks = track.networks.count();
+                let db = match role {
+                    Role::Server if voice == Voice::Own => 0.0,
+                    Role::Sender => 0.5 * track.peak.at(now.ts),
+                    _ => track.peak.at(now.ts),
+                };
+                if db <= 0.0 {
+                    continue;
+                }
+                let reach = &tried.get_or_insert_with(|| ctx.tried(host)).outside[voice as usize];
+                let (networks, servers) = (reach.networks.count(), reach.servers.count());
                 // One provider, always with a login or under TLS: submission the old way.
                 let legacy = networks == 1 && track.submissions == track.connections;
-                let factor = match role {
-                    Role::Server if voice == Voice::Own => 0.0,
-                    Role::Sender => 0.5,
-                    _ => 1.0,
-                };
-                let db = track.peak.at(now.ts) * factor;
-                if db <= 0.0 || legacy {
+                if legacy {
                     continue;
                 }
                 let says = if track.mails == 0 {
                     format!(
                         "it tried {} foreign mail servers in {networks} networks by itself on port 25, without sending a mail",
-                        track.servers.count()
+                        servers
                     )
                 } else {
                     format!(
                         "it went to {} foreign mail servers in {networks} networks by itself on port 25, though it is no mail server",
-                        track.servers.count()
+                        servers
                     )
                 };
                 out.push(Finding {
@@ -234,12 +243,12 @@ impl Detector for DirectToMx {
                     numbers: Numbers::new()
                         .with("networks_in_an_hour", track.most.max(track.hour.weight()))
                         .count("networks", networks)
-                        .count("servers", track.servers.count())
+                        .count("servers", servers)
                         .count("connections", track.connections)
                         .count("mails", track.mails),
                     frames: track.samples.frames(),
                     sessions: track.samples.sessions(),
-                    peers: track.peers.clone(),
+                    peers: track.peers.iter().map(|(_, peer)| peer.clone()).collect(),
                     ..Finding::summed(
                         self.name(),
                         host,
@@ -252,6 +261,14 @@ impl Detector for DirectToMx {
                 });
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -10,6 +10,7 @@ mod probe;
 mod server;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -20,7 +21,7 @@ use hashlink::LruCache;
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Coming, Mail, Observation, Way, What};
 use super::replies::{ReplyClass, Stage};
 use super::roles::Voice;
 use super::score::{Class, Family, Severity};
@@ -29,12 +30,13 @@ use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
 use crate::net::HostKey;
-use crate::session::{Outcome, Session};
+use crate::session::{Outcome, Session, SessionEventKind};
 use crate::smtp::Reply;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
 use probe::{Answer, Prober, Question};
 use server::Directory;
+use waiting::WaitingRoom;
 
 /// The settings of D8.
 #[derive(Clone, Debug)]
@@ -122,6 +124,8 @@ pub struct Harvest {
     /// By host of ours and foreign server.
     outbound: HostTable<Prober, (HostKey, HostKey)>,
     servers: HostTable<Directory>,
+    /// Those of whom there is little to tell, of all three tables.
+    waiting: WaitingRoom,
     distinct: Recent,
     found: LruCache<u64, Found, RandomState>,
     found_forgotten: u64,
@@ -137,6 +141,7 @@ impl Harvest {
             sites: HostTable::new(clients_max / 2),
             outbound: HostTable::new(hosts_max),
             servers: HostTable::new(hosts_max.min(SERVERS_MAX)),
+            waiting: WaitingRoom::new(),
             distinct: Recent::new(DISTINCT_FOR, DISTINCT_MAX),
             found: LruCache::with_hasher(usize::MAX, RandomState::default()),
             found_forgotten: 0,
@@ -159,9 +164,10 @@ impl Harvest {
             if seen.way != Way::Outbound && answer == Answer::Valid {
                 self.note_valid(seen, &name, mailed);
             }
-            let new_to_client = self.distinct.insert(&[&server.octets(), &client.octets(), &name], now);
+            let new_to_client = self.distinct.insert_hash(question_key(seen.pair, &name), now);
             let network = client.site().octets();
-            let new_to_network = self.distinct.insert(&[&server.octets(), &network, b"network", &name], now);
+            let new_to_network =
+                seen.way == Way::Inbound && self.distinct.insert(&[&server.octets(), &network, b"network", &name], now);
             let question = Question { answer, what: Some((&name, reply)), mailed, is_callout };
             self.probed(seen, question, (new_to_client, new_to_network));
         }
@@ -195,16 +201,22 @@ impl Harvest {
     ) {
         let (server, client, now) = (seen.id.resp.host, seen.id.orig.host, seen.at.ts);
         let settings = &self.settings;
-        let fresh = || Prober::new(seen.way, now);
         let (table, key) = match seen.way {
             Way::Outbound => (&mut self.outbound, (client, server)),
             _ => (&mut self.clients, (server, client)),
         };
         if new_to_client {
-            table.touch(key, fresh).0.observe(settings, seen, question);
+            ask(table, (key, waiting_key(seen.way, seen.pair)), &mut self.waiting, settings, seen, question);
         }
         if seen.way == Way::Inbound && new_to_network {
-            self.sites.touch((server, client.site()), fresh).0.observe(settings, seen, question);
+            ask(
+                &mut self.sites,
+                ((server, client.site()), network_key(server, client)),
+                &mut self.waiting,
+                settings,
+                seen,
+                question,
+            );
             if let Some((name, _)) = question.what {
                 let directory = self.servers.touch(server, Directory::default).0;
                 directory.observe(settings, client, name, question.answer, now);
@@ -254,6 +266,48 @@ impl Harvest {
             out.extend(directory.finding(settings, self.name(), server, PEERS_MAX));
         }
     }
+}
+
+/// A hash of who asks whom for whom; the name's case does not count.
+fn question_key(pair: u64, name: &[u8]) -> u64 {
+    novelty::key_lower(pair, name)
+}
+
+/// A client's place in the waiting room.
+fn waiting_key(way: Way, pair: u64) -> u64 {
+    pair ^ if way == Way::Outbound { 0 } else { CLIENTS }
+}
+
+/// A client network's place in the waiting room; a network's address may be a client's, too.
+fn network_key(server: HostKey, client: HostKey) -> u64 {
+    novelty::key(&[&client.site().octets(), &server.octets()]) ^ NETWORKS
+}
+
+/// Any two numbers, to keep those who wait for different tables apart.
+const CLIENTS: u64 = 0x9e37_79b9_7f4a_7c15;
+const NETWORKS: u64 = 0xc2b2_ae3d_27d4_eb4f;
+
+/// Shows a question to a prober, or notes it in the waiting room as long as that is enough.
+fn ask(
+    table: &mut HostTable<Prober, (HostKey, HostKey)>,
+    (key, hash): ((HostKey, HostKey), u64),
+    waiting: &mut WaitingRoom,
+    settings: &Settings,
+    seen: &Observation<'_>,
+    question: Question<'_>,
+) {
+    let now = seen.at.ts;
+    let prober = match table.get_mut(key) {
+        Some(_) => table.touch(key, || Prober::new(seen.way, now)).0,
+        // VRFY and EXPN are odd whatever is answered.
+        None if question.what.is_none() => table.touch(key, || Prober::new(seen.way, now)).0,
+        None => {
+            let asked = (question.answer, question.mailed, question.is_callout);
+            let Err(known) = waiting.note(hash, asked, settings.window, now) else { return };
+            table.touch(key, || Prober::after(settings, seen.way, &known, now)).0
+        }
+    };
+    prober.observe(settings, seen, question);
 }
 
 fn finding_of_group(
@@ -364,6 +418,15 @@ impl Detector for Harvest {
             What::Closed(session) => self.verified(seen, session),
             _ => {}
         }
+    }
+
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let SessionEventKind::Transaction(_, tx) = coming.kind else { return 0 };
+        let mut read = self.waiting.fetch(waiting_key(coming.way, coming.keys.pair));
+        for rcpt in &tx.rcptto {
+            read ^= self.distinct.fetch(question_key(coming.keys.pair, rcpt.to.as_bytes()));
+        }
+        read
     }
 
     fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {

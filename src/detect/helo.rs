@@ -4,21 +4,25 @@
 //! brackets. Bots say what suits them: the machine's bare name, the name of the server they talk to, a mail provider's.
 //! Heuristic throughout, after what blocklists advise administrators to look for; see `docs/detectors/helo.md`.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
+
+use smallvec::SmallVec;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers};
+use super::hosts::{HostIdx, PerHost};
 use super::lapses::{Lapses, counted};
-use super::observation::{Observation, Way, What};
+use super::novelty::{key, key_lower};
+use super::observation::{Coming, Observation, Way, What};
 use super::roles::{Voice, first_name, is_fqdn};
 use super::score::{Class, Family};
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
 use crate::net::HostKey;
 use crate::session::Session;
+use crate::session::SessionEventKind;
 use crate::smtp::path::{MailPath, address_literal, same_domain};
 use crate::tcp::SynSignature;
 use crate::time::{Span, Ts};
@@ -96,7 +100,9 @@ impl HeloForm {
         let Some(name) = helo.map(Wire::as_bytes).filter(|name| !name.is_empty()) else { return Self::Missing };
         if address_literal(name).is_some() {
             Self::Literal
-        } else if std::str::from_utf8(name).is_ok_and(|name| name.parse::<IpAddr>().is_ok()) {
+        } else if (name[0].is_ascii_hexdigit() || name[0] == b':')
+            && std::str::from_utf8(name).is_ok_and(|name| name.parse::<IpAddr>().is_ok())
+        {
             Self::BareAddress
         } else if same_domain(name, b"localhost.localdomain") {
             Self::Localhost
@@ -121,12 +127,13 @@ const KINDS: [&str; 3] =
 struct Track {
     lapses: Lapses<3>,
     /// Names since the hour began.
-    hour: (Ts, BTreeSet<Vec<u8>>),
+    /// As hashes.
+    hour: (Ts, SmallVec<[u64; 2]>),
     /// The shape of its SYNs, and whether there were several: then it may be a gateway, and many names are many hosts.
     shape: Option<(u8, u16, u16, u64)>,
     several: bool,
     /// The last name that counted.
-    said: Option<Wire>,
+    said: Option<(u64, Wire)>,
 }
 
 #[derive(Debug, Default)]
@@ -144,37 +151,42 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct Helo {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 impl Helo {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 
-    fn closed(&mut self, seen: &Observation<'_>, session: &Session, ctx: &Context<'_>) {
+    fn closed(&mut self, client: HostIdx, seen: &Observation<'_>, session: &Session, ctx: &Context<'_>) {
         let smtp = &session.smtp;
         let Some(helo) = &smtp.helo else { return };
-        let names: Vec<&Wire> = std::iter::once(helo).chain(&smtp.more_helos).collect();
-        let bare = names.iter().any(|name| HeloForm::of(Some(name)).is_bare());
-        let borrowed = names.iter().any(|name| self.is_borrowed(name, session, ctx));
+        let names = || std::iter::once(helo).chain(&smtp.more_helos);
+        let bare = names().any(|name| HeloForm::of(Some(name)).is_bare());
+        let borrowed = names().any(|name| self.is_borrowed(name, session, ctx));
         let takes_mail = ctx.roles.takes_mail(seen.id.orig.host);
         let settings = &self.settings;
-        let track = &mut self.hosts.touch(seen.id.orig.host, HostState::default).0.voices[seen.voice as usize];
+        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.note_shape(session.conn.syn.as_ref());
         if seen.at.ts.since(track.hour.0) >= Span::hours(1) {
-            track.hour = (seen.at.ts, BTreeSet::new());
+            track.hour = (seen.at.ts, SmallVec::new());
         }
-        for name in names.iter().take(NAMES_MAX.saturating_sub(track.hour.1.len())) {
-            let key = name.as_bytes().get(..NAME_MAX).unwrap_or(name.as_bytes());
-            track.hour.1.insert(key.to_ascii_lowercase());
+        for name in names().take(NAMES_MAX.saturating_sub(track.hour.1.len())) {
+            let key = key_lower(0, name.as_bytes().get(..NAME_MAX).unwrap_or(name.as_bytes()));
+            if !track.hour.1.contains(&key) {
+                track.hour.1.push(key);
+            }
         }
         // Behind an address that serves, or whose connections differ in shape, many names are many machines.
         let many = track.hour.1.len() >= settings.many && !takes_mail && !track.several;
         let kinds = [bare, borrowed, many];
         if kinds.contains(&true) {
-            track.said = Some(Wire::capped(helo.as_bytes(), NAME_MAX));
+            let hash = key(&[helo.as_bytes()]);
+            if track.said.as_ref().is_none_or(|(known, _)| *known != hash) {
+                track.said = Some((hash, Wire::capped(helo.as_bytes(), NAME_MAX)));
+            }
         }
         let db = [settings.bare_db, settings.borrowed_db, settings.many_db];
         track.lapses.note(kinds, db, 1, seen.id, session.conn.first, seen.at.ts);
@@ -216,13 +228,19 @@ impl Detector for Helo {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        if let (Way::Outbound, What::Closed(session)) = (seen.way, seen.what) {
-            self.closed(seen, session, ctx);
+        if let (Way::Outbound, Some(client), What::Closed(session)) = (seen.way, seen.client, seen.what) {
+            self.closed(client, seen, session, ctx);
         }
     }
 
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let (Way::Outbound, SessionEventKind::Closed(_)) = (coming.way, coming.kind) else { return 0 };
+        let state = coming.client.and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| state.voices[0].lapses.sessions() ^ state.voices[0].hour.1.len() as u64)
+    }
+
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
                 let lapses = &track.lapses;
                 let db = lapses.db(now.ts);
@@ -236,7 +254,7 @@ impl Detector for Helo {
                         "it introduced itself in {} sessions as honest mail servers do not: {}; lately as \"{}\"",
                         lapses.sessions(),
                         counted(&KINDS, &lapses.counts()),
-                        track.said.clone().unwrap_or_default()
+                        track.said.as_ref().map(|(_, name)| name.clone()).unwrap_or_default()
                     ),
                     numbers: Numbers::new()
                         .count("sessions", lapses.sessions())
@@ -249,6 +267,14 @@ impl Detector for Helo {
                 });
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {
@@ -347,7 +373,7 @@ mod tests {
     #[test]
     fn names_within_an_hour_are_bounded() {
         let mut scene = Scene::new(Site::default());
-        let mut helo = Helo::new(Settings::default(), 10);
+        let mut helo = Helo::new(Settings::default());
         for n in 0..100 {
             call(&mut scene, &format!("host{n}.example"));
         }
@@ -358,12 +384,15 @@ mod tests {
                 at: At::default(),
                 id: session.conn.id,
                 way: Way::Outbound,
+                client: ctx.hosts.find(session.conn.id.orig.host),
+                server: None,
                 voice: Voice::Own,
+                pair: 0,
                 what: What::Closed(&session),
             };
             helo.handle(&seen, &ctx);
         }
-        let (_, state) = helo.hosts.sorted()[0];
+        let (_, state) = helo.hosts.sorted(ctx.hosts)[0];
         assert_eq!(state.voices[0].hour.1.len(), NAMES_MAX);
     }
 }

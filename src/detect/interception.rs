@@ -11,9 +11,11 @@ mod outside;
 
 use super::context::Context;
 use super::finding::Finding;
-use super::observation::{Observation, Way, What};
+use super::hosts::HostIdx;
+use super::observation::{Coming, Observation, Way, What};
 use super::{Detector, DetectorStats};
 use crate::frame::At;
+use crate::session::SessionEventKind;
 use crate::time::Span;
 use inside::Inside;
 use outside::Outside;
@@ -85,7 +87,7 @@ pub struct Interception {
 impl Interception {
     /// With settings, for at most `hosts_max` hosts.
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { outside: Outside::new(settings.clone(), hosts_max), inside: Inside::new(settings, hosts_max) }
+        Self { outside: Outside::new(settings.clone(), hosts_max), inside: Inside::new(settings) }
     }
 }
 
@@ -113,9 +115,24 @@ impl Detector for Interception {
         }
     }
 
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        match coming.kind {
+            SessionEventKind::Greeted(_) | SessionEventKind::Closed(_) => self.inside.fetch(coming),
+            _ => 0,
+        }
+    }
+
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         self.outside.findings(now.ts, ctx, out);
-        self.inside.findings(now.ts, out);
+        self.inside.findings(now.ts, ctx.hosts, out);
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.inside.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.inside.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -6,38 +6,27 @@ use super::behind_nat::Strangers;
 use super::context::Context;
 use super::domains::LocalDomains;
 use super::finding::Finding;
+use super::hosts::{HostBook, HostIdx};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, Refusal, Way, What};
+use super::observation::{Coming, Keys, Mail, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyRules, Stage};
 use super::reputation::Reputation;
-use super::roles::{RoleBook, Voice};
-use super::table::{HostTable, Weigh};
+use super::roles::{RoleBook, Roles, Voice};
 use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
 use crate::ledger::{HostLedger, HostRow};
 use crate::limits::DetectLimits;
 use crate::net::HostKey;
-use crate::session::{DnsQuery, Outcome, Session, SessionEvent, SessionEventKind, SessionHead, Transaction};
+use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::site::{Ours, Site};
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
 use crate::time::Span;
+use crate::wire::Wire;
 
 /// How long a mail is 'no news' after it was first tried: postfix and Exchange try again for hours, the first times
 /// within four.
 const NOVEL_FOR: Span = Span::hours(4);
-
-/// What the judge knows of a host for the bound of the ledger.
-#[derive(Debug, Default)]
-struct Standing {
-    mails: u64,
-}
-
-impl Weigh for Standing {
-    fn weight(&self) -> u64 {
-        self.mails
-    }
-}
 
 /// The whole judgement.
 #[derive(Debug)]
@@ -45,13 +34,13 @@ pub struct Judge {
     site: Site,
     ours: Ours,
     rules: Arc<ReplyRules>,
+    hosts: HostBook,
     roles: RoleBook,
     reputation: Reputation,
     domains: LocalDomains,
     triplets: Recent,
     detectors: Vec<Box<dyn Detector>>,
     ledger: HostLedger,
-    standings: HostTable<Standing>,
     now: At,
     strangers: Strangers,
     events: u64,
@@ -79,13 +68,13 @@ impl Judge {
             ours: site.ours(),
             site,
             rules,
-            roles: RoleBook::new(limits.hosts_max),
+            hosts: HostBook::new(limits.hosts_max),
+            roles: RoleBook::default(),
             reputation: Reputation::default(),
             domains: LocalDomains::new(limits.hosts_max),
             triplets: Recent::new(NOVEL_FOR, limits.triplets_max),
             detectors: registry(settings, limits),
             ledger: HostLedger::default(),
-            standings: HostTable::new(limits.hosts_max),
             now: At::default(),
             strangers: Strangers::default(),
             events: 0,
@@ -113,8 +102,8 @@ impl Judge {
     }
 
     /// The roles.
-    pub const fn roles(&self) -> &RoleBook {
-        &self.roles
+    pub const fn roles(&self) -> Roles<'_> {
+        Roles { book: &self.roles, hosts: &self.hosts }
     }
 
     /// Traffic between others, and who of them may be ours.
@@ -129,65 +118,101 @@ impl Judge {
 
     /// Learns from one event.
     pub fn handle(&mut self, event: &SessionEvent) {
+        let keys = self.coming(event).keys;
+        self.handle_one(event, keys);
+    }
+
+    /// Learns from events in order, and shows each to `after` when it is done. It makes no difference to what is learned
+    /// how events are put together; it is faster to have many at once.
+    pub fn handle_all(&mut self, events: &[SessionEvent], after: &mut dyn FnMut(&SessionEvent)) {
+        let coming: Vec<Coming<'_>> = events.iter().map(|event| self.coming(event)).collect();
+        if coming.len() > 1 {
+            std::hint::black_box(self.fetch(&coming));
+        }
+        for (event, coming) in events.iter().zip(&coming) {
+            self.handle_one(event, coming.keys);
+            after(event);
+        }
+    }
+
+    /// Works out where an event will be looked up.
+    fn coming<'e>(&self, event: &'e SessionEvent) -> Coming<'e> {
+        let (id, triplet) = match &event.kind {
+            SessionEventKind::Unanswered(attempt) => (attempt.id, 0),
+            SessionEventKind::Greeted(head) | SessionEventKind::Auth(head, _) => (head.id, 0),
+            SessionEventKind::Transaction(head, tx) => (head.id, triplet(head, tx)),
+            SessionEventKind::Closed(session) => (session.conn.id, 0),
+            SessionEventKind::DnsQuery(query) => {
+                (ConnId { ts: query.at.ts, orig: query.client, resp: query.server }, 0)
+            }
+        };
+        let pair = novelty::key(&[&id.orig.host.octets(), &id.resp.host.octets()]);
+        let way = self.way(id);
+        let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hosts.find(id.orig.host)).flatten();
+        let server = matches!(way, Way::Inbound | Way::Inside).then(|| self.hosts.find(id.resp.host)).flatten();
+        Coming { kind: &event.kind, id, way, client, server, keys: Keys { pair, triplet } }
+    }
+
+    /// Asks memory for what events will need, one detector after the other.
+    fn fetch(&self, coming: &[Coming<'_>]) -> u64 {
+        let shared = coming.iter().map(|coming| self.roles.fetch(coming) ^ self.triplets.fetch(coming.keys.triplet));
+        let of_detectors =
+            self.detectors.iter().flat_map(|detector| coming.iter().map(|coming| detector.fetch(coming)));
+        shared.chain(of_detectors).fold(0, |read, more| read ^ more)
+    }
+
+    fn handle_one(&mut self, event: &SessionEvent, keys: Keys) {
         self.events += 1;
         self.now = At { ts: self.now.ts.max(event.at.ts), frame: event.at.frame };
+        let at = event.at;
         match &event.kind {
             SessionEventKind::Unanswered(attempt) => {
-                self.show(event.at, attempt.id, None, What::Unanswered(attempt));
+                self.show(at, attempt.id, keys, None, What::Unanswered(attempt));
             }
-            SessionEventKind::Greeted(head) => self.show(event.at, head.id, Some(head), What::Greeted(head)),
-            SessionEventKind::Auth(head, auth) => self.show(event.at, head.id, Some(head), What::Auth(head, auth)),
-            SessionEventKind::Transaction(head, tx) => self.handle_transaction(event.at, head, tx),
-            SessionEventKind::Closed(session) => self.handle_closed(event.at, session),
-            SessionEventKind::DnsQuery(query) => self.handle_dns(event.at, query),
+            SessionEventKind::Greeted(head) => self.show(at, head.id, keys, head.helo.as_ref(), What::Greeted(head)),
+            SessionEventKind::Auth(head, auth) => {
+                self.show(at, head.id, keys, head.helo.as_ref(), What::Auth(head, auth))
+            }
+            SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, keys, head, tx),
+            SessionEventKind::Closed(session) => {
+                self.show(at, session.conn.id, keys, session.smtp.helo.as_ref(), What::Closed(session));
+            }
+            SessionEventKind::DnsQuery(query) => self.handle_dns(at, keys, query),
         }
     }
 
     /// A question to a DNS server is no connection: only the detectors look at it, and the asker gets a row.
-    fn handle_dns(&mut self, at: At, query: &DnsQuery) {
+    fn handle_dns(&mut self, at: At, keys: Keys, query: &DnsQuery) {
         let id = ConnId { ts: query.at.ts, orig: query.client, resp: query.server };
         let way = self.way(id);
         if matches!(way, Way::Outbound | Way::Inside) {
-            self.stand(id.orig.host, 0);
+            let (client, server) = self.hear(way, id, true);
             self.ledger.update(id.orig.host, at, |_| {});
-            self.teach(&Observation { at, id, way, voice: Voice::Own, what: What::DnsQuery(query) });
+            let (voice, pair, what) = (Voice::Own, keys.pair, What::DnsQuery(query));
+            self.teach(&Observation { at, id, way, client, server, voice, pair, what });
         }
     }
 
-    fn handle_transaction(&mut self, at: At, head: &SessionHead, tx: &Transaction) {
+    fn handle_transaction(&mut self, at: At, keys: Keys, head: &SessionHead, tx: &Transaction) {
         let rules = Arc::clone(&self.rules);
-        let first_rcpt = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
-        let triplet = novelty::key(&[
-            &head.id.orig.host.octets(),
-            &head.id.resp.host.site().octets(),
-            tx.mailfrom.as_bytes(),
-            first_rcpt,
-        ]);
+        let triplet = keys.triplet;
         let novel = self.triplets.insert_hash(triplet, at.ts);
         let (outcome, refusal) = judge_outcome(&rules, tx);
         let mail = Mail { head, tx, outcome, refusal, triplet, novel };
-        self.show(at, head.id, Some(head), What::Transaction(&mail));
+        self.show(at, head.id, keys, head.helo.as_ref(), What::Transaction(&mail));
     }
 
-    fn handle_closed(&mut self, at: At, session: &Session) {
-        let id = session.conn.id;
-        let helo = session.smtp.helo.as_ref();
-        let (way, voice) = (self.way(id), self.roles.voice(id.orig.host, helo));
-        self.show_as(Observation { at, id, way, voice, what: What::Closed(session) });
-    }
-
-    fn show(&mut self, at: At, id: ConnId, head: Option<&SessionHead>, what: What<'_>) {
-        let voice = self.roles.voice(id.orig.host, head.and_then(|head| head.helo.as_ref()));
-        self.show_as(Observation { at, id, way: self.way(id), voice, what });
-    }
-
-    fn show_as(&mut self, seen: Observation<'_>) {
-        if seen.way == Way::Foreign {
-            if matches!(seen.what, What::Unanswered(_) | What::Closed(_)) {
-                self.strangers.note(seen.id);
+    fn show(&mut self, at: At, id: ConnId, keys: Keys, helo: Option<&Wire>, what: What<'_>) {
+        let way = self.way(id);
+        if way == Way::Foreign {
+            if matches!(what, What::Unanswered(_) | What::Closed(_)) {
+                self.strangers.note(id);
             }
             return;
         }
+        let (client, server) = self.hear(way, id, !matches!(what, What::Unanswered(_)));
+        let voice = self.roles.voice(client, helo);
+        let seen = Observation { at, id, way, client, server, voice, pair: keys.pair, what };
         self.roles.handle(&seen);
         self.reputation.handle(&seen, &self.rules);
         self.domains.handle(&seen, &self.rules);
@@ -201,9 +226,11 @@ impl Judge {
         let ctx = Context {
             site: &self.site,
             ours: &self.ours,
-            roles: &self.roles,
+            hosts: &self.hosts,
+            roles: Roles { book: &self.roles, hosts: &self.hosts },
             reputation: &self.reputation,
             domains: &self.domains,
+            ledger: &self.ledger,
             rules: &self.rules,
             now: self.now.ts,
         };
@@ -221,26 +248,35 @@ impl Judge {
         }
     }
 
-    /// Brings the ledger up to date.
-    fn keep(&mut self, seen: &Observation<'_>) {
-        if matches!(seen.way, Way::Outbound | Way::Inside) {
-            let host = seen.id.orig.host;
-            let mail = u64::from(matches!(seen.what, What::Transaction(_)));
-            self.stand(host, mail);
-            self.ledger.update(host, seen.at, |row| keep_client(row, seen));
-        }
-        if matches!(seen.way, Way::Inbound | Way::Inside) && !matches!(seen.what, What::Unanswered(_)) {
-            let host = seen.id.resp.host;
-            self.stand(host, u64::from(matches!(seen.what, What::Transaction(_))));
-            self.ledger.update(host, seen.at, |row| keep_server(row, seen));
-        }
+    /// Looks up the ends that are ours. A server that did not answer may be made up, and is not entered.
+    fn hear(&mut self, way: Way, id: ConnId, answered: bool) -> (Option<HostIdx>, Option<HostIdx>) {
+        let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hear_of(id.orig.host));
+        let server = matches!(way, Way::Inbound | Way::Inside) && answered;
+        (client, server.then(|| self.hear_of(id.resp.host)))
     }
 
-    fn stand(&mut self, host: HostKey, mails: u64) {
-        let (standing, gone) = self.standings.touch(host, Standing::default);
-        standing.mails += mails;
-        if let Some((gone, _)) = gone {
+    /// The place of a host of ours. Where another one had to go for it, everybody forgets that.
+    fn hear_of(&mut self, host: HostKey) -> HostIdx {
+        let (detectors, roles) = (&self.detectors, &self.roles);
+        let weight = |at| detectors.iter().map(|detector| detector.weight(at)).sum::<u64>() + roles.weight(at);
+        let (at, gone) = self.hosts.hear(host, weight);
+        if let Some(gone) = gone {
             self.ledger.remove(gone);
+            self.roles.forget(at);
+            for detector in &mut self.detectors {
+                detector.forget(at);
+            }
+        }
+        at
+    }
+
+    /// Brings the ledger up to date.
+    fn keep(&mut self, seen: &Observation<'_>) {
+        if seen.client.is_some() {
+            self.ledger.update(seen.id.orig.host, seen.at, |row| keep_client(row, seen));
+        }
+        if seen.server.is_some() {
+            self.ledger.update(seen.id.resp.host, seen.at, |row| keep_server(row, seen));
         }
     }
 
@@ -249,9 +285,11 @@ impl Judge {
         Context {
             site: &self.site,
             ours: &self.ours,
-            roles: &self.roles,
+            hosts: &self.hosts,
+            roles: Roles { book: &self.roles, hosts: &self.hosts },
             reputation: &self.reputation,
             domains: &self.domains,
+            ledger: &self.ledger,
             rules: &self.rules,
             now: self.now.ts,
         }
@@ -284,11 +322,18 @@ impl Judge {
         JudgeStats {
             events: self.events,
             foreign: self.strangers.connections(),
-            ledger_evicted: self.standings.evicted(),
+            ledger_evicted: self.hosts.evicted(),
             roles_evicted: self.roles.evicted(),
             detectors: self.detectors.iter().map(|detector| (detector.name(), detector.stats())).collect(),
         }
     }
+}
+
+/// What a retry has in common with the first try.
+fn triplet(head: &SessionHead, tx: &Transaction) -> u64 {
+    let first_rcpt = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
+    let (client, site) = (head.id.orig.host.octets(), head.id.resp.host.site().octets());
+    novelty::key(&[&client, &site, tx.mailfrom.as_bytes(), first_rcpt])
 }
 
 fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
@@ -298,7 +343,7 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.connections += 1;
             counts.failed += 1;
             row.first = row.first.min(attempt.id.ts);
-            row.servers.insert(seen.id.resp.host);
+            note_tried(row, seen);
             row.syn = Some(attempt.syn);
             row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link);
         }
@@ -314,12 +359,23 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.hidden += u64::from(session.smtp.tls.state.is_hidden());
             counts.gapped += u64::from(session.conn.gaps > 0);
             row.first = row.first.min(session.conn.id.ts);
-            row.servers.insert(seen.id.resp.host);
+            note_tried(row, seen);
             row.syn = session.conn.syn.or(row.syn);
             row.note_link(session.conn.link.macs.map(|(orig, _)| orig), &session.conn.link);
             row.note_helo(session.smtp.helo.as_ref());
         }
         _ => {}
+    }
+}
+
+fn note_tried(row: &mut HostRow, seen: &Observation<'_>) {
+    let server = seen.id.resp.host;
+    if seen.way == Way::Outbound {
+        let reach = &mut row.servers.outside[seen.voice as usize];
+        reach.servers.insert(server);
+        reach.networks.insert(server.site());
+    } else {
+        row.servers.inside.insert(server);
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::samples::Samples;
 use super::sequential::Peak;
 use crate::frame::FrameNo;
-use crate::ledger::Distinct;
+use crate::ledger::Rough;
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
 
@@ -20,7 +20,7 @@ pub(super) struct Lapses<const N: usize> {
     /// Times of the last sessions with lapses, as many as are needed before anything counts.
     recent: VecDeque<Ts>,
     sessions: u64,
-    servers: Distinct,
+    servers: Rough,
     first: Option<Ts>,
     last: Ts,
     samples: Samples,
@@ -39,7 +39,7 @@ impl<const N: usize> Default for Lapses<N> {
             kinds: [Kind::default(); N],
             recent: VecDeque::new(),
             sessions: 0,
-            servers: Distinct::default(),
+            servers: Rough::default(),
             first: None,
             last: Ts::default(),
             samples: Samples::default(),

@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers};
+use super::hosts::{HostIdx, PerHost};
 use super::novelty;
 use super::observation::{Observation, What};
 use super::score::{Class, Family};
 use super::sequential::Peak;
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::{At, FrameNo};
 use crate::ledger::{Distinct, Role};
@@ -105,22 +106,23 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct MxLookups {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 impl MxLookups {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 
-    fn asked(&mut self, query: &DnsQuery, ctx: &Context<'_>) {
-        if query.server.host != query.client.host && ctx.ours.contains(query.server.host) {
-            self.hosts.touch(query.server.host, HostState::default).0.answers = true;
+    fn asked(&mut self, seen: &Observation<'_>, query: &DnsQuery) {
+        if let Some(server) = seen.server.filter(|server| seen.client != Some(*server)) {
+            self.hosts.touch(server).answers = true;
         }
+        let Some(client) = seen.client else { return };
         let settings = &self.settings;
         let name = query.qname.as_bytes();
-        let state = self.hosts.touch(query.client.host, HostState::default).0;
+        let state = self.hosts.touch(client);
         if query.qtype == MX {
             state.mx.note(name, query, (settings.domains_min, settings.mx_db, settings.window));
         } else if let Some(domain) = GUESSES.iter().find_map(|guess| name.strip_prefix(*guess)) {
@@ -134,14 +136,14 @@ impl Detector for MxLookups {
         "mx_lookups"
     }
 
-    fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
+    fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
         if let What::DnsQuery(query) = seen.what {
-            self.asked(query, ctx);
+            self.asked(seen, query);
         }
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             let (mx, guesses) = (&state.mx, &state.guesses);
             let db = mx.db.at(now.ts) + guesses.db.at(now.ts);
             let is_mail_host = matches!(ctx.role(host), Role::Server | Role::Sender) || ctx.roles.takes_mail(host);
@@ -175,6 +177,14 @@ impl Detector for MxLookups {
                 )
             });
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -16,13 +16,14 @@ use hashlink::LruCache;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
+use super::hosts::{HostIdx, PerHost};
 use super::novelty;
 use super::observation::{Mail, Observation, Way, What};
 use super::replies::{ReplyClass, Stage};
 use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::Cusum;
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::{Distinct, Role};
@@ -133,17 +134,17 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct NdrFlood {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
     triggers: LruCache<u64, Trigger, RandomState>,
     triggers_forgotten: u64,
 }
 
 impl NdrFlood {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            hosts: HostTable::new(hosts_max),
+            hosts: PerHost::default(),
             triggers: LruCache::with_hasher(usize::MAX, RandomState::default()),
             triggers_forgotten: 0,
         }
@@ -152,7 +153,8 @@ impl NdrFlood {
     /// Mail that comes in: it may be answered.
     fn taken(&mut self, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
         let (server, now) = (seen.id.resp.host, seen.at.ts);
-        let state = self.hosts.touch(server, HostState::default).0;
+        let Some(host) = seen.server else { return };
+        let state = self.hosts.touch(host);
         for rcpt in &mail.tx.rcptto {
             let Some(reply) = &rcpt.reply else { continue };
             if reply.is_positive() {
@@ -194,7 +196,8 @@ impl NdrFlood {
         let report =
             tx.null_sender && !(auto_reply && tx.content.as_ref().is_some_and(|content| content.dsn.is_none()));
         let settings = &self.settings;
-        let state = self.hosts.touch(server, HostState::default).0;
+        let Some(host) = seen.client else { return };
+        let state = self.hosts.touch(host);
         state.mails += 1;
         state.auto_replies += u64::from(tx.null_sender && !report);
         let (p1, p0) = if report { (settings.p1, settings.p0) } else { (1.0 - settings.p1, 1.0 - settings.p0) };
@@ -363,12 +366,20 @@ impl Detector for NdrFlood {
         }
     }
 
-    fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+    fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             if state.alarmed.is_some() {
                 self.finding(host, state, now, out);
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -24,9 +24,10 @@ pub struct Recent {
 /// Bits a key: one false 'seen' in about 1,500 keys at full load.
 const BITS_PER_KEY: usize = 16;
 
-/// A Bloom filter whose bits for one key lie in one block of 256 bits, one in each of its eight words (Putze, Sanders
-/// and Singler, *Cache-, Hash- and Space-Efficient Bloom Filters*, 2007; the layout of Apache Parquet's filters). A
-/// look-up touches one cache line, where a plain filter touches one a hash function; under a flood that is what counts.
+/// A Bloom filter whose bits for one key lie in one block of 256 bits, two in each of its four words, one in each half
+/// (Putze, Sanders and Singler, *Cache-, Hash- and Space-Efficient Bloom Filters*, 2007; the layout of Apache Parquet's
+/// filters). A look-up touches one cache line, where a plain filter touches one a hash function; under a flood that is
+/// what counts.
 ///
 /// Hashing is fixed: what a filter says reaches the report, and a report must be the same in every run.
 ///
@@ -36,36 +37,35 @@ const BITS_PER_KEY: usize = 16;
 struct Filters {
     /// Pairs of blocks from `begin` on, which is where a cache line begins. Zeros of the system's: memory that is not
     /// needed is not touched.
-    words: Vec<u32>,
+    words: Vec<u64>,
     begin: usize,
     pairs: usize,
     /// Which half of each pair is the current filter's.
     current: usize,
 }
 
+/// Bits of a block.
+const BLOCK_BITS: usize = 256;
 /// Words of a block.
-const BLOCK: usize = 8;
+const BLOCK: usize = BLOCK_BITS / 64;
 /// Words of a pair: 64 bytes.
 const PAIR: usize = 2 * BLOCK;
 
 /// Odd constants that make eight independent hashes out of one (Parquet's filter specification).
-const SALTS: [u32; 8] =
-    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
+const SALTS: [[u32; 2]; BLOCK] =
+    [[0x47b6_137b, 0x4497_4d91], [0x8824_ad5b, 0xa2b7_289d], [0x7054_95c7, 0x2df1_424b], [0x9efc_4947, 0x5c6b_fb31]];
 
 impl Filters {
     fn new(keys: usize) -> Self {
-        let pairs = (keys * BITS_PER_KEY).div_ceil(32 * BLOCK).max(1);
+        let pairs = (keys * BITS_PER_KEY).div_ceil(BLOCK_BITS).max(1);
         let words = vec![0; (pairs + 1) * PAIR];
-        let begin = words.as_ptr().align_offset(size_of::<u32>() * PAIR).min(PAIR);
+        let begin = words.as_ptr().align_offset(size_of::<u64>() * PAIR).min(PAIR);
         Self { words, begin, pairs, current: 0 }
     }
 
-    fn mask(hash: u64) -> [u32; 8] {
-        let mut mask = [0; 8];
-        for i in 0..8 {
-            mask[i] = 1 << ((hash as u32).wrapping_mul(SALTS[i]) >> 27);
-        }
-        mask
+    fn mask(hash: u64) -> [u64; BLOCK] {
+        let bit = |salt: u32| (hash as u32).wrapping_mul(salt) >> 27;
+        SALTS.map(|[low, high]| 1 << bit(low) | 1 << (32 + bit(high)))
     }
 
     /// Where the pair of a key begins.
@@ -74,34 +74,32 @@ impl Filters {
         self.begin + (((hash >> 32) * self.pairs as u64) >> 32) as usize * PAIR
     }
 
-    /// Whether the key is in the current filter, and in the previous one.
-    fn contains(&self, hash: u64) -> (bool, bool) {
+    /// The blocks of a key: the current filter's and the previous one's.
+    fn pair(&mut self, hash: u64) -> (&mut [u64; BLOCK], &mut [u64; BLOCK]) {
         let at = self.place(hash);
-        self.held(&self.words[at..at + PAIR], &Self::mask(hash))
+        let (even, odd) = self.words[at..at + PAIR].as_chunks_mut().0.split_at_mut(1);
+        if self.current == 0 { (&mut even[0], &mut odd[0]) } else { (&mut odd[0], &mut even[0]) }
+    }
+
+    /// Whether the key is in the current filter, and in the previous one.
+    fn contains(&mut self, hash: u64) -> (bool, bool) {
+        let (current, previous) = self.pair(hash);
+        let mask = Self::mask(hash);
+        (holds(current, &mask), holds(previous, &mask))
     }
 
     /// Puts the key into the current filter; whether it was in that, and in the previous one.
     fn insert(&mut self, hash: u64) -> (bool, bool) {
-        let (at, mask) = (self.place(hash), Self::mask(hash));
-        let held = self.held(&self.words[at..at + PAIR], &mask);
+        let (current, previous) = self.pair(hash);
+        let mask = Self::mask(hash);
+        let held = (holds(current, &mask), holds(previous, &mask));
+        // Written only where it changes anything: a line that was not written need not go back to memory.
         if !held.0 {
-            let at = at + self.current * BLOCK;
-            for (word, bit) in self.words[at..at + BLOCK].iter_mut().zip(mask) {
-                *word |= bit;
+            for i in 0..BLOCK {
+                current[i] |= mask[i];
             }
         }
         held
-    }
-
-    // Plain loops over eight words: the compiler makes vector operations of them.
-    fn held(&self, pair: &[u32], mask: &[u32; BLOCK]) -> (bool, bool) {
-        let mut missing = [0; 2];
-        for (half, missing) in pair.as_chunks::<BLOCK>().0.iter().zip(&mut missing) {
-            for i in 0..BLOCK {
-                *missing |= mask[i] & !half[i];
-            }
-        }
-        (missing[self.current] == 0, missing[1 - self.current] == 0)
     }
 
     /// Begins an empty filter; the current one becomes the previous one, or is forgotten as well.
@@ -115,6 +113,15 @@ impl Filters {
             half.fill(0);
         }
     }
+}
+
+/// Whether a block has all bits of a mask.
+fn holds(block: &[u64; BLOCK], mask: &[u64; BLOCK]) -> bool {
+    let mut missing = 0;
+    for i in 0..BLOCK {
+        missing |= mask[i] & !block[i];
+    }
+    missing == 0
 }
 
 impl Recent {
@@ -159,6 +166,13 @@ impl Recent {
         }
     }
 
+    /// Asks memory for what is known of a key, ahead of time. It changes nothing; the number means nothing.
+    ///
+    /// Filters lie far from the processor, and a look-up waits for them; several at once wait hardly longer than one.
+    pub fn fetch(&self, hash: u64) -> u64 {
+        if self.load + self.previous_load == 0 { 0 } else { self.filters.words[self.filters.place(hash)] }
+    }
+
     /// How often the filters turned before their time because they were full.
     pub const fn early_turns(&self) -> u64 {
         self.early_turns
@@ -188,6 +202,18 @@ pub(crate) fn key(parts: &[&[u8]]) -> u64 {
         hash = xxh3_64(part) ^ hash.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
     hash
+}
+
+/// A hash that goes on from `begun` with a name in lower case.
+pub(crate) fn key_lower(begun: u64, name: &[u8]) -> u64 {
+    let mut buffer = [0; 256];
+    let rest = |hash: u64, part: &[u8]| xxh3_64(part) ^ hash.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    name.chunks(buffer.len()).fold(begun, |hash, part| {
+        let lower = &mut buffer[..part.len()];
+        lower.copy_from_slice(part);
+        lower.make_ascii_lowercase();
+        rest(hash, lower)
+    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! What every detector looks at: an event of a session, with the things that several detectors would otherwise work out
 //! each for itself.
 
+use super::hosts::HostIdx;
 use super::replies::{OutcomeClass, Stage, Verdict};
 use super::roles::Voice;
 use crate::frame::At;
-use crate::session::{AuthAttempt, DnsQuery, Session, SessionHead, Transaction};
+use crate::session::{AuthAttempt, DnsQuery, Session, SessionEventKind, SessionHead, Transaction};
 use crate::smtp::Reply;
 use crate::tcp::{Attempt, ConnId};
 
@@ -30,10 +31,42 @@ pub struct Observation<'a> {
     pub id: ConnId,
     /// Which way it went.
     pub way: Way,
+    /// The client, if it is one of ours.
+    pub client: Option<HostIdx>,
+    /// The server, if it is one of ours and answered.
+    pub server: Option<HostIdx>,
     /// Whether the client spoke as its host's own mail server, or as somebody else behind the same address.
     pub voice: Voice,
+    /// A hash of client and server.
+    pub pair: u64,
     /// What was seen.
     pub what: What<'a>,
+}
+
+/// An event that will be observed soon: what tells where in memory it will be looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Coming<'a> {
+    /// The event.
+    pub kind: &'a SessionEventKind,
+    /// The connection.
+    pub id: ConnId,
+    /// Which way it goes.
+    pub way: Way,
+    /// The client, if it is one of ours and known.
+    pub client: Option<HostIdx>,
+    /// The server, if it is one of ours and known.
+    pub server: Option<HostIdx>,
+    /// Hashes.
+    pub keys: Keys,
+}
+
+/// Hashes of an event that several look-ups go by.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Keys {
+    /// Of client and server.
+    pub pair: u64,
+    /// Of a mail's client, server's site, reverse-path and first recipient.
+    pub triplet: u64,
 }
 
 /// The kinds of observations.

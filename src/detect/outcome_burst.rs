@@ -11,19 +11,22 @@ mod tests;
 use std::collections::VecDeque;
 
 use super::context::Context;
+use super::few::Few;
 use super::finding::{Finding, Numbers};
+use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Coming, Mail, Observation, Way, What};
 use super::replies::OutcomeClass;
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::{Cusum, Peak};
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
 use crate::net::HostKey;
+use crate::session::SessionEventKind;
 use crate::time::{Span, Ts};
 
 /// The settings of D1.
@@ -96,6 +99,14 @@ pub(super) const fn index(outcome: OutcomeClass) -> Option<usize> {
     }
 }
 
+/// A network's hour: when it began, what it has added in dB, and whether it was begun anew since it was last looked at.
+#[derive(Clone, Copy, Debug)]
+struct SiteHour {
+    began: Ts,
+    used: f64,
+    again: bool,
+}
+
 /// One voice of one host.
 #[derive(Debug, Default)]
 struct Track {
@@ -104,8 +115,10 @@ struct Track {
     /// Against the host's own mix.
     own: Cusum,
     mix: [f64; 4],
-    /// What each network has added within its hour: (network, hour began, dB).
-    sites: Vec<(u64, Ts, f64)>,
+    /// What each network has added within its hour.
+    sites: Few<SiteHour, SITES_MAX>,
+    /// Where the next one is looked for that makes room: round and round.
+    next_site: usize,
     counts: [u64; 4],
     neutral: u64,
     pending: u64,
@@ -151,7 +164,7 @@ struct Pending {
 pub struct OutcomeBurst {
     settings: Settings,
     weights: Weights,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
     pending: VecDeque<Pending>,
     /// Deferred mails that came back.
     resolved: Recent,
@@ -162,13 +175,13 @@ pub struct OutcomeBurst {
 }
 
 impl OutcomeBurst {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
         let resolved = Recent::new(RESOLVED_FOR, 1 << 17);
         Self {
             weights: Weights::new(&settings),
             settings,
-            hosts: HostTable::new(hosts_max),
+            hosts: PerHost::default(),
             pending: VecDeque::new(),
             resolved,
             rcpts: Recent::new(Span::hours(24), 1 << 20),
@@ -176,13 +189,13 @@ impl OutcomeBurst {
         }
     }
 
-    fn handle_mail(&mut self, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
+    fn handle_mail(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
         let host = seen.id.orig.host;
         // A server's null-sender mail is D4's: bounces of forged mail fail by nature.
         if mail.tx.null_sender && (ctx.roles.takes_mail(host) || ctx.role(host) == Role::Server) {
             return;
         }
-        self.note_recipients(seen, mail);
+        self.note_recipients(client, seen, mail);
         let site = seen.id.resp.host.site();
         // Whoever tries again has a queue, whatever comes of it and however little of it was seen. Older than every mail
         // that is waited for, it would be forgotten before any of them is due.
@@ -193,13 +206,16 @@ impl OutcomeBurst {
         let Some(outcome) = mail.outcome else { return };
         if outcome == OutcomeClass::Pending {
             if mail.novel {
-                self.wait_for(Pending {
-                    due: seen.at.ts + self.settings.pending_for,
-                    host,
-                    site,
-                    voice: seen.voice,
-                    triplet: mail.triplet,
-                });
+                self.wait_for(
+                    client,
+                    Pending {
+                        due: seen.at.ts + self.settings.pending_for,
+                        host,
+                        site,
+                        voice: seen.voice,
+                        triplet: mail.triplet,
+                    },
+                );
             } else {
                 // It came back, as queues do, and was put off again.
                 self.resolved.insert_hash(mail.triplet, seen.at.ts);
@@ -210,7 +226,7 @@ impl OutcomeBurst {
             return;
         }
         let neutral = outcome == OutcomeClass::Policy && ctx.reputation.is_listed(seen.at.ts);
-        let track = Self::track(&mut self.hosts, host, seen.voice);
+        let track = Self::track(&mut self.hosts, client, seen.voice);
         if neutral {
             track.neutral += 1;
             return;
@@ -222,16 +238,16 @@ impl OutcomeBurst {
         }
     }
 
-    fn track(hosts: &mut HostTable<HostState>, host: HostKey, voice: Voice) -> &mut Track {
-        let [own, other] = &mut hosts.touch(host, HostState::default).0.voices;
+    fn track(hosts: &mut PerHost<HostState>, host: HostIdx, voice: Voice) -> &mut Track {
+        let [own, other] = &mut hosts.touch(host).voices;
         match voice {
             Voice::Own => own,
             Voice::Other => other,
         }
     }
 
-    fn wait_for(&mut self, pending: Pending) {
-        let track = Self::track(&mut self.hosts, pending.host, pending.voice);
+    fn wait_for(&mut self, client: HostIdx, pending: Pending) {
+        let track = Self::track(&mut self.hosts, client, pending.voice);
         track.pending += 1;
         if self.pending.len() >= PENDING_MAX {
             self.pending.pop_front();
@@ -240,14 +256,15 @@ impl OutcomeBurst {
     }
 
     /// Mails that nobody tried again.
-    fn give_up(&mut self, now: Ts) {
+    fn give_up(&mut self, now: Ts, ctx: &Context<'_>) {
         while self.pending.front().is_some_and(|pending| pending.due <= now) {
             let Some(pending) = self.pending.pop_front() else { return };
             if now.since(pending.due) + self.settings.pending_for > RESOLVED_FOR {
                 continue;
             }
+            let Some(host) = ctx.hosts.find(pending.host) else { continue };
             let came_back = self.resolved.contains_hash(pending.triplet, now);
-            let track = Self::track(&mut self.hosts, pending.host, pending.voice);
+            let track = Self::track(&mut self.hosts, host, pending.voice);
             track.came_back += u64::from(came_back);
             track.given_up += u64::from(!came_back);
             // Of a host that mostly comes back, what did not is what the capture missed, or a queue that gave up.
@@ -257,7 +274,7 @@ impl OutcomeBurst {
         }
     }
 
-    fn note_recipients(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) {
+    fn note_recipients(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>) {
         let (host, now) = (seen.id.orig.host, seen.at.ts);
         for rcpt in &mail.tx.rcptto {
             let key = novelty::key(&[&host.octets(), rcpt.to.as_bytes()]);
@@ -266,7 +283,7 @@ impl OutcomeBurst {
                 continue;
             }
             let settings = &self.settings;
-            let track = Self::track(&mut self.hosts, host, seen.voice);
+            let track = Self::track(&mut self.hosts, client, seen.voice);
             if now.since(track.hour.0) >= Span::hours(1) {
                 track.hour = (now, 0, 0);
             }
@@ -309,22 +326,24 @@ impl Track {
         if z <= 0.0 {
             return z;
         }
-        let hash = novelty::key(&[&site.octets()]);
-        let found = self.sites.iter().position(|(known, ..)| *known == hash);
-        let i = found.unwrap_or_else(|| {
-            if self.sites.len() >= SITES_MAX {
-                let oldest = (0..self.sites.len()).min_by_key(|&i| self.sites[i].1).unwrap_or(0);
-                self.sites.swap_remove(oldest);
+
+        let fresh = SiteHour { began: now, used: 0.0, again: false };
+        if self.sites.len() >= SITES_MAX && self.sites.find(site).is_none() {
+            // The first that came, if its hour was not begun anew since.
+            while let Some(known) = self.sites.at(self.next_site)
+                && std::mem::take(&mut known.again)
+            {
+                self.next_site = (self.next_site + 1) % SITES_MAX;
             }
-            self.sites.push((hash, now, 0.0));
-            self.sites.len() - 1
-        });
-        let (_, began, used) = &mut self.sites[i];
-        if now.since(*began) >= Span::hours(1) {
-            (*began, *used) = (now, 0.0);
+            self.sites.replace(self.next_site, site, fresh);
+            self.next_site = (self.next_site + 1) % SITES_MAX;
         }
-        let left = (settings.site_cap_db - *used).clamp(0.0, z);
-        *used += left;
+        let Some(hour) = self.sites.entry(site, || fresh) else { return z };
+        if now.since(hour.began) >= Span::hours(1) {
+            *hour = SiteHour { again: true, ..fresh };
+        }
+        let left = (settings.site_cap_db - hour.used).clamp(0.0, z);
+        hour.used += left;
         left
     }
 
@@ -362,15 +381,13 @@ impl Detector for OutcomeBurst {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        self.give_up(seen.at.ts);
-        if seen.way != Way::Outbound {
-            return;
-        }
+        self.give_up(seen.at.ts, ctx);
+        let (Way::Outbound, Some(client)) = (seen.way, seen.client) else { return };
         match seen.what {
-            What::Transaction(mail) => self.handle_mail(seen, mail, ctx),
+            What::Transaction(mail) => self.handle_mail(client, seen, mail, ctx),
             What::Closed(session) if session.smtp.tls.state.is_hidden() => {
                 let site = seen.id.resp.host.site();
-                let (settings, track) = (&self.settings, Self::track(&mut self.hosts, seen.id.orig.host, seen.voice));
+                let (settings, track) = (&self.settings, Self::track(&mut self.hosts, client, seen.voice));
                 track.hidden += 1;
                 if session.smtp.tls.orig_app_bytes >= settings.hidden_accepted_bytes {
                     track.hidden_taken += 1;
@@ -381,8 +398,23 @@ impl Detector for OutcomeBurst {
         }
     }
 
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let (Way::Outbound, SessionEventKind::Transaction(_, tx)) = (coming.way, coming.kind) else { return 0 };
+        let host = coming.id.orig.host.octets();
+        let mut read = 0;
+        for rcpt in &tx.rcptto {
+            let key = novelty::key(&[&host, rcpt.to.as_bytes()]);
+            read ^= self.rcpts.fetch(key) ^ self.rcpts_hour.fetch(key);
+        }
+        if let Some(state) = coming.client.and_then(|client| self.hosts.get(client)) {
+            let [own, _] = &state.voices;
+            read ^= own.counts[0] ^ own.hour.1 ^ own.sites.fetch();
+        }
+        read
+    }
+
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
             for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
                 let as_server = role == Role::Server && voice == Voice::Own;
@@ -443,6 +475,14 @@ impl Detector for OutcomeBurst {
                 });
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

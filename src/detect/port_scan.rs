@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Ruling};
-use super::observation::{Observation, Way, What};
+use super::hosts::{HostIdx, PerHost};
+use super::observation::{Coming, Observation, Way, What};
 use super::samples::Samples;
 use super::score::{Class, Confidence, Family, Severity, Tier};
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
-use crate::ledger::Distinct;
 use crate::net::HostKey;
 use crate::session::Session;
 use crate::tcp::ConnId;
@@ -45,7 +45,6 @@ const EXACT_MAX: usize = 128;
 struct HostState {
     hour: (Ts, BTreeSet<HostKey>),
     most: usize,
-    servers: Distinct,
     tried: u64,
     /// Greeted by 2xx, and nothing was said but QUIT.
     silent: u64,
@@ -66,21 +65,20 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct PortScan {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 impl PortScan {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 
-    fn tried(&mut self, id: ConnId, now: Ts) -> &mut HostState {
-        let state = self.hosts.touch(id.orig.host, HostState::default).0;
+    fn tried(&mut self, client: HostIdx, id: ConnId, now: Ts) -> &mut HostState {
+        let state = self.hosts.touch(client);
         state.first.get_or_insert(id.ts);
         state.last = state.last.max(now);
         state.tried += 1;
-        state.servers.insert(id.resp.host);
         if id.ts.since(state.hour.0) >= Span::hours(1) {
             state.hour = (id.ts, BTreeSet::new());
         }
@@ -112,16 +110,14 @@ impl Detector for PortScan {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
-        if seen.way != Way::Outbound {
-            return;
-        }
+        let (Way::Outbound, Some(client)) = (seen.way, seen.client) else { return };
         match seen.what {
             What::Unanswered(attempt) => {
-                self.tried(attempt.id, seen.at.ts);
+                self.tried(client, attempt.id, seen.at.ts);
             }
-            What::Transaction(_) => self.hosts.touch(seen.id.orig.host, HostState::default).0.spoke = true,
+            What::Transaction(_) => self.hosts.touch(client).spoke = true,
             What::Closed(session) => {
-                let state = self.tried(seen.id, seen.at.ts);
+                let state = self.tried(client, seen.id, seen.at.ts);
                 state.spoke |= spoke(session);
                 // A gap may hide what was said; a refusal in the greeting leaves nothing to say.
                 let whole = session.conn.gaps == 0 && !session.conn.one_sided && !session.conn.cut_short;
@@ -135,20 +131,26 @@ impl Detector for PortScan {
         }
     }
 
-    fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| state.tried)
+    }
+
+    fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             if !self.scans(state, now.ts) {
                 continue;
             }
+            let servers = ctx.tried(host).outside();
             out.push(Finding {
                 says: format!(
                     "it tried {} mail servers, up to {} within an hour; {} greeted it, and it had nothing to say to any",
-                    state.servers.count(),
+                    servers,
                     state.most,
                     state.silent
                 ),
                 numbers: Numbers::new()
-                    .count("servers", state.servers.count())
+                    .count("servers", servers)
                     .count("servers_in_an_hour", state.most as u64)
                     .count("connections", state.tried)
                     .count("greeted_and_silent", state.silent),
@@ -170,6 +172,14 @@ impl Detector for PortScan {
                 )
             });
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {
@@ -271,11 +281,13 @@ mod tests {
         }
         assert!(scene.findings("port_scan").is_empty());
 
-        let mut scan = PortScan::new(Settings::default(), 10);
+        let mut scan = PortScan::new(Settings::default());
+        let mut hosts = super::super::HostBook::new(10);
         let end = |n: u32| crate::net::Endpoint { host: HostKey::v4(n.to_be_bytes()), port: 25 };
+        let client = hosts.hear(end(1).host, |_| 0).0;
         for n in 0..10_000 {
-            scan.tried(ConnId { ts: Ts::EPOCH, orig: end(1), resp: end(n) }, Ts::EPOCH);
+            scan.tried(client, ConnId { ts: Ts::EPOCH, orig: end(1), resp: end(n) }, Ts::EPOCH);
         }
-        assert_eq!(scan.hosts.sorted()[0].1.hour.1.len(), EXACT_MAX);
+        assert_eq!(scan.hosts.sorted(&hosts)[0].1.hour.1.len(), EXACT_MAX);
     }
 }

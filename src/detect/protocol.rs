@@ -6,11 +6,12 @@
 
 use super::context::Context;
 use super::finding::{Finding, Numbers};
+use super::hosts::{HostIdx, PerHost};
 use super::lapses::{Lapses, counted};
 use super::observation::{Observation, Way, What};
 use super::roles::Voice;
 use super::score::{Class, Family};
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
@@ -62,13 +63,13 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct Protocol {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 impl Protocol {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 }
 
@@ -90,13 +91,13 @@ impl Detector for Protocol {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
-        let (Way::Outbound, What::Closed(session)) = (seen.way, seen.what) else { return };
+        let (Way::Outbound, Some(client), What::Closed(session)) = (seen.way, seen.client, seen.what) else { return };
         let kinds = lapses(session);
         if !kinds.contains(&true) {
             return;
         }
         let Settings { early_talk_db, foreign_db, pipelining_db, bare_lf_db, sessions_min } = self.settings;
-        let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
+        let state = self.hosts.touch(client);
         state.voices[seen.voice as usize].note(
             kinds,
             [early_talk_db, foreign_db, pipelining_db, bare_lf_db],
@@ -108,7 +109,7 @@ impl Detector for Protocol {
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             for (voice, lapses) in Voice::BOTH.into_iter().zip(&state.voices) {
                 let db = lapses.db(now.ts);
                 if db <= 0.0 || (ctx.role(host) == Role::Server && voice == Voice::Own) {
@@ -136,6 +137,14 @@ impl Detector for Protocol {
                 });
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -5,17 +5,21 @@
 //! beside its sum with no weight. Only where one or two servers refuse nearly all that a host sends - its smart host, a
 //! customer's gateway - this is an incident of its own, for nobody else would tell it. Read RFC 6647 on greylisting.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+
+use smallvec::SmallVec;
 
 use super::context::Context;
+use super::few::Few;
 use super::finding::{Finding, Numbers, Peer, Ruling};
+use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Coming, Mail, Observation, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage};
 use super::samples::{Samples, words};
 use super::score::{Class, Confidence, Family, Severity, Tier};
 use super::sequential::Cusum;
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
@@ -115,6 +119,12 @@ impl Waits {
         }
     }
 
+    /// Reads where the next ones will be put.
+    fn fetch(&self) -> u64 {
+        let first = |waits: &VecDeque<Span>| waits.front().map_or(0, |wait| wait.as_nanos() as u64);
+        first(&self.refused) ^ first(&self.accepted)
+    }
+
     /// Whether refusals are held back, as far as can be told. The way there and back is in both medians.
     pub(super) fn tarpit(&self, settings: &Settings) -> Option<Tarpit> {
         self.against(self, settings)
@@ -154,9 +164,9 @@ struct HostState {
     storm: Option<Ts>,
     refused: u64,
     taken: u64,
-    causes: BTreeMap<ReplyClass, u64>,
-    refusers: BTreeMap<HostKey, Refuser>,
-    networks: Vec<HostKey>,
+    causes: SmallVec<[(ReplyClass, u64); 2]>,
+    refusers: Few<Refuser, NETWORKS_MAX>,
+    networks: Few<(), NETWORKS_MAX>,
     deferred: u64,
     came_back: u64,
     waits: Waits,
@@ -175,27 +185,27 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct RepliesInTime {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
     deferred: Recent,
     deferred_lately: Recent,
 }
 
 impl RepliesInTime {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
         let deferred = Recent::new(settings.greylist_max, DEFERRED_MAX);
         let deferred_lately = Recent::new(settings.greylist_min, DEFERRED_MAX / 4);
-        Self { settings, hosts: HostTable::new(hosts_max), deferred, deferred_lately }
+        Self { settings, hosts: PerHost::default(), deferred, deferred_lately }
     }
 
-    fn mail(&mut self, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
+    fn mail(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
         let (host, server, now) = (seen.id.orig.host, seen.id.resp.host, seen.at.ts);
         // Reports on forged mail fail by nature: they are D4's.
         if mail.tx.null_sender && ctx.roles.takes_mail(host) {
             return;
         }
-        self.greylist(seen, mail);
-        let state = self.hosts.touch(host, HostState::default).0;
+        self.greylist(client, seen, mail);
+        let state = self.hosts.touch(client);
         state.first.get_or_insert(mail.tx.began.ts);
         state.last = state.last.max(now);
         for refusal in outcomes(mail) {
@@ -212,26 +222,29 @@ impl RepliesInTime {
                 continue;
             }
             state.refused += 1;
-            *state.causes.entry(class).or_default() += 1;
+            match state.causes.iter_mut().find(|(known, _)| *known == class) {
+                Some((_, n)) => *n += 1,
+                None => state.causes.push((class, 1)),
+            }
             state.samples.add(seen.id, mail.tx.ended.frame, Some(reply.1));
             state.note_refuser(server, reply.1, now);
             state.add(true, &self.settings, now);
         }
     }
 
-    fn greylist(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) {
+    fn greylist(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>) {
         let (host, site) = (seen.id.orig.host.octets(), seen.id.resp.host.site().octets());
         let rcpt = mail.tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
         let key = novelty::key(&[&host, &site, mail.tx.mailfrom.as_bytes(), rcpt]).to_le_bytes();
         let waited = self.deferred.contains(&[&key], seen.at.ts) && !self.deferred_lately.contains(&[&key], seen.at.ts);
         match mail.tx.outcome {
             Outcome::Deferred => {
-                let state = self.hosts.touch(seen.id.orig.host, HostState::default).0;
+                let state = self.hosts.touch(client);
                 state.deferred += u64::from(self.deferred.insert(&[&key], seen.at.ts));
                 self.deferred_lately.insert(&[&key], seen.at.ts);
             }
             Outcome::Accepted if waited => {
-                self.hosts.touch(seen.id.orig.host, HostState::default).0.came_back += 1;
+                self.hosts.touch(client).came_back += 1;
             }
             _ => {}
         }
@@ -240,7 +253,7 @@ impl RepliesInTime {
     fn storm(&self, host: HostKey, state: &HostState, began: Ts, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         let own = state.networks.len() <= self.settings.networks_max;
         let cause =
-            state.causes.iter().max_by_key(|(class, n)| (**n, std::cmp::Reverse(**class))).map(|(class, _)| *class);
+            state.causes.iter().max_by_key(|(class, n)| (*n, std::cmp::Reverse(*class))).map(|(class, _)| *class);
         let cause = cause.unwrap_or(ReplyClass::Other);
         let mail_host = matches!(ctx.role(host), Role::Server | Role::Sender);
         let severity = match cause {
@@ -319,16 +332,9 @@ impl HostState {
 
     fn note_refuser(&mut self, server: HostKey, reply: &Reply, now: Ts) {
         let site = server.site();
-        if self.networks.len() < NETWORKS_MAX && !self.networks.contains(&site) {
-            self.networks.push(site);
-        }
-        if self.refusers.len() < NETWORKS_MAX || self.refusers.contains_key(&server) {
-            let refuser = self.refusers.entry(server).or_insert_with(|| Refuser {
-                count: 0,
-                words: words(reply),
-                first: now,
-                last: now,
-            });
+        self.networks.entry(site, || ());
+        let fresh = || Refuser { count: 0, words: words(reply), first: now, last: now };
+        if let Some(refuser) = self.refusers.entry(server, fresh) {
             refuser.count += 1;
             refuser.last = now;
         }
@@ -408,21 +414,24 @@ impl Detector for RepliesInTime {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        if !matches!(seen.way, Way::Outbound | Way::Inside) {
-            return;
-        }
+        let Some(client) = seen.client else { return };
         match seen.what {
-            What::Transaction(mail) => self.mail(seen, mail, ctx),
+            What::Transaction(mail) => self.mail(client, seen, mail, ctx),
             // A gap may hide when something was said.
             What::Closed(session) if session.conn.gaps == 0 && session.smtp.transactions_total > 0 => {
-                self.hosts.touch(seen.id.orig.host, HostState::default).0.waits.note(&session.smtp.commands);
+                self.hosts.touch(client).waits.note(&session.smtp.commands);
             }
             _ => {}
         }
     }
 
+    fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let state = coming.client.and_then(|client| self.hosts.get(client));
+        state.map_or(0, |state| state.refused ^ state.networks.fetch() ^ state.refusers.fetch() ^ state.waits.fetch())
+    }
+
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             let line = |says, numbers| Finding {
                 says,
                 numbers,
@@ -452,6 +461,14 @@ impl Detector for RepliesInTime {
                 ));
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

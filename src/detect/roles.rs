@@ -5,10 +5,11 @@
 
 use smallvec::SmallVec;
 
+use super::hosts::{HostBook, HostIdx, PerHost};
 use super::novelty::Recent;
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Coming, Mail, Observation, Way, What};
 use super::replies::OutcomeClass;
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use crate::ledger::Role;
 use crate::net::HostKey;
 use crate::session::Outcome;
@@ -111,57 +112,61 @@ impl Learned {
 /// The roles of all hosts of ours.
 #[derive(Debug)]
 pub struct RoleBook {
-    hosts: HostTable<Learned>,
+    hosts: PerHost<Learned>,
     /// Triplets that were told to try later: in the last minute (too soon for a queue), and before.
     deferred: Recent,
     deferred_lately: Recent,
 }
 
+impl Default for RoleBook {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl RoleBook {
-    /// For at most `hosts_max` hosts.
-    pub fn new(hosts_max: usize) -> Self {
+    /// Nothing is learned yet.
+    pub fn new() -> Self {
         Self {
-            hosts: HostTable::new(hosts_max),
+            hosts: PerHost::default(),
             deferred: Recent::new(RETRY_MAX, 1 << 17),
             deferred_lately: Recent::new(RETRY_MIN, 1 << 15),
         }
     }
 
-    /// What a host is at `now`.
-    pub fn role(&self, host: HostKey, site: &Site, now: Ts) -> Role {
-        if site.is_configured_server(host) {
-            return Role::Server;
-        }
-        match self.hosts.get(host) {
-            Some(learned) if learned.is_server() => Role::Server,
-            Some(learned) if learned.is_sender(now) => Role::Sender,
-            Some(learned) if now.since(learned.first_seen) >= UNKNOWN_FOR => Role::Client,
-            _ => Role::Unknown,
-        }
-    }
-
-    /// Whether the host was ever seen to take mail: it serves somebody, whatever its role.
-    pub fn takes_mail(&self, host: HostKey) -> bool {
-        self.hosts.get(host).is_some_and(|learned| !learned.clients.is_empty())
-    }
-
-    /// The name in the host's greeting.
-    pub fn banner_name(&self, host: HostKey) -> Option<&Wire> {
-        self.hosts.get(host)?.banner_name.as_ref()
-    }
-
     /// As whom a client that introduced itself as `helo` speaks.
-    pub fn voice(&self, host: HostKey, helo: Option<&Wire>) -> Voice {
+    pub fn voice(&self, host: Option<HostIdx>, helo: Option<&Wire>) -> Voice {
         let Some(helo) = helo else { return Voice::Own };
-        match self.hosts.get(host) {
+        match host.and_then(|host| self.hosts.get(host)) {
             Some(learned) if learned.name_was_heard() && !learned.is_own_name(helo) => Voice::Other,
             _ => Voice::Own,
         }
     }
 
+    /// Asks memory for what an event will need.
+    pub fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let name =
+            |name: &Option<Wire>| name.as_ref().and_then(|name| name.as_bytes().first()).map_or(0, |b| u64::from(*b));
+        let learned = |host| {
+            let learned = self.hosts.get(host);
+            learned.map_or(0, |learned| u64::from(learned.novel_sent) ^ learned.weight() ^ name(&learned.one_helo))
+        };
+        coming.client.map_or(0, learned) ^ coming.server.map_or(0, learned)
+    }
+
     /// Hosts forgotten for want of room.
     pub const fn evicted(&self) -> u64 {
         self.hosts.evicted()
+    }
+
+    /// How much is known of a host.
+    pub fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    /// The host had to go.
+    pub fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     /// Learns from an observation.
@@ -170,30 +175,34 @@ impl RoleBook {
         match seen.what {
             What::Greeted(head) if matches!(seen.way, Way::Inbound | Way::Inside) => {
                 let greeting = head.greeting.as_ref().filter(|reply| reply.is_positive());
-                if let Some(name) = greeting.and_then(|reply| first_name(reply.text.as_bytes())) {
-                    self.learned(seen.id.resp.host, now).banner_name.get_or_insert_with(|| name.into());
+                if let Some(server) = seen.server
+                    && let Some(name) = greeting.and_then(|reply| first_name(reply.text.as_bytes()))
+                {
+                    self.learned(server, now).banner_name.get_or_insert_with(|| name.into());
                 }
             }
             What::Transaction(mail) => {
-                if matches!(seen.way, Way::Inbound | Way::Inside) && mail.tx.outcome == Outcome::Accepted {
+                if let Some(server) = seen.server
+                    && mail.tx.outcome == Outcome::Accepted
+                {
                     let client = seen.id.orig.host;
-                    let server = self.learned(seen.id.resp.host, now);
+                    let server = self.learned(server, now);
                     if server.clients.len() < CLIENTS_NEEDED && !server.clients.contains(&client) {
                         server.clients.push(client);
                     }
                 }
-                if matches!(seen.way, Way::Outbound | Way::Inside) {
-                    self.handle_sent(seen, mail);
+                if let Some(client) = seen.client {
+                    self.handle_sent(client, seen, mail);
                 }
             }
             _ => {}
         }
     }
 
-    fn handle_sent(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) {
+    fn handle_sent(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>) {
         let now = seen.at.ts;
         let came_back = self.came_back(seen, mail);
-        let learned = self.learned(seen.id.orig.host, now);
+        let learned = self.learned(client, now);
         if let Some(helo) = &mail.head.helo {
             let first = learned.one_helo.get_or_insert_with(|| helo.clone());
             learned.helo_changed |= !same_name(first, helo);
@@ -222,8 +231,44 @@ impl RoleBook {
         back && !too_soon
     }
 
-    fn learned(&mut self, host: HostKey, now: Ts) -> &mut Learned {
-        self.hosts.touch(host, || Learned::new(now)).0
+    fn learned(&mut self, host: HostIdx, now: Ts) -> &mut Learned {
+        self.hosts.touch_or(host, || Learned::new(now))
+    }
+}
+
+/// The roles as they may be asked for by address.
+#[derive(Clone, Copy, Debug)]
+pub struct Roles<'a> {
+    pub(super) book: &'a RoleBook,
+    pub(super) hosts: &'a HostBook,
+}
+
+impl<'a> Roles<'a> {
+    /// What a host is at `now`.
+    pub fn role(self, host: HostKey, site: &Site, now: Ts) -> Role {
+        if !site.mail_servers.is_empty() && site.is_configured_server(host) {
+            return Role::Server;
+        }
+        match self.learned(host) {
+            Some(learned) if learned.is_server() => Role::Server,
+            Some(learned) if learned.is_sender(now) => Role::Sender,
+            Some(learned) if now.since(learned.first_seen) >= UNKNOWN_FOR => Role::Client,
+            _ => Role::Unknown,
+        }
+    }
+
+    /// Whether the host was ever seen to take mail: it serves somebody, whatever its role.
+    pub fn takes_mail(self, host: HostKey) -> bool {
+        self.learned(host).is_some_and(|learned| !learned.clients.is_empty())
+    }
+
+    /// The name in the host's greeting.
+    pub fn banner_name(self, host: HostKey) -> Option<&'a Wire> {
+        self.learned(host)?.banner_name.as_ref()
+    }
+
+    fn learned(self, host: HostKey) -> Option<&'a Learned> {
+        self.book.hosts.get(self.hosts.find(host)?)
     }
 }
 
@@ -236,11 +281,17 @@ pub(super) fn first_name(text: &[u8]) -> Option<&[u8]> {
 /// Whether the bytes look like a fully qualified host name: labels, at least one dot, not an address.
 pub fn is_fqdn(name: &[u8]) -> bool {
     let name = name.strip_suffix(b".").unwrap_or(name);
-    name.contains(&b'.')
-        && name.split(|&b| b == b'.').all(|label| {
-            !label.is_empty() && label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        })
-        && name.iter().any(u8::is_ascii_alphabetic)
+    let (mut dots, mut letters, mut after_dot) = (0, 0, true);
+    for &byte in name {
+        match byte {
+            b'.' if after_dot => return false,
+            b'.' => (dots, after_dot) = (dots + 1, true),
+            b'a'..=b'z' | b'A'..=b'Z' => (letters, after_dot) = (letters + 1, false),
+            b'0'..=b'9' | b'-' | b'_' => after_dot = false,
+            _ => return false,
+        }
+    }
+    dots > 0 && letters > 0 && !after_dot
 }
 
 /// Whether two host names are the same: without case, a trailing dot ignored.

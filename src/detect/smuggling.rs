@@ -10,11 +10,12 @@ use std::fmt::Write;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
+use super::hosts::{HostIdx, PerHost};
 use super::novelty::Recent;
 use super::observation::{Observation, Way, What};
 use super::samples::Samples;
 use super::score::{Class, Confidence, Family, Severity, Tier};
-use super::table::{HostTable, Weigh};
+use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::net::HostKey;
@@ -110,30 +111,31 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct Smuggling {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
     /// Bodies with a pattern that a server of ours took.
     bodies: Recent,
 }
 
 impl Smuggling {
-    /// With settings, for at most `hosts_max` hosts.
-    pub fn new(settings: Settings, hosts_max: usize) -> Self {
+    /// With settings.
+    pub fn new(settings: Settings) -> Self {
         let bodies = Recent::new(settings.passed_on_within, BODIES_MAX);
-        Self { settings, hosts: HostTable::new(hosts_max), bodies }
+        Self { settings, hosts: PerHost::default(), bodies }
     }
 
     fn closed(&mut self, seen: &Observation<'_>, session: &Session) {
         let (client, server) = (seen.id.orig.host, seen.id.resp.host);
         // Who sends it has it from somewhere: a client of ours is to blame before a server of ours.
         let sent_by_us = matches!(seen.way, Way::Outbound | Way::Inside);
-        let (host, peer) = if sent_by_us { (client, server) } else { (server, client) };
+        let (host, peer) = if sent_by_us { (seen.client, server) } else { (seen.server, client) };
+        let Some(host) = host else { return };
         let verdict = self.verdict(seen, session, sent_by_us);
         if seen.way != Way::Outbound {
             for hash in bodies(session) {
                 self.bodies.insert(&[&server.octets(), &hash.to_le_bytes()], seen.at.ts);
             }
         }
-        let cases = &mut self.hosts.touch(host, HostState::default).0.cases;
+        let cases = &mut self.hosts.touch(host).cases;
         let case = cases.entry((sent_by_us, verdict)).or_insert_with(|| Case {
             count: 0,
             first: seen.id.ts,
@@ -256,8 +258,8 @@ impl Detector for Smuggling {
         }
     }
 
-    fn findings(&self, _: At, _: &Context<'_>, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+    fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted(ctx.hosts) {
             // The worst comes first: it names the incident.
             for verdict in Verdict::ALL.into_iter().rev() {
                 for sent_by_us in [true, false] {
@@ -294,6 +296,14 @@ impl Detector for Smuggling {
                 }
             }
         }
+    }
+
+    fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -111,7 +111,7 @@ fn hosts() -> Vec<RankedHost> {
     pc.vlans.push(12);
     (pc.counts.connections, pc.counts.failed, pc.counts.sessions) = (90, 12, 78);
     (pc.counts.transactions, pc.counts.rcpt_accepted, pc.counts.rcpt_rejected, pc.counts.hidden) = (412, 60, 352, 2);
-    (0..63).for_each(|n| pc.servers.insert(HostKey::v4([198, 51, 100, n])));
+    (0..63).for_each(|n| pc.servers.outside[0].servers.insert(HostKey::v4([198, 51, 100, n])));
     let mut server = row(2);
     (server.role, server.role_given, server.served) = (Role::Server, true, 7);
     server.banner = Some("mx.adatum.example ESMTP".into());

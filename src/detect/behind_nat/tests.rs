@@ -2,7 +2,10 @@ use super::*;
 use crate::net::Endpoint;
 
 fn state(helos: &[(&str, u64)]) -> HostState {
-    HostState { helos: helos.iter().map(|(name, seen)| ((*name).into(), *seen)).collect(), ..HostState::default() }
+    HostState {
+        helos: helos.iter().map(|(name, seen)| (xxh3_64(name.as_bytes()), *seen, (*name).into())).collect(),
+        ..HostState::default()
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::super::observation::{Observation, Way};
 use super::super::samples::Samples;
 use super::super::sequential::Cusum;
 use super::super::table::Weigh;
+use super::waiting::Waiting;
 use super::{Settings, shown};
 use crate::smtp::Reply;
 use crate::time::Ts;
@@ -89,6 +90,23 @@ impl Prober {
             ascending: 0,
             pairs: 0,
         }
+    }
+
+    /// Begun in the waiting room.
+    pub(super) fn after(settings: &Settings, way: Way, known: &Waiting, now: Ts) -> Self {
+        let mut prober = Self::new(way, now);
+        prober.valid = u64::from(known.valid);
+        prober.mailed = u64::from(known.mailed);
+        if let Some((then, is_callout)) = known.invalid {
+            (prober.first, prober.last) = (then, known.last);
+            prober.invalid = 1;
+            prober.hour = (known.began, 1, u64::from(known.valid_in_window));
+            prober.invalid_most = 1;
+            if !is_callout {
+                prober.sum.add(10.0 * (settings.p1 / settings.p0).log10(), then);
+            }
+        }
+        prober
     }
 
     /// One distinct question.

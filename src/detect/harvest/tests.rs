@@ -296,8 +296,17 @@ fn a_flood_of_clients_leaves_the_harvester() {
         let client = format!("100.{}.{}.7", n / 250, n % 250);
         asks(&mut scene, &client, Letter::from("a@contoso.example").rcpt("jia@adatum.example"));
     }
-    let stats = scene.judge.stats();
-    let (_, stats) = stats.detectors.iter().find(|(name, _)| *name == "harvest").unwrap();
+    let fill = |scene: &Scene| {
+        let stats = scene.judge.stats();
+        stats.detectors.iter().find(|(name, _)| *name == "harvest").unwrap().1
+    };
+    assert!(fill(&scene).hosts <= 3, "who asks for one that exists takes no room");
+    for n in 0..2000_u32 {
+        let client = format!("100.{}.{}.7", n / 250, n % 250);
+        let letter = Letter::from("a@contoso.example").to("old1@adatum.example", UNKNOWN);
+        asks(&mut scene, &client, letter.to("old2@adatum.example", UNKNOWN));
+    }
+    let stats = fill(&scene);
     assert!(stats.evicted > 3000 && stats.hosts <= 64 + 32 + 1, "{stats:?}");
     assert_eq!(harvests(&scene)[0].peers[0].ip, host(HARVESTER));
 }

@@ -1,16 +1,18 @@
 //! D10 seen from inside: whoever is called, the same machine answers; or a device masks what is said.
 
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
 
 use super::super::DetectorStats;
 use super::super::finding::{Finding, Numbers, Ruling};
-use super::super::observation::{Observation, Way};
+use super::super::hosts::{HostBook, HostIdx, PerHost};
+use super::super::novelty::key_lower;
+use super::super::observation::{Coming, Observation, Way};
 use super::super::roles::first_name;
 use super::super::samples::Samples;
 use super::super::score::{Class, Confidence, Family, Severity, Tier};
-use super::super::table::{HostTable, Weigh};
+use super::super::table::Weigh;
 use super::{NAME, Settings};
-use crate::ledger::Distinct;
+use crate::ledger::Rough;
 use crate::net::HostKey;
 use crate::session::{Session, SessionHead};
 use crate::smtp::path::same_domain;
@@ -21,10 +23,13 @@ use crate::wire::Wire;
 /// Names remembered a host within the window: one that answers for nine in ten is among the first.
 const NAMES_MAX: usize = 8;
 
+/// Bytes of a name that are kept: RFC 1035 section 2.3.4 allows 255.
+const NAME_MAX: usize = 255;
+
 /// Networks that answered by one name.
 #[derive(Debug, Default)]
 struct Answer {
-    networks: Distinct,
+    networks: Rough,
     first: Option<Ts>,
     last: Ts,
     samples: Samples,
@@ -43,10 +48,11 @@ impl Answer {
 struct HostState {
     began: Ts,
     /// All networks that greeted.
-    greeted: Distinct,
-    names: BTreeMap<Wire, Answer>,
+    greeted: Rough,
+    /// By a hash of the name.
+    names: SmallVec<[(u64, Wire, Answer); 1]>,
     /// All networks with which something was said, and those where it was masked.
-    spoken: Distinct,
+    spoken: Rough,
     masked: Answer,
     /// What was found before the window turned.
     found: Vec<Finding>,
@@ -62,7 +68,7 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub(super) struct Inside {
     settings: Settings,
-    hosts: HostTable<HostState>,
+    hosts: PerHost<HostState>,
 }
 
 /// What counts as one network here: /16 of IPv4 and /32 of IPv6, what one operator is given. A provider's machines that
@@ -74,14 +80,14 @@ fn network(host: HostKey) -> HostKey {
 }
 
 impl Inside {
-    pub(super) fn new(settings: Settings, hosts_max: usize) -> Self {
-        Self { settings, hosts: HostTable::new(hosts_max) }
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, hosts: PerHost::default() }
     }
 
     /// The host's state, begun anew when the window is over; what it came to is kept for one window more.
-    fn state(&mut self, host: HostKey, now: Ts) -> &mut HostState {
+    fn state(&mut self, at: HostIdx, host: HostKey, now: Ts) -> &mut HostState {
         let settings = &self.settings;
-        let state = self.hosts.touch(host, || HostState { began: now, ..HostState::default() }).0;
+        let state = self.hosts.touch_or(at, || HostState { began: now, ..HostState::default() });
         if now.since(state.began) >= settings.window {
             let mut found = Vec::new();
             state.judge(settings, host, &mut found);
@@ -97,11 +103,16 @@ impl Inside {
         if self.settings.shared_names.iter().any(|shared| same_domain(shared.as_bytes(), name)) {
             return;
         }
-        let name = Wire::capped(&name.to_ascii_lowercase(), 255);
-        let state = self.state(seen.id.orig.host, seen.at.ts);
+        let hash = key_lower(0, name);
+        let Some(client) = seen.client else { return };
+        let state = self.state(client, seen.id.orig.host, seen.at.ts);
         state.greeted.insert(network(server));
-        if state.names.len() < NAMES_MAX || state.names.contains_key(&name) {
-            state.names.entry(name).or_default().note(seen, server);
+        if let Some((_, _, answer)) = state.names.iter_mut().find(|(known, ..)| *known == hash) {
+            answer.note(seen, server);
+        } else if state.names.len() < NAMES_MAX {
+            let mut answer = Answer::default();
+            answer.note(seen, server);
+            state.names.push((hash, Wire::capped(&name.to_ascii_lowercase(), NAME_MAX), answer));
         }
     }
 
@@ -110,20 +121,37 @@ impl Inside {
         if session.smtp.greeting.is_none() {
             return;
         }
-        let (ours, other) = match seen.way {
-            Way::Inbound => (seen.id.resp.host, seen.id.orig.host),
-            _ => (seen.id.orig.host, seen.id.resp.host),
+        let (at, ours, other) = match seen.way {
+            Way::Inbound => (seen.server, seen.id.resp.host, seen.id.orig.host),
+            _ => (seen.client, seen.id.orig.host, seen.id.resp.host),
         };
+        let Some(at) = at else { return };
         let weird = session.smtp.weird;
-        let state = self.state(ours, seen.at.ts);
+        let state = self.state(at, ours, seen.at.ts);
         state.spoken.insert(network(other));
         if weird.contains(Weird::MaskedBanner) || weird.contains(Weird::MaskedCommand) {
             state.masked.note(seen, other);
         }
     }
 
-    pub(super) fn findings(&self, now: Ts, out: &mut Vec<Finding>) {
-        for (host, state) in self.hosts.sorted() {
+    /// Asks memory for what an event will need.
+    pub(super) fn fetch(&self, coming: &Coming<'_>) -> u64 {
+        let at = if coming.way == Way::Inbound { coming.server } else { coming.client };
+        at.and_then(|at| self.hosts.get(at)).map_or(0, |state| {
+            state.names.last().map_or(0, |(hash, ..)| *hash) ^ state.greeted.count() ^ state.spoken.count()
+        })
+    }
+
+    pub(super) fn weight(&self, host: HostIdx) -> u64 {
+        self.hosts.weight(host)
+    }
+
+    pub(super) fn forget(&mut self, host: HostIdx) {
+        self.hosts.forget(host);
+    }
+
+    pub(super) fn findings(&self, now: Ts, hosts: &HostBook, out: &mut Vec<Finding>) {
+        for (host, state) in self.hosts.sorted(hosts) {
             if now.since(state.began) < self.settings.window + self.settings.window {
                 let before = out.len();
                 state.judge(&self.settings, host, out);
@@ -163,7 +191,9 @@ impl HostState {
             )
         };
         let all = self.greeted.count();
-        for (name, answer) in self.names.iter().filter(|(_, answer)| is_one(answer, all)) {
+        let mut names: Vec<_> = self.names.iter().filter(|(.., answer)| is_one(answer, all)).collect();
+        names.sort_by(|a, b| a.1.cmp(&b.1));
+        for (_, name, answer) in names {
             let says = format!(
                 "mail servers in {} of {all} networks that it called all answered as \"{name}\": one device answers for \
                  them",

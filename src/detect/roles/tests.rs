@@ -21,7 +21,8 @@ fn role(scene: &Scene, client: &str) -> Role {
 }
 
 fn voice(scene: &Scene, helo: &str) -> Voice {
-    scene.judge.roles().voice(host(SERVER), Some(&helo.into()))
+    let roles = scene.judge.roles();
+    roles.book.voice(roles.hosts.find(host(SERVER)), Some(&helo.into()))
 }
 
 /// The `n`th of the world sends a mail to the server, which takes it.
