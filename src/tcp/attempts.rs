@@ -206,13 +206,19 @@ pub(super) struct Attempts {
     slab: Slab<HalfOpen>,
     order: TimeList,
     max: usize,
+    /// So many of the oldest were brought near.
+    near: usize,
 }
+
+/// Attempts of which the oldest are brought near together. Under a flood each one taken out lies elsewhere in the index, and
+/// the waits for memory coincide (see `engine::share`).
+const NEAR: usize = 32;
 
 impl Attempts {
     /// An empty table for at most `max` attempts, at least one.
     pub(super) fn new(max: usize) -> Self {
         let max = max.max(1);
-        Self { index: Index::new(), slab: Slab::with_capacity(max), order: TimeList::new(), max }
+        Self { index: Index::new(), slab: Slab::with_capacity(max), order: TimeList::new(), max, near: 0 }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -261,7 +267,17 @@ impl Attempts {
 
     /// Takes out the one whose last SYN is the oldest.
     pub(super) fn pop_oldest(&mut self) -> Option<HalfOpen> {
-        self.remove(self.order.oldest()?)
+        let oldest = self.order.oldest()?;
+        self.near = self.near.checked_sub(1).unwrap_or_else(|| {
+            let slots = std::iter::successors(Some(oldest), |slot| self.slab.younger(*slot)).take(NEAR);
+            let mut hashes = [None; NEAR];
+            for (place, slot) in hashes.iter_mut().zip(slots) {
+                *place = self.slab.get(slot).map(|entry| entry.hash);
+            }
+            hashes.iter().flatten().for_each(|hash| self.guess(*hash));
+            NEAR - 1
+        });
+        self.remove(oldest)
     }
 
     /// Takes out the oldest one if its last SYN is `timeout` before `now`.
