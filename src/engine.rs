@@ -92,9 +92,16 @@ impl Engine {
         let Self { front, batch, shards, .. } = &mut self;
         let at = front.finish(&mut |item| batch.push(0, item, *shards));
         self.follow();
+        self.show(sink);
         let mut tcp = TcpStats::default();
-        for share in &mut self.shares {
-            share.finish(at, &mut |_, event| self.events.push(event));
+        for mut share in std::mem::take(&mut self.shares) {
+            // A flood may have left half a million attempts: they are judged as they are told.
+            share.finish(at, &mut |_, event| {
+                self.events.push(event);
+                if self.events.len() >= EVENTS_AT_ONCE {
+                    self.show(sink);
+                }
+            });
             share.shards().iter().for_each(|shard| tcp.merge(shard.stats()));
         }
         self.show(sink);

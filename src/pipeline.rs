@@ -34,7 +34,9 @@ type Placed = (Cause, SessionEvent);
 
 enum ToWorker {
     Batch(Batch),
-    Finish(At),
+    /// The end of the capture, for the shard of this number: one after the other, because a flood may have left half a million
+    /// attempts, and their events must not all be there at once.
+    Finish(At, usize),
 }
 
 /// What a run takes to run.
@@ -224,8 +226,10 @@ impl Dealer {
 
     fn finish(mut self, at: At) {
         self.send();
-        for to_worker in &self.to_workers {
-            let _ = to_worker.send(ToWorker::Finish(at));
+        for shard in 0..self.shards {
+            for to_worker in &self.to_workers {
+                let _ = to_worker.send(ToWorker::Finish(at, shard));
+            }
         }
     }
 }
@@ -246,7 +250,7 @@ fn follow(
                 batch.clear();
                 let _ = spent_to.send(batch);
             }
-            ToWorker::Finish(at) => share.finish(at, &mut place),
+            ToWorker::Finish(at, shard) => share.finish_shard(shard, at, &mut place),
         }
         if placed_to.send(placed).is_err() {
             break;

@@ -10,6 +10,7 @@ use std::hint::black_box;
 
 use super::Shard;
 use super::batch::{Batch, Item, ItemKind};
+use crate::frame::At;
 use crate::session::SessionEvent;
 
 /// Segments that are looked up together: what their connections take (some 4 KB each) fits into a core's second-level
@@ -69,9 +70,19 @@ impl Share {
     }
 
     /// The end of the capture: all that is open closes.
-    pub fn finish(&mut self, at: crate::frame::At, tell: &mut impl FnMut(Cause, SessionEvent)) {
-        for (shard, cause) in Self::causes(&mut self.shards, self.first, self.of, u32::MAX) {
-            shard.finish(at, &mut |event| tell(cause, event));
+    pub fn finish(&mut self, at: At, tell: &mut impl FnMut(Cause, SessionEvent)) {
+        for no in 0..self.shards.len() {
+            self.finish_shard(self.first + no * self.of, at, tell);
+        }
+    }
+
+    /// The same for one shard of the run, if it is here.
+    pub fn finish_shard(&mut self, no: usize, at: At, tell: &mut impl FnMut(Cause, SessionEvent)) {
+        if no % self.of == self.first
+            && let Some(own) = self.shards.get_mut(no / self.of)
+        {
+            let cause = Cause { order: u32::MAX, shard: no as u16 };
+            own.finish(at, &mut |event| tell(cause, event));
         }
     }
 
