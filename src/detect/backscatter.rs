@@ -11,9 +11,6 @@ mod tests;
 use std::collections::VecDeque;
 use std::fmt::Write;
 
-use foldhash::fast::RandomState;
-use hashlink::LruCache;
-
 use super::context::Context;
 use super::crowd::Crowd;
 use super::finding::{Finding, Numbers, Peer, Ruling};
@@ -74,8 +71,9 @@ impl Default for Settings {
 /// Keys of mails that may bounce in each half of the five days, three a recipient: 700,000 recipients take 8 MB. When
 /// full, the filters turn early, and that is counted.
 const SENT_MAX: usize = 1 << 21;
-/// Senders used by hosts that are no mail servers; the oldest is forgotten when full.
-const FORGED_MAX: usize = 65_536;
+/// Places for senders used by hosts that are no mail servers, at 32 bytes; a newcomer takes the place of the one that
+/// was there, so that about one in five is forgotten when 65,536 are in use.
+const FORGED_PLACES: usize = 1 << 17;
 /// Bounces looked at for the rule; it needs twenty.
 const LATELY_MAX: usize = 64;
 /// Servers of ours watched, at up to 30 KB each.
@@ -138,6 +136,30 @@ impl Weigh for Sender {
     }
 }
 
+/// Which host of ours used a sender last, by a fixed hash of the sender.
+#[derive(Debug, Default)]
+struct Forged {
+    places: Vec<Option<(u64, HostKey)>>,
+    forgotten: u64,
+}
+
+impl Forged {
+    fn insert(&mut self, key: u64, host: HostKey) {
+        if self.places.is_empty() {
+            self.places.resize(FORGED_PLACES, None);
+        }
+        if let Some(place) = self.places.get_mut(key as usize % FORGED_PLACES) {
+            self.forgotten += u64::from(place.is_some_and(|(known, _)| known != key));
+            *place = Some((key, host));
+        }
+    }
+
+    fn host_of(&self, key: u64) -> Option<HostKey> {
+        let (known, host) = (*self.places.get(key as usize % FORGED_PLACES)?)?;
+        (known == key).then_some(host)
+    }
+}
+
 /// What a bounce answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Cause {
@@ -156,8 +178,7 @@ pub struct Backscatter {
     servers: HostTable<ServerState>,
     senders: PerHost<Sender>,
     sent: Recent,
-    forged: LruCache<u64, HostKey, RandomState>,
-    forgotten: u64,
+    forged: Forged,
     began: Option<Ts>,
 }
 
@@ -170,8 +191,7 @@ impl Backscatter {
             servers: HostTable::new(hosts_max.min(SERVERS_MAX)),
             senders: PerHost::default(),
             sent,
-            forged: LruCache::with_hasher(usize::MAX, RandomState::default()),
-            forgotten: 0,
+            forged: Forged::default(),
             began: None,
         }
     }
@@ -199,10 +219,6 @@ impl Backscatter {
         if mail.novel && mail.outcome.is_some_and(|outcome| outcome != OutcomeClass::Pending) {
             state.mails += 1;
             state.accepted += u64::from(mail.outcome == Some(OutcomeClass::Accepted));
-        }
-        if self.forged.len() >= FORGED_MAX {
-            self.forged.remove_lru();
-            self.forgotten += 1;
         }
         self.forged.insert(novelty::key_lower(0, mail.tx.mailfrom.as_bytes()), host);
     }
@@ -263,7 +279,7 @@ impl Backscatter {
                 return Cause::Ours;
             }
         }
-        match self.forged.peek(&novelty::key_lower(0, &sender)).copied() {
+        match self.forged.host_of(novelty::key_lower(0, &sender)) {
             Some(host) if is_mail_host(host, ctx) || self.is_honest(host, ctx) => Cause::Ours,
             Some(host) => Cause::Host(host),
             None => Cause::Nothing,
@@ -394,7 +410,7 @@ impl Detector for Backscatter {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let (Way::Outbound, SessionEventKind::Transaction(_, tx)) = (coming.way, coming.kind) else { return 0 };
-        let forged = self.forged.peek(&novelty::key_lower(0, tx.mailfrom.as_bytes()));
+        let forged = self.forged.host_of(novelty::key_lower(0, tx.mailfrom.as_bytes()));
         let mails = coming.client.and_then(|client| self.senders.get(client)).map_or(0, |sender| sender.mails);
         mails ^ u64::from(forged.is_some())
     }
@@ -418,7 +434,7 @@ impl Detector for Backscatter {
     fn stats(&self) -> DetectorStats {
         DetectorStats {
             hosts: self.servers.len() + self.senders.len(),
-            evicted: self.servers.evicted() + self.senders.evicted() + self.forgotten,
+            evicted: self.servers.evicted() + self.senders.evicted() + self.forged.forgotten,
             early_turns: self.sent.early_turns(),
         }
     }
