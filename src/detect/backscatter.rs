@@ -20,6 +20,7 @@ use super::observation::{Coming, Mail, Observation, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage};
 use super::samples::Samples;
 use super::score::{Class, Confidence, Family, Severity, Tier};
+use super::sets::Sets;
 use super::table::{HostTable, Weigh};
 use super::{Detector, DetectorStats};
 use crate::frame::At;
@@ -71,9 +72,9 @@ impl Default for Settings {
 /// Keys of mails that may bounce in each half of the five days, three a recipient: 700,000 recipients take 8 MB. When
 /// full, the filters turn early, and that is counted.
 const SENT_MAX: usize = 1 << 21;
-/// Places for senders used by hosts that are no mail servers, at 32 bytes; a newcomer takes the place of the one that
-/// was there, so that about one in five is forgotten when 65,536 are in use.
-const FORGED_PLACES: usize = 1 << 17;
+/// Senders used by hosts that are no mail servers, at 32 bytes: twice as many as a site sees in a busy week, since some
+/// are forgotten when half of the places are taken.
+const FORGED_MAX: usize = 1 << 17;
 /// Bounces looked at for the rule; it needs twenty.
 const LATELY_MAX: usize = 64;
 /// Servers of ours watched, at up to 30 KB each.
@@ -136,30 +137,6 @@ impl Weigh for Sender {
     }
 }
 
-/// Which host of ours used a sender last, by a fixed hash of the sender.
-#[derive(Debug, Default)]
-struct Forged {
-    places: Vec<Option<(u64, HostKey)>>,
-    forgotten: u64,
-}
-
-impl Forged {
-    fn insert(&mut self, key: u64, host: HostKey) {
-        if self.places.is_empty() {
-            self.places.resize(FORGED_PLACES, None);
-        }
-        if let Some(place) = self.places.get_mut(key as usize % FORGED_PLACES) {
-            self.forgotten += u64::from(place.is_some_and(|(known, _)| known != key));
-            *place = Some((key, host));
-        }
-    }
-
-    fn host_of(&self, key: u64) -> Option<HostKey> {
-        let (known, host) = (*self.places.get(key as usize % FORGED_PLACES)?)?;
-        (known == key).then_some(host)
-    }
-}
-
 /// What a bounce answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Cause {
@@ -178,7 +155,8 @@ pub struct Backscatter {
     servers: HostTable<ServerState>,
     senders: PerHost<Sender>,
     sent: Recent,
-    forged: Forged,
+    /// Which host of ours used a sender last, by a fixed hash of the sender.
+    forged: Sets<Option<HostKey>>,
     began: Option<Ts>,
 }
 
@@ -191,7 +169,7 @@ impl Backscatter {
             servers: HostTable::new(hosts_max.min(SERVERS_MAX)),
             senders: PerHost::default(),
             sent,
-            forged: Forged::default(),
+            forged: Sets::new(FORGED_MAX),
             began: None,
         }
     }
@@ -220,7 +198,7 @@ impl Backscatter {
             state.mails += 1;
             state.accepted += u64::from(mail.outcome == Some(OutcomeClass::Accepted));
         }
-        self.forged.insert(novelty::key_lower(0, mail.tx.mailfrom.as_bytes()), host);
+        self.forged.put(novelty::key_lower(0, mail.tx.mailfrom.as_bytes()), Some(host));
     }
 
     /// Mail without a sender that comes in.
@@ -279,7 +257,7 @@ impl Backscatter {
                 return Cause::Ours;
             }
         }
-        match self.forged.host_of(novelty::key_lower(0, &sender)) {
+        match self.forged.get(novelty::key_lower(0, &sender)).flatten() {
             Some(host) if is_mail_host(host, ctx) || self.is_honest(host, ctx) => Cause::Ours,
             Some(host) => Cause::Host(host),
             None => Cause::Nothing,
@@ -410,7 +388,7 @@ impl Detector for Backscatter {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let (Way::Outbound, SessionEventKind::Transaction(_, tx)) = (coming.way, coming.kind) else { return 0 };
-        let forged = self.forged.host_of(novelty::key_lower(0, tx.mailfrom.as_bytes()));
+        let forged = self.forged.get(novelty::key_lower(0, tx.mailfrom.as_bytes()));
         let mails = coming.client.and_then(|client| self.senders.get(client)).map_or(0, |sender| sender.mails);
         mails ^ u64::from(forged.is_some())
     }
@@ -434,7 +412,7 @@ impl Detector for Backscatter {
     fn stats(&self) -> DetectorStats {
         DetectorStats {
             hosts: self.servers.len() + self.senders.len(),
-            evicted: self.servers.evicted() + self.senders.evicted() + self.forged.forgotten,
+            evicted: self.servers.evicted() + self.senders.evicted() + self.forged.forgotten(),
             early_turns: self.sent.early_turns(),
         }
     }
