@@ -37,6 +37,7 @@ mod roles;
 mod samples;
 mod score;
 mod sequential;
+mod sets;
 pub mod smuggling;
 mod table;
 #[cfg(test)]

@@ -107,7 +107,7 @@ pub struct Reach {
     /// By address.
     pub servers: Distinct,
     /// By network.
-    pub networks: Rough,
+    pub networks: Distinct,
 }
 
 /// Whom a host tried to reach as a client. Counted here once for all who tell of it.

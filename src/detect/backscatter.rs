@@ -11,9 +11,6 @@ mod tests;
 use std::collections::VecDeque;
 use std::fmt::Write;
 
-use foldhash::fast::RandomState;
-use hashlink::LruCache;
-
 use super::context::Context;
 use super::crowd::Crowd;
 use super::finding::{Finding, Numbers, Peer, Ruling};
@@ -23,6 +20,7 @@ use super::observation::{Coming, Mail, Observation, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage};
 use super::samples::Samples;
 use super::score::{Class, Confidence, Family, Severity, Tier};
+use super::sets::Sets;
 use super::table::{HostTable, Weigh};
 use super::{Detector, DetectorStats};
 use crate::frame::At;
@@ -74,8 +72,9 @@ impl Default for Settings {
 /// Keys of mails that may bounce in each half of the five days, three a recipient: 700,000 recipients take 8 MB. When
 /// full, the filters turn early, and that is counted.
 const SENT_MAX: usize = 1 << 21;
-/// Senders used by hosts that are no mail servers; the oldest is forgotten when full.
-const FORGED_MAX: usize = 65_536;
+/// Senders used by hosts that are no mail servers, at 32 bytes: twice as many as a site sees in a busy week, since some
+/// are forgotten when half of the places are taken.
+const FORGED_MAX: usize = 1 << 17;
 /// Bounces looked at for the rule; it needs twenty.
 const LATELY_MAX: usize = 64;
 /// Servers of ours watched, at up to 30 KB each.
@@ -156,8 +155,8 @@ pub struct Backscatter {
     servers: HostTable<ServerState>,
     senders: PerHost<Sender>,
     sent: Recent,
-    forged: LruCache<u64, HostKey, RandomState>,
-    forgotten: u64,
+    /// Which host of ours used a sender last, by a fixed hash of the sender.
+    forged: Sets<Option<HostKey>>,
     began: Option<Ts>,
 }
 
@@ -170,8 +169,7 @@ impl Backscatter {
             servers: HostTable::new(hosts_max.min(SERVERS_MAX)),
             senders: PerHost::default(),
             sent,
-            forged: LruCache::with_hasher(usize::MAX, RandomState::default()),
-            forgotten: 0,
+            forged: Sets::new(FORGED_MAX),
             began: None,
         }
     }
@@ -200,11 +198,7 @@ impl Backscatter {
             state.mails += 1;
             state.accepted += u64::from(mail.outcome == Some(OutcomeClass::Accepted));
         }
-        if self.forged.len() >= FORGED_MAX {
-            self.forged.remove_lru();
-            self.forgotten += 1;
-        }
-        self.forged.insert(novelty::key_lower(0, mail.tx.mailfrom.as_bytes()), host);
+        self.forged.put(novelty::key_lower(0, mail.tx.mailfrom.as_bytes()), Some(host));
     }
 
     /// Mail without a sender that comes in.
@@ -263,7 +257,7 @@ impl Backscatter {
                 return Cause::Ours;
             }
         }
-        match self.forged.peek(&novelty::key_lower(0, &sender)).copied() {
+        match self.forged.get(novelty::key_lower(0, &sender)).flatten() {
             Some(host) if is_mail_host(host, ctx) || self.is_honest(host, ctx) => Cause::Ours,
             Some(host) => Cause::Host(host),
             None => Cause::Nothing,
@@ -394,7 +388,7 @@ impl Detector for Backscatter {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let (Way::Outbound, SessionEventKind::Transaction(_, tx)) = (coming.way, coming.kind) else { return 0 };
-        let forged = self.forged.peek(&novelty::key_lower(0, tx.mailfrom.as_bytes()));
+        let forged = self.forged.get(novelty::key_lower(0, tx.mailfrom.as_bytes()));
         let mails = coming.client.and_then(|client| self.senders.get(client)).map_or(0, |sender| sender.mails);
         mails ^ u64::from(forged.is_some())
     }
@@ -418,7 +412,7 @@ impl Detector for Backscatter {
     fn stats(&self) -> DetectorStats {
         DetectorStats {
             hosts: self.servers.len() + self.senders.len(),
-            evicted: self.servers.evicted() + self.senders.evicted() + self.forgotten,
+            evicted: self.servers.evicted() + self.senders.evicted() + self.forged.forgotten(),
             early_turns: self.sent.early_turns(),
         }
     }

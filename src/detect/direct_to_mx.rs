@@ -229,13 +229,13 @@ impl Detector for DirectToMx {
                 }
                 let says = if track.mails == 0 {
                     format!(
-                        "it tried {} foreign mail servers in {networks} networks by itself on port 25, without sending a mail",
-                        servers
+                        "it tried {servers} foreign mail servers in {networks} networks by itself on port 25, without \
+                         sending a mail"
                     )
                 } else {
                     format!(
-                        "it went to {} foreign mail servers in {networks} networks by itself on port 25, though it is no mail server",
-                        servers
+                        "it went to {servers} foreign mail servers in {networks} networks by itself on port 25, though it \
+                         is no mail server"
                     )
                 };
                 out.push(Finding {

@@ -33,15 +33,12 @@ impl<V, const N: usize> Few<V, N> {
 
     /// What is known of a host, made by `fresh` if there is room for it.
     pub(super) fn entry(&mut self, host: HostKey, fresh: impl FnOnce() -> V) -> Option<&mut V> {
-        let at = match self.find(host) {
-            Some(at) => at,
-            None => {
-                let at = self.all.len();
-                *self.marks.get_mut(at)? = mark(host);
-                self.all.push((host, fresh()));
-                at
-            }
-        };
+        let known = self.find(host);
+        let at = known.unwrap_or(self.all.len());
+        if known.is_none() {
+            *self.marks.get_mut(at)? = mark(host);
+            self.all.push((host, fresh()));
+        }
         self.at(at)
     }
 

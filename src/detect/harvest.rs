@@ -471,6 +471,7 @@ impl Detector for Harvest {
                 + self.sites.evicted()
                 + self.outbound.evicted()
                 + self.servers.evicted()
+                + self.waiting.forgotten()
                 + self.found_forgotten,
             early_turns: self.distinct.early_turns(),
         }

@@ -151,13 +151,16 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct Helo {
     settings: Settings,
+    /// The providers' domains without a final dot.
+    providers: Vec<Box<[u8]>>,
     hosts: PerHost<HostState>,
 }
 
 impl Helo {
     /// With settings.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, hosts: PerHost::default() }
+        let bare = |provider: &String| provider.strip_suffix('.').unwrap_or(provider).as_bytes().into();
+        Self { providers: settings.providers.iter().map(bare).collect(), settings, hosts: PerHost::default() }
     }
 
     fn closed(&mut self, client: HostIdx, seen: &Observation<'_>, session: &Session, ctx: &Context<'_>) {
@@ -202,15 +205,18 @@ impl Helo {
             return false;
         }
         let smtp = &session.smtp;
+        let bare = name.strip_suffix(b".").unwrap_or(name);
         let greeting = smtp.greeting.as_ref().and_then(|reply| first_name(reply.text.as_bytes()));
         let mut recipients = smtp
             .transactions
             .iter()
             .flat_map(|tx| &tx.rcptto)
+            // A path is only taken apart where there is room for the name in it.
+            .filter(|rcpt| rcpt.to.as_bytes().len() >= bare.len())
             .filter_map(|rcpt| MailPath::new(rcpt.to.as_bytes()).domain());
         greeting.is_some_and(|server| same_domain(server, name))
             || recipients.any(|domain| same_domain(domain, name))
-            || self.settings.providers.iter().any(|provider| same_domain(provider.as_bytes(), name))
+            || self.providers.iter().any(|provider| provider.len() == bare.len() && same_domain(provider, bare))
     }
 }
 

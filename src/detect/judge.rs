@@ -155,10 +155,16 @@ impl Judge {
 
     /// Asks memory for what events will need, one detector after the other.
     fn fetch(&self, coming: &[Coming<'_>]) -> u64 {
-        let shared = coming.iter().map(|coming| self.roles.fetch(coming) ^ self.triplets.fetch(coming.keys.triplet));
-        let of_detectors =
-            self.detectors.iter().flat_map(|detector| coming.iter().map(|coming| detector.fetch(coming)));
-        shared.chain(of_detectors).fold(0, |read, more| read ^ more)
+        let mut read = 0;
+        for coming in coming {
+            read ^= self.roles.fetch(coming) ^ self.triplets.fetch(coming.keys.triplet);
+        }
+        for detector in &self.detectors {
+            for coming in coming {
+                read ^= detector.fetch(coming);
+            }
+        }
+        read
     }
 
     fn handle_one(&mut self, event: &SessionEvent, keys: Keys) {
@@ -171,7 +177,7 @@ impl Judge {
             }
             SessionEventKind::Greeted(head) => self.show(at, head.id, keys, head.helo.as_ref(), What::Greeted(head)),
             SessionEventKind::Auth(head, auth) => {
-                self.show(at, head.id, keys, head.helo.as_ref(), What::Auth(head, auth))
+                self.show(at, head.id, keys, head.helo.as_ref(), What::Auth(head, auth));
             }
             SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, keys, head, tx),
             SessionEventKind::Closed(session) => {

@@ -65,7 +65,11 @@ impl Filters {
 
     fn mask(hash: u64) -> [u64; BLOCK] {
         let bit = |salt: u32| (hash as u32).wrapping_mul(salt) >> 27;
-        SALTS.map(|[low, high]| 1 << bit(low) | 1 << (32 + bit(high)))
+        let mut mask = [0; BLOCK];
+        for i in 0..BLOCK {
+            mask[i] = 1 << bit(SALTS[i][0]) | 1 << (32 + bit(SALTS[i][1]));
+        }
+        mask
     }
 
     /// Where the pair of a key begins.

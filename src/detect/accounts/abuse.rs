@@ -285,6 +285,9 @@ impl Abuse {
         mail: &Mail<'_>,
         ctx: &Context<'_>,
     ) {
+        if self.sessions.is_empty() {
+            return;
+        }
         let Some(&(key, who)) = self.sessions.peek(&seen.id) else { return };
         let Some(account) = self.accounts.get_mut(key) else { return };
         let (server, now, tx) = (key.0, seen.at.ts, mail.tx);
@@ -333,6 +336,9 @@ impl Abuse {
 
     /// A mail left for the world: perhaps one of an account.
     pub(super) fn sent_on(&mut self, settings: &Settings, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
+        if self.onward.is_empty() {
+            return;
+        }
         let now = seen.at.ts;
         for rcpt in &mail.tx.rcptto {
             let envelope = envelope_key(&mail.tx.mailfrom, &rcpt.to);
@@ -358,7 +364,9 @@ impl Abuse {
 
     /// The session is over.
     pub(super) fn closed(&mut self, id: ConnId) {
-        self.sessions.remove(&id);
+        if !self.sessions.is_empty() {
+            self.sessions.remove(&id);
+        }
     }
 
     pub(super) fn findings(&self, settings: &Settings, detector: &'static str, out: &mut Vec<Finding>) {

@@ -2,20 +2,19 @@
 //!
 //! Nearly all clients ask for recipients that exist, or for one that does not. For them a line of numbers is enough; a
 //! [`Prober`](super::probe::Prober) is made when anything is asked after the first unknown recipient, and begins with
-//! these numbers. The room has fixed places: who falls on the place of another takes it, and the other's numbers are
-//! forgotten (a question or two that a harvester asks again within seconds). Hashing is fixed: the result is the same in
-//! every run.
+//! these numbers. The room has fixed places: when they are taken, the numbers of others are forgotten (a question or two
+//! that a harvester asks again within seconds). Hashing is fixed: the result is the same in every run.
 
+use super::super::sets::Sets;
 use super::probe::Answer;
 use crate::time::{Span, Ts};
 
-/// Places; at 56 bytes each they take 3.5 MB at most, and memory that is not needed is not touched.
+/// Places; at 64 bytes each they take 4 MB at most.
 const PLACES: usize = 1 << 16;
 
 /// The numbers of one client (or client network) at one server.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Waiting {
-    key: u64,
     /// The running window: when it began, and how many valid recipients it saw.
     pub(super) began: Ts,
     pub(super) valid_in_window: u32,
@@ -28,16 +27,21 @@ pub(super) struct Waiting {
 
 /// All that wait.
 #[derive(Debug)]
-pub(super) struct WaitingRoom(Vec<Waiting>);
+pub(super) struct WaitingRoom(Sets<Waiting>);
 
 impl WaitingRoom {
-    pub(super) fn new() -> Self {
-        Self(Vec::new())
+    pub(super) const fn new() -> Self {
+        Self(Sets::new(PLACES))
     }
 
     /// Asks memory for a place.
     pub(super) fn fetch(&self, key: u64) -> u64 {
-        self.0.get(key as usize % PLACES).map_or(0, |waiting| waiting.key)
+        self.0.get(key).map_or(0, |waiting| u64::from(waiting.valid))
+    }
+
+    /// Who had to go.
+    pub(super) const fn forgotten(&self) -> u64 {
+        self.0.forgotten()
     }
 
     /// Notes a question of the pair with this hash. If it needs more than numbers, nothing is noted, and what was known
@@ -49,16 +53,11 @@ impl WaitingRoom {
         window: Span,
         now: Ts,
     ) -> Result<(), Waiting> {
-        if self.0.is_empty() {
-            self.0.resize_with(PLACES, Waiting::default);
+        let known = self.0.touch(key).map(|waiting| *waiting);
+        if known.is_some_and(|waiting| waiting.invalid.is_some()) {
+            return self.0.take(key).map_or(Ok(()), Err);
         }
-        let place = key as usize % PLACES;
-        let Some(waiting) = self.0.get_mut(place) else { return Ok(()) };
-        if waiting.key != key {
-            *waiting = Waiting { key, began: now, ..Waiting::default() };
-        } else if waiting.invalid.is_some() {
-            return Err(std::mem::take(waiting));
-        }
+        let mut waiting = known.unwrap_or(Waiting { began: now, ..Waiting::default() });
         if now.since(waiting.began) >= window {
             (waiting.began, waiting.valid_in_window) = (now, 0);
         }
@@ -70,6 +69,7 @@ impl WaitingRoom {
             waiting.valid = waiting.valid.saturating_add(1);
             waiting.mailed = waiting.mailed.saturating_add(u32::from(mailed));
         }
+        self.0.put(key, waiting);
         Ok(())
     }
 }
