@@ -12,12 +12,12 @@ pub use clock::{EventClock, Stamp};
 pub use front::{Front, FrontItem};
 pub use shard::Shard;
 
-use crate::decode::PortSet;
+use crate::decode::{Asked, PortSet};
 use crate::detect::Judge;
 use crate::frame::{Frame, FrameNo};
 use crate::limits::Limits;
 use crate::net::FlowKey;
-use crate::session::SessionEvent;
+use crate::session::{DnsQuery, SessionEvent, SessionEventKind};
 use crate::tcp::TcpStats;
 use crate::time::Ts;
 
@@ -111,6 +111,18 @@ pub fn shards(ports: &PortSet, limits: &Limits) -> Vec<Shard> {
     (0..limits.tcp.shards).map(|_| Shard::new(&ports, limits)).collect()
 }
 
+/// A question to a DNS server as an event: it belongs to no connection, and so to no shard.
+pub fn question(asked: &Asked<'_>) -> SessionEvent {
+    let query = DnsQuery {
+        at: asked.at,
+        client: asked.client,
+        server: asked.server,
+        qname: asked.question.name.as_slice().into(),
+        qtype: asked.question.qtype,
+    };
+    SessionEvent { at: asked.at, kind: SessionEventKind::DnsQuery(Box::new(query)) }
+}
+
 fn pass(shards: &mut [Shard], item: FrontItem<'_>, events: &mut Vec<SessionEvent>) {
     match item {
         FrontItem::Segment(segment) => {
@@ -119,6 +131,7 @@ fn pass(shards: &mut [Shard], item: FrontItem<'_>, events: &mut Vec<SessionEvent
                 shard.handle_segment(segment, events);
             }
         }
+        FrontItem::Asked(asked) => events.push(question(asked)),
         FrontItem::Tick(now) => {
             for shard in shards {
                 shard.handle_tick(now, events);

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use crate::capture::{CaptureError, Captured, FrameSource};
 use crate::decode::{PortSet, Segment, SegmentHeader};
 use crate::detect::Judge;
-use crate::engine::{Engine, Finished, Front, FrontItem, Shard, shard_of, shards};
+use crate::engine::{self, Engine, Finished, Front, FrontItem, Shard, shard_of, shards};
 use crate::frame::{At, Frame, FrameNo};
 use crate::limits::Limits;
 use crate::session::SessionEvent;
@@ -52,6 +52,8 @@ enum ItemKind {
         options: u8,
         payload: u32,
     },
+    /// What belongs to no shard: one worker carries it along, so that the merger finds its place.
+    Event(Box<SessionEvent>),
     Tick(At),
 }
 
@@ -244,6 +246,12 @@ impl Dealer {
                     },
                 });
             }
+            FrontItem::Asked(asked) => {
+                if let Some(batch) = self.batches.first_mut() {
+                    let event = Box::new(engine::question(asked));
+                    batch.items.push(Item { order, kind: ItemKind::Event(event) });
+                }
+            }
             FrontItem::Tick(now) => {
                 for batch in &mut self.batches {
                     batch.items.push(Item { order, kind: ItemKind::Tick(now) });
@@ -303,6 +311,10 @@ fn follow(
                                 own.handle_segment(&Segment { head, options, payload }, &mut events);
                             }
                             place(order, shard, &mut events);
+                        }
+                        ItemKind::Event(event) => {
+                            events.push(*event);
+                            place(order, 0, &mut events);
                         }
                         ItemKind::Tick(now) => {
                             for (no, shard) in &mut share {

@@ -131,6 +131,7 @@ fn facts(finished: &Finished, filtered: u64, inputs: Vec<InputSummary>) -> RunFa
         frames: FrameCounts {
             total: decode.total() + filtered,
             smtp: decode.segments(),
+            dns: decode.questions(),
             ignored,
             undecoded: Undecoded::ALL.iter().map(|why| (why.name(), decode.undecoded(*why))).collect(),
         },

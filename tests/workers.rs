@@ -139,7 +139,10 @@ fn check_form(capture: &Path, report: &str, sessions: &str) {
     assert_eq!(report["schema_version"], 1, "{name}");
     let frames = &report["capture"]["frames"];
     let sum = |counts: &Value| counts.as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>();
-    let accounted = frames["smtp"].as_u64().unwrap() + sum(&frames["ignored"]) + sum(&frames["undecoded"]);
+    let accounted = frames["smtp"].as_u64().unwrap()
+        + frames["dns"].as_u64().unwrap()
+        + sum(&frames["ignored"])
+        + sum(&frames["undecoded"]);
     assert_eq!(frames["total"].as_u64(), Some(accounted), "{name}");
     assert!(sessions.is_empty() || sessions.ends_with('\n'), "{name}");
     for line in sessions.lines() {

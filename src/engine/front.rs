@@ -1,8 +1,8 @@
-//! The front of the engine: frames in, segments and ticks out. It owns what must see every frame in order: the event
+//! The front of the engine: frames in, segments, questions to DNS servers and ticks out. It owns what must see every frame in order: the event
 //! clock, the decoder with its fragments and copies, and the counts that account for every frame.
 
 use super::clock::{EventClock, Stamp};
-use crate::decode::{DecodeStats, Decoded, Decoder, PortSet, Segment};
+use crate::decode::{Asked, DecodeStats, Decoded, Decoder, PortSet, Segment};
 use crate::frame::{At, Frame, FrameNo, LinkType};
 use crate::limits::Limits;
 use crate::time::{Span, Ts};
@@ -12,6 +12,8 @@ use crate::time::{Span, Ts};
 pub enum FrontItem<'a> {
     /// A segment of a connection to an SMTP port.
     Segment(&'a Segment<'a>),
+    /// A question about mail to a DNS server.
+    Asked(&'a Asked<'a>),
     /// Event time has moved on: time to expire what is due.
     Tick(At),
 }
@@ -109,8 +111,10 @@ impl Front {
             self.tick(frame.ts, out);
         }
         // By reference: it is large.
-        if let Decoded::Segment(segment) = &self.decoder.decode(no, frame) {
-            out(FrontItem::Segment(segment));
+        match &self.decoder.decode(no, frame) {
+            Decoded::Segment(segment) => out(FrontItem::Segment(segment)),
+            Decoded::Asked(asked) => out(FrontItem::Asked(asked)),
+            Decoded::Ignored(_) | Decoded::Undecoded(_) => {}
         }
     }
 

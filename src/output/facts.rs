@@ -74,13 +74,15 @@ pub struct InputFacts {
     pub error: Option<String>,
 }
 
-/// What became of the frames: `total` is `smtp` and all of `ignored` and `undecoded`.
+/// What became of the frames: `total` is `smtp`, `dns` and all of `ignored` and `undecoded`.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct FrameCounts {
     /// All frames.
     pub total: u64,
     /// Frames with a TCP segment of an SMTP port.
     pub smtp: u64,
+    /// Frames with a question about mail to a DNS server.
+    pub dns: u64,
     /// Frames that are none of ours, by reason.
     pub ignored: Counts,
     /// Frames that could not be read, by reason.
