@@ -35,6 +35,7 @@ mod roles;
 mod samples;
 mod score;
 mod sequential;
+mod settings;
 pub mod smuggling;
 mod table;
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub use roles::{RoleBook, Voice, is_fqdn, same_name};
 pub use samples::{Samples, words};
 pub use score::{Class, Confidence, Family, PRIOR_DB, Severity, Tier};
 pub use sequential::{Cusum, Peak};
+pub use settings::WrongSetting;
 pub use table::{HostTable, Weigh};
 
 use crate::frame::At;
@@ -86,7 +88,8 @@ pub struct DetectorStats {
 }
 
 /// The settings of every detector, with the defaults that their pages in `docs/detectors/` argue.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DetectSettings {
     /// D1.
     pub outcome_burst: outcome_burst::Settings,

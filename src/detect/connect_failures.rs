@@ -26,7 +26,8 @@ use crate::tcp::{ConnId, ConnState};
 use crate::time::{Span, Ts};
 
 /// The settings of D3.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// How often a first contact of an honest host succeeds.
     pub success_honest: f64,

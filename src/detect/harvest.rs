@@ -37,7 +37,8 @@ use probe::{Answer, Prober, Question};
 use server::Directory;
 
 /// The settings of D8.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Share of unknown recipients among the distinct ones of an honest client (old mailing lists).
     pub p0: f64,

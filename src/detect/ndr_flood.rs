@@ -33,7 +33,8 @@ use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
 /// The settings of D4.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Share of reports in an honest server's mail.
     pub p0: f64,
