@@ -158,7 +158,7 @@ fn abuse(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String
 
 /// So many addresses, in words.
 fn addresses(count: f64) -> String {
-    if count == 1.0 { "one address".to_owned() } else { format!("{count} addresses") }
+    if count <= 1.0 { "one address".to_owned() } else { format!("{count} addresses") }
 }
 
 fn harvest(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String {
