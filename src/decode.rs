@@ -22,11 +22,13 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod twin;
 mod walk;
 
 pub use outcome::{DecodeStats, FragmentStats, Ignored, Undecoded};
 pub use ports::PortSet;
 pub use segment::{IpFacts, Segment, SegmentHeader, TcpFlags};
+pub use twin::TwinFinder;
 
 use crate::frame::{At, Frame, FrameNo};
 use crate::limits::DecodeLimits;

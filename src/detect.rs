@@ -39,7 +39,7 @@ mod settings;
 pub mod smuggling;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use context::Context;
 pub use domains::{LocalDomains, Standing};

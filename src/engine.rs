@@ -17,7 +17,7 @@ use crate::detect::Judge;
 use crate::frame::{Frame, FrameNo};
 use crate::limits::Limits;
 use crate::net::FlowKey;
-use crate::session::{DnsQuery, SessionEvent, SessionEventKind};
+use crate::session::{DnsQuery, SessionEvent, SessionEventKind, Twins};
 use crate::tcp::TcpStats;
 use crate::time::Ts;
 
@@ -36,6 +36,7 @@ const EVENTS_AT_ONCE: usize = 64;
 pub struct Engine {
     front: Front,
     shards: Vec<Shard>,
+    twins: Twins,
     judge: Judge,
     events: Vec<SessionEvent>,
 }
@@ -43,7 +44,13 @@ pub struct Engine {
 impl Engine {
     /// An engine for connections to `ports`, that shows its events to `judge`.
     pub fn new(ports: &PortSet, limits: &Limits, judge: Judge) -> Self {
-        Self { front: Front::new(ports.clone(), limits), shards: shards(ports, limits), judge, events: Vec::new() }
+        Self {
+            front: Front::new(ports.clone(), limits),
+            shards: shards(ports, limits),
+            twins: Twins::default(),
+            judge,
+            events: Vec::new(),
+        }
     }
 
     /// Takes the next frame; every event it causes is shown to `sink` after the judge, at the next tick at the latest.
@@ -78,7 +85,7 @@ impl Engine {
         for shard in &self.shards {
             tcp.merge(shard.stats());
         }
-        Finished { front: self.front, tcp, judge: self.judge }
+        Finished { front: self.front, tcp, twins: self.twins, judge: self.judge }
     }
 
     /// The judge as it stands.
@@ -88,8 +95,7 @@ impl Engine {
 
     fn drain(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
         for event in self.events.drain(..) {
-            self.judge.handle(&event);
-            sink(&event);
+            tell(event, &mut self.twins, &mut self.judge, sink);
         }
     }
 }
@@ -101,8 +107,23 @@ pub struct Finished {
     pub front: Front,
     /// What became of the segments.
     pub tcp: TcpStats,
+    /// Connections that were seen twice.
+    pub twins: Twins,
     /// What the judgement came to.
     pub judge: Judge,
+}
+
+/// Shows an event to the judge and then to `sink`, unless it is the shadow of another one.
+pub fn tell(
+    mut event: SessionEvent,
+    twins: &mut Twins,
+    judge: &mut Judge,
+    sink: &mut (impl FnMut(&SessionEvent) + ?Sized),
+) {
+    if twins.handle(&mut event) {
+        judge.handle(&event);
+        sink(&event);
+    }
 }
 
 /// All shards of a run.
@@ -132,6 +153,9 @@ fn pass(shards: &mut [Shard], item: FrontItem<'_>, events: &mut Vec<SessionEvent
             }
         }
         FrontItem::Asked(asked) => events.push(question(asked)),
+        FrontItem::Translated(at, translation) => {
+            events.push(SessionEvent { at, kind: SessionEventKind::Translated(translation) });
+        }
         FrontItem::Tick(now) => {
             for shard in shards {
                 shard.handle_tick(now, events);

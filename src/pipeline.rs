@@ -16,7 +16,7 @@ use crate::detect::Judge;
 use crate::engine::{self, Engine, Finished, Front, FrontItem, Shard, shard_of, shards};
 use crate::frame::{At, Frame, FrameNo};
 use crate::limits::Limits;
-use crate::session::SessionEvent;
+use crate::session::{SessionEvent, SessionEventKind, Twins};
 use crate::tcp::TcpStats;
 use crate::time::Ts;
 
@@ -204,8 +204,8 @@ fn run_threads(
         for thread in threads {
             tcp.merge(&thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
-        let judge = merger.join().unwrap_or_else(|panic| resume_unwind(panic));
-        Finished { front, tcp, judge }
+        let (twins, judge) = merger.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Finished { front, tcp, twins, judge }
     })
 }
 
@@ -246,17 +246,21 @@ impl Dealer {
                     },
                 });
             }
-            FrontItem::Asked(asked) => {
-                if let Some(batch) = self.batches.first_mut() {
-                    let event = Box::new(engine::question(asked));
-                    batch.items.push(Item { order, kind: ItemKind::Event(event) });
-                }
+            FrontItem::Asked(asked) => self.deal_event(order, engine::question(asked)),
+            FrontItem::Translated(at, translation) => {
+                self.deal_event(order, SessionEvent { at, kind: SessionEventKind::Translated(translation) });
             }
             FrontItem::Tick(now) => {
                 for batch in &mut self.batches {
                     batch.items.push(Item { order, kind: ItemKind::Tick(now) });
                 }
             }
+        }
+    }
+
+    fn deal_event(&mut self, order: u32, event: SessionEvent) {
+        if let Some(batch) = self.batches.first_mut() {
+            batch.items.push(Item { order, kind: ItemKind::Event(Box::new(event)) });
         }
     }
 
@@ -346,20 +350,24 @@ fn follow(
 }
 
 /// The merger: puts the events of each batch into the order of their causes, then judges.
-fn merge(from_workers: &[Receiver<Vec<Placed>>], mut judge: Judge, sink: &mut dyn FnMut(&SessionEvent)) -> Judge {
+fn merge(
+    from_workers: &[Receiver<Vec<Placed>>],
+    mut judge: Judge,
+    sink: &mut dyn FnMut(&SessionEvent),
+) -> (Twins, Judge) {
+    let mut twins = Twins::default();
     let mut all: Vec<Placed> = Vec::new();
     loop {
         for from_worker in from_workers {
             match from_worker.recv() {
                 Ok(placed) => all.extend(placed),
-                Err(_) => return judge,
+                Err(_) => return (twins, judge),
             }
         }
         // Stable: events of one cause stay as they were.
         all.sort_by_key(|placed| (placed.order, placed.shard));
         for placed in all.drain(..) {
-            judge.handle(&placed.event);
-            sink(&placed.event);
+            engine::tell(placed.event, &mut twins, &mut judge, sink);
         }
     }
 }

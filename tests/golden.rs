@@ -123,7 +123,7 @@ fn reports_are_as_they_were() {
         let text = spread(&report(&capture));
         // All differences are shown before the test fails.
         let same = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            settings.bind(|| insta::assert_snapshot!(name.clone(), text))
+            settings.bind(|| insta::assert_snapshot!(name.clone(), text));
         }));
         if same.is_err() {
             wrong.push(name.clone());

@@ -16,7 +16,7 @@ use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
 use crate::ledger::{HostLedger, HostRow};
 use crate::limits::DetectLimits;
-use crate::net::HostKey;
+use crate::net::{HostKey, Translation};
 use crate::session::{DnsQuery, Outcome, Session, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::site::{Ours, Site};
 use crate::smtp::Reply;
@@ -140,6 +140,7 @@ impl Judge {
             SessionEventKind::Transaction(head, tx) => self.handle_transaction(event.at, head, tx),
             SessionEventKind::Closed(session) => self.handle_closed(event.at, session),
             SessionEventKind::DnsQuery(query) => self.handle_dns(event.at, query),
+            SessionEventKind::Translated(translation) => self.handle_translation(event.at, translation),
         }
     }
 
@@ -151,6 +152,16 @@ impl Judge {
             self.stand(id.orig.host, 0);
             self.ledger.update(id.orig.host, at, |_| {});
             self.teach(&Observation { at, id, way, voice: Voice::Own, what: What::DnsQuery(query) });
+        }
+    }
+
+    /// A gateway told, by being watched on both sides, under which address it shows a host of ours.
+    fn handle_translation(&mut self, at: At, translation: &Translation) {
+        let (inner, outer) = translation.changed();
+        if self.ours.contains(inner.host) {
+            self.reputation.note_public_ip(outer.host.ip());
+            self.stand(inner.host, 0);
+            self.ledger.update(inner.host, at, |row| row.note_public(outer.host));
         }
     }
 

@@ -2,9 +2,10 @@
 //! clock, the decoder with its fragments and copies, and the counts that account for every frame.
 
 use super::clock::{EventClock, Stamp};
-use crate::decode::{Asked, DecodeStats, Decoded, Decoder, PortSet, Segment};
+use crate::decode::{Asked, DecodeStats, Decoded, Decoder, PortSet, Segment, TcpFlags, TwinFinder};
 use crate::frame::{At, Frame, FrameNo, LinkType};
 use crate::limits::Limits;
+use crate::net::Translation;
 use crate::time::{Span, Ts};
 
 /// What the front hands on, in the order of the frames.
@@ -14,6 +15,8 @@ pub enum FrontItem<'a> {
     Segment(&'a Segment<'a>),
     /// A question about mail to a DNS server.
     Asked(&'a Asked<'a>),
+    /// Two connections are one, before and behind a gateway that translates addresses.
+    Translated(At, Translation),
     /// Event time has moved on: time to expire what is due.
     Tick(At),
 }
@@ -24,6 +27,7 @@ const TICK: Span = Span::secs(1);
 /// The front.
 pub struct Front {
     decoder: Decoder,
+    twins: TwinFinder,
     clock: EventClock,
     ticked: Option<Ts>,
     last: FrameNo,
@@ -53,6 +57,7 @@ impl Front {
     pub fn new(ports: PortSet, limits: &Limits) -> Self {
         Self {
             decoder: Decoder::new(ports, &limits.decode),
+            twins: TwinFinder::new(&limits.decode),
             clock: EventClock::default(),
             ticked: None,
             last: FrameNo(0),
@@ -112,7 +117,14 @@ impl Front {
         }
         // By reference: it is large.
         match &self.decoder.decode(no, frame) {
-            Decoded::Segment(segment) => out(FrontItem::Segment(segment)),
+            Decoded::Segment(segment) => {
+                out(FrontItem::Segment(segment));
+                if segment.head.flags.has(TcpFlags::SYN)
+                    && let Some(translation) = self.twins.handle(&segment.head)
+                {
+                    out(FrontItem::Translated(segment.head.at, translation));
+                }
+            }
             Decoded::Asked(asked) => out(FrontItem::Asked(asked)),
             Decoded::Ignored(_) | Decoded::Undecoded(_) => {}
         }

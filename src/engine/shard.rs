@@ -70,7 +70,7 @@ impl FlowSink for Emit<'_> {
 
     fn close(&mut self, mut app: Self::App, conn: Connection, at: At) {
         let smtp = app.finish(at, conn.cut_short, self.limits, &mut |event| self.out.push(event));
-        let session = Session { conn, smtp };
+        let session = Session { conn, smtp, outer: None };
         self.out.push(SessionEvent { at, kind: SessionEventKind::Closed(session.into()) });
     }
 

@@ -102,6 +102,8 @@ pub struct RunFacts {
     pub missed_bytes: u64,
     /// Copies of segments that were recognised.
     pub duplicates: u64,
+    /// Connections that were seen on both sides of address translation, and told once.
+    pub translated: u64,
     /// Frames lost on the way in, by where (`kernel`, `interface`, `queue`); offline none.
     pub drops: Counts,
     /// Times that a limit took something away, by limit.
