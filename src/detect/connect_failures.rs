@@ -47,6 +47,9 @@ pub struct Settings {
     pub outage_share: f64,
     /// The window of that.
     pub outage_window: Span,
+    /// So many servers that a mail server of ours had reached before and now fails at, without a success between, are a cut
+    /// line too: in most offices one host alone speaks on port 25.
+    pub outage_known: u32,
 }
 
 impl Default for Settings {
@@ -60,6 +63,7 @@ impl Default for Settings {
             outage_hosts: 3,
             outage_share: 0.9,
             outage_window: Span::mins(10),
+            outage_known: 3,
         }
     }
 }
@@ -79,6 +83,8 @@ struct Track {
     closed: u64,
     neutral: u64,
     known_dead: u64,
+    /// Servers reached before that failed since the last success.
+    lost: u32,
     targets: Distinct,
     first_failed: Option<Ts>,
     last: Ts,
@@ -116,6 +122,8 @@ pub struct ConnectFailures {
     contacted: Recent,
     /// Servers that each host could not reach.
     dead: Recent,
+    /// Servers that each host has reached, or that have written to it.
+    reached: Recent,
     /// Contacts and failures of each host in the running window, for the outage guard.
     window: (Ts, BTreeMap<HostKey, (u64, u64)>),
     /// The line was seen to be cut, and nobody has reached anybody since.
@@ -126,7 +134,8 @@ impl ConnectFailures {
     /// With settings, for at most `hosts_max` hosts.
     pub fn new(settings: Settings, hosts_max: usize) -> Self {
         let contacted = Recent::new(settings.contact_window, 1 << 20);
-        let dead = Recent::new(settings.dead_window, 1 << 20);
+        let known = || Recent::new(settings.dead_window, 1 << 20);
+        let (dead, reached) = (known(), known());
         Self {
             success_db: 10.0 * (settings.success_worm / settings.success_honest).log10(),
             failure_db: 10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(),
@@ -134,6 +143,7 @@ impl ConnectFailures {
             hosts: HostTable::new(hosts_max),
             contacted,
             dead,
+            reached,
             window: (Ts::EPOCH, BTreeMap::new()),
             cut: false,
         }
@@ -145,22 +155,29 @@ impl ConnectFailures {
             return;
         }
         self.note_for_outage(host, failure.is_some(), now);
-        let outage = failure.is_some() && ctx.role(host) == Role::Server && self.line_is_cut(ctx);
+        let pair: [&[u8]; 2] = [&host.octets(), &server.octets()];
+        let is_server = ctx.role(host) == Role::Server && seen.voice == Voice::Own;
+        let was_reached = failure.is_some() && is_server && self.reached.contains(&pair, now);
+        let outage = failure.is_some() && is_server && self.line_is_cut(ctx);
         let track = &mut self.hosts.touch(host, HostState::default).0.voices[seen.voice as usize];
         track.contacts += 1;
         track.targets.insert(server);
         track.last = track.last.max(now);
         let Some(failure) = failure else {
             track.walk.add(self.success_db, now);
+            track.lost = 0;
+            self.reached.insert(&pair, now);
             return;
         };
+        track.lost += u32::from(was_reached);
+        self.cut |= track.lost >= self.settings.outage_known;
         // A listed gateway is everybody's burden: networks that refuse us all tell nothing of this host. And a cut line
-        // is no server's fault; a blocked worm is still infected.
-        if ctx.reputation.refuses_us(server.site(), now) || outage {
+        // is no server's fault, nor is a partner's server that is down; a blocked worm is still infected.
+        if ctx.reputation.refuses_us(server.site(), now) || outage || was_reached {
             track.neutral += 1;
             return;
         }
-        if !self.dead.insert(&[&host.octets(), &server.octets()], now) {
+        if !self.dead.insert(&pair, now) {
             track.known_dead += 1;
             return;
         }
@@ -217,6 +234,10 @@ impl Detector for ConnectFailures {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
+        // Who writes to us lives.
+        if let (Way::Inbound, What::Greeted(_)) = (seen.way, seen.what) {
+            self.reached.insert(&[&seen.id.resp.host.octets(), &seen.id.orig.host.octets()], seen.at.ts);
+        }
         if seen.way != Way::Outbound {
             return;
         }
@@ -278,7 +299,7 @@ impl Detector for ConnectFailures {
         DetectorStats {
             hosts: self.hosts.len(),
             evicted: self.hosts.evicted(),
-            early_turns: self.contacted.early_turns() + self.dead.early_turns(),
+            early_turns: self.contacted.early_turns() + self.dead.early_turns() + self.reached.early_turns(),
         }
     }
 }

@@ -76,7 +76,7 @@ impl DetectSettings {
             chance => success_honest, success_worm;
             span => contact_window, dead_window, outage_window;
             weight => server_shift_db;
-            count(256) => outage_hosts;
+            count(256) => outage_hosts, outage_known;
             share => outage_share;
         });
         check!(self.replies_in_time, replies_in_time {
