@@ -5,7 +5,7 @@
 #   benches/compare.sh [-n RUNS] [-d DIR] [-w WORKERS] [-p PEERS] [-P RUNS]
 #                      [-g] [INPUT...]
 #
-#   INPUT         A, B, C, D, or one of them at a scale: A@1/100, B@4
+#   INPUT         A, B, C, D, E, or one of them at a scale: A@1/100, B@4
 #                 (default: A B C D)
 #   -n RUNS       rounds; in each, every program runs once, in turn (5)
 #   -d DIR        where inputs and outputs lie; a memory file system, or the
@@ -55,7 +55,7 @@ elif ((!${#inputs[@]})); then
     inputs=(A B C D)
 fi
 for input in "${inputs[@]}"; do
-    [[ $input =~ ^[ABCD](@[0-9]+(/[0-9]+)?)?$ ]] || usage
+    [[ $input =~ ^[ABCDE](@[0-9]+(/[0-9]+)?)?$ ]] || usage
 done
 
 target=$(cargo metadata --no-deps --format-version 1 |

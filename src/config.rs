@@ -151,7 +151,7 @@ impl Config {
             reply_rules,
             filter: shared.filter.filter(|filter| !filter.trim().is_empty()),
             limits: Limits::default(),
-            settings: DetectSettings::default(),
+            settings: file.detect.unwrap_or_default(),
             workers: shared.workers.map_or(env.cpus, usize::from).clamp(1, WORKERS_MAX as usize),
             report,
             sessions,

@@ -1,7 +1,8 @@
 //! Bytes to TCP segments: link layers, tunnels, IP with capped defragmentation, the TCP header.
 //!
-//! A [`Decoder`] takes frames one by one and says of each exactly one thing: a [`Segment`] to or from an SMTP port, or
-//! why it was [`Ignored`], or why it could not be read ([`Undecoded`]); [`DecodeStats`] counts them, and the sums agree.
+//! A [`Decoder`] takes frames one by one and says of each exactly one thing: a [`Segment`] to or from an SMTP port, a
+//! question about mail to a DNS server ([`Asked`]), or why it was [`Ignored`], or why it could not be read
+//! ([`Undecoded`]); [`DecodeStats`] counts them, and the sums agree.
 //! On a mirror port nearly all frames are not ours, so the walk reads what leads to the port test and nothing else;
 //! addresses, link facts and options are looked at only behind it. Nothing is allocated, except for fragments.
 //!
@@ -21,29 +22,47 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod twin;
 mod walk;
 
 pub use outcome::{DecodeStats, FragmentStats, Ignored, Undecoded};
 pub use ports::PortSet;
 pub use segment::{IpFacts, Segment, SegmentHeader, TcpFlags};
+pub use twin::TwinFinder;
 
 use crate::frame::{At, Frame, FrameNo};
 use crate::limits::DecodeLimits;
-use crate::net::{FlowKey, LinkFacts, SeqNum};
+use crate::net::{Endpoint, FlowKey, LinkFacts, SeqNum};
 
 use defrag::DefragPool;
+use dns::Question;
 use duplicate::DuplicateCache;
-use walk::{Found, Shared, Stop, Walk};
+use walk::{Carrier, Found, Shared, Stop, Walk};
 
 /// What a frame turned out to be.
 #[derive(Clone, Copy, Debug)]
 pub enum Decoded<'a> {
     /// A segment to or from an SMTP port.
     Segment(Segment<'a>),
+    /// A question about mail to a DNS server.
+    Asked(Asked<'a>),
     /// None of ours.
     Ignored(Ignored),
     /// Not readable.
     Undecoded(Undecoded),
+}
+
+/// A question about mail to a DNS server, of whichever host.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// When and where it was seen.
+    pub at: At,
+    /// Who asked.
+    pub client: Endpoint,
+    /// Who was asked.
+    pub server: Endpoint,
+    /// What.
+    pub question: &'a Question,
 }
 
 /// Frames to segments.
@@ -55,6 +74,8 @@ pub struct Decoder {
     stats: DecodeStats,
     /// The datagram that the fragment of the current frame completed.
     datagram: Vec<u8>,
+    /// The question of the current frame.
+    question: Question,
 }
 
 impl Decoder {
@@ -67,6 +88,7 @@ impl Decoder {
             duplicates: DuplicateCache::new(limits),
             stats: DecodeStats::default(),
             datagram: Vec::new(),
+            question: Question::default(),
         }
     }
 
@@ -88,6 +110,10 @@ impl Decoder {
                     self.segment(At { ts: frame.ts, frame: no }, link, &found, Some(frame.bytes))
                 }
                 None => self.undecoded(Undecoded::BadTcpHeader), // not reached: a walk finds before it says so
+            },
+            Stop::Question(carrier) => match walk.found {
+                Some(found) => self.asked(At { ts: frame.ts, frame: no }, carrier, &found, Some(frame.bytes)),
+                None => self.ignored(carrier.otherwise()), // not reached: as above
             },
             Stop::Joined => {
                 let past = walk.into_past();
@@ -136,6 +162,12 @@ impl Decoder {
                     };
                     return self.segment(At { ts: frame.ts, frame: no }, link, &found, None);
                 }
+                Stop::Question(carrier) => {
+                    let Some(found) = walk.found else {
+                        return self.ignored(carrier.otherwise()); // as above
+                    };
+                    return self.asked(At { ts: frame.ts, frame: no }, carrier, &found, None);
+                }
                 Stop::Joined => past = walk.into_past(),
             }
         }
@@ -176,6 +208,23 @@ impl Decoder {
         }
         stats.count_segment(segment.payload.len() < segment.head.payload_len as usize);
         Decoded::Segment(segment)
+    }
+
+    /// The question that was found in `bytes`, or in the datagram put together, if it has to do with mail.
+    #[cold]
+    fn asked<'a>(&'a mut self, at: At, carrier: Carrier, found: &Found, bytes: Option<&[u8]>) -> Decoded<'a> {
+        let bytes = bytes.unwrap_or(&self.datagram);
+        let message = bytes.get(found.tcp_at + found.header_len..found.end).unwrap_or_default();
+        let question = match carrier {
+            Carrier::Udp => dns::question(message),
+            Carrier::Tcp => dns::question_over_tcp(message),
+        };
+        let Some(question) = question.filter(Question::is_about_mail) else {
+            return self.ignored(carrier.otherwise());
+        };
+        self.stats.count_question();
+        self.question = question;
+        Decoded::Asked(Asked { at, client: found.src, server: found.dst, question: &self.question })
     }
 
     fn ignored<'a>(&mut self, why: Ignored) -> Decoded<'a> {

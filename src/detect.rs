@@ -38,10 +38,11 @@ mod samples;
 mod score;
 mod sequential;
 mod sets;
+mod settings;
 pub mod smuggling;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use context::Context;
 pub use domains::{LocalDomains, Standing};
@@ -55,6 +56,7 @@ pub use roles::{RoleBook, Roles, Voice, is_fqdn, same_name};
 pub use samples::{Samples, words};
 pub use score::{Class, Confidence, Family, PRIOR_DB, Severity, Tier};
 pub use sequential::{Cusum, Peak};
+pub use settings::WrongSetting;
 pub use table::{HostTable, Weigh};
 
 use crate::frame::At;
@@ -107,7 +109,8 @@ pub struct DetectorStats {
 }
 
 /// The settings of every detector, with the defaults that their pages in `docs/detectors/` argue.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DetectSettings {
     /// D1.
     pub outcome_burst: outcome_burst::Settings,

@@ -16,12 +16,12 @@ pub use front::{Front, FrontItem};
 pub use shard::Shard;
 pub use share::{Cause, Share};
 
-use crate::decode::PortSet;
+use crate::decode::{Asked, PortSet};
 use crate::detect::Judge;
 use crate::frame::{Frame, FrameNo};
 use crate::limits::Limits;
 use crate::net::FlowKey;
-use crate::session::SessionEvent;
+use crate::session::{DnsQuery, SessionEvent, SessionEventKind, Twins};
 use crate::tcp::TcpStats;
 use crate::time::Ts;
 
@@ -45,6 +45,7 @@ pub struct Engine {
     front: Front,
     shares: Vec<Share>,
     shards: usize,
+    twins: Twins,
     judge: Judge,
     batch: Batch,
     events: Vec<SessionEvent>,
@@ -57,6 +58,7 @@ impl Engine {
             front: Front::new(ports.clone(), limits),
             shares: Share::deal(shards(ports, limits), 1),
             shards: limits.tcp.shards,
+            twins: Twins::default(),
             judge,
             batch: Batch::default(),
             events: Vec::new(),
@@ -105,7 +107,7 @@ impl Engine {
             share.shards().iter().for_each(|shard| tcp.merge(shard.stats()));
         }
         self.show(sink);
-        Finished { front: self.front, tcp, judge: self.judge }
+        Finished { front: self.front, tcp, twins: self.twins, judge: self.judge }
     }
 
     /// The judge as it stands.
@@ -115,17 +117,13 @@ impl Engine {
 
     fn follow(&mut self) {
         for share in &mut self.shares {
-            share.follow(&self.batch, &mut |_, event| self.events.push(event));
+            share.follow(&mut self.batch, &mut |_, event| self.events.push(event));
         }
         self.batch.clear();
     }
 
     fn show(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
-        // Not all at once: what is asked for ahead must not be pushed out again before it is needed.
-        for some in self.events.chunks(EVENTS_AT_ONCE) {
-            self.judge.handle_all(some, sink);
-        }
-        self.events.clear();
+        show(&mut self.events, &mut self.twins, &mut self.judge, sink);
     }
 }
 
@@ -136,12 +134,36 @@ pub struct Finished {
     pub front: Front,
     /// What became of the segments.
     pub tcp: TcpStats,
+    /// Connections that were seen twice.
+    pub twins: Twins,
     /// What the judgement came to.
     pub judge: Judge,
+}
+
+/// Shows events to the judge and then to `sink`, but for the shadows of others, and takes them out.
+pub fn show(events: &mut Vec<SessionEvent>, twins: &mut Twins, judge: &mut Judge, sink: &mut dyn FnMut(&SessionEvent)) {
+    events.retain_mut(|event| twins.handle(event));
+    // Not all at once: what is asked for ahead must not be pushed out again before it is needed.
+    for some in events.chunks(EVENTS_AT_ONCE) {
+        judge.handle_all(some, sink);
+    }
+    events.clear();
 }
 
 /// All shards of a run.
 pub fn shards(ports: &PortSet, limits: &Limits) -> Vec<Shard> {
     let ports: Vec<u16> = ports.iter().collect();
     (0..limits.tcp.shards).map(|_| Shard::new(&ports, limits)).collect()
+}
+
+/// A question to a DNS server as an event: it belongs to no connection, and so to no shard.
+pub fn question(asked: &Asked<'_>) -> SessionEvent {
+    let query = DnsQuery {
+        at: asked.at,
+        client: asked.client,
+        server: asked.server,
+        qname: asked.question.name.as_slice().into(),
+        qtype: asked.question.qtype,
+    };
+    SessionEvent { at: asked.at, kind: SessionEventKind::DnsQuery(Box::new(query)) }
 }

@@ -158,6 +158,8 @@ pub struct HostRow {
     pub vlans: SmallVec<[u16; 2]>,
     /// What it called itself in HELO or EHLO, at most [`HELOS_MAX`].
     pub helos: SmallVec<[Wire; 1]>,
+    /// Addresses that a gateway shows for it, at most [`PUBLIC_MAX`]; known where the gateway was seen from both sides.
+    pub public: SmallVec<[HostKey; 1]>,
     /// Its greeting, if it serves.
     pub banner: Option<Wire>,
     /// Its last SYN.
@@ -172,6 +174,8 @@ pub struct HostRow {
 pub const MACS_MAX: usize = 4;
 /// A host in more VLANs than this is behind a router.
 pub const VLANS_MAX: usize = 4;
+/// A gateway that spreads its hosts over a pool of addresses shows some of them.
+pub const PUBLIC_MAX: usize = 4;
 /// A host with many names is told by the count, not by the list.
 pub const HELOS_MAX: usize = 4;
 
@@ -188,6 +192,7 @@ impl HostRow {
             macs: SmallVec::new(),
             vlans: SmallVec::new(),
             helos: SmallVec::new(),
+            public: SmallVec::new(),
             banner: None,
             syn: None,
             first: at.ts,
@@ -201,6 +206,11 @@ impl HostRow {
         for vlan in link.vlans {
             push_new(&mut self.vlans, vlan, VLANS_MAX);
         }
+    }
+
+    /// Notes an address that a gateway shows for it.
+    pub fn note_public(&mut self, host: HostKey) {
+        push_new(&mut self.public, Some(host), PUBLIC_MAX);
     }
 
     /// Notes a HELO or EHLO argument.

@@ -37,6 +37,11 @@ pub struct DecodeLimits {
     /// Segments remembered to recognise copies; rounded up to a power of two, 24 bytes each. A copy comes within
     /// milliseconds: 8,192 reach back 80 ms at 100,000 SMTP segments a second, for 192 KiB.
     pub duplicate_entries: usize,
+    /// SYNs remembered to recognise a connection that is seen on both sides of address translation; rounded up to a power
+    /// of two, some 250 bytes each. The second SYN comes within milliseconds: 4,096 reach back 400 ms at 10,000 a second.
+    pub twin_entries: usize,
+    /// How long after a SYN its copy behind a gateway may come: clocks of two taps disagree by some 100 ms.
+    pub twin_window: Span,
     /// How long after a segment another with the same identity may still be its copy. Routers queue for some 100 ms;
     /// retransmission timers of new connections start at 1 s (RFC 6298 section 2).
     pub duplicate_window: Span,
@@ -55,6 +60,8 @@ impl Default for DecodeLimits {
             defrag_pieces_max: 128,
             tags_max: 8,
             ip6_extensions_max: 8,
+            twin_entries: 4096,
+            twin_window: Span::secs(1),
             duplicate_entries: 8192,
             duplicate_window: Span::secs(1),
             duplicate_window_same_path: Span::millis(2),

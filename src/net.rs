@@ -121,6 +121,37 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+/// The two ends of a connection, with direction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ends {
+    /// Who opens it.
+    pub orig: Endpoint,
+    /// Who is called.
+    pub resp: Endpoint,
+}
+
+/// One connection on both sides of a gateway that translates addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Translation {
+    /// Behind the gateway, at home.
+    pub inner: Ends,
+    /// As the world knows it.
+    pub outer: Ends,
+    /// The server answered both by one SYN-ACK; as long as it did not, only the SYNs look like one.
+    pub proven: bool,
+}
+
+impl Translation {
+    /// The end that the gateway changed, and what it made of it.
+    pub fn changed(&self) -> (Endpoint, Endpoint) {
+        if self.inner.orig == self.outer.orig {
+            (self.inner.resp, self.outer.resp)
+        } else {
+            (self.inner.orig, self.outer.orig)
+        }
+    }
+}
+
 /// The two ends of a TCP connection without a direction: the smaller end comes first.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FlowKey {

@@ -13,10 +13,10 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use crate::capture::{CaptureError, Captured, FrameSource};
 use crate::decode::PortSet;
 use crate::detect::Judge;
-use crate::engine::{Batch, Cause, EVENTS_AT_ONCE, Engine, Finished, Front, FrontItem, Share, shard_of, shards};
+use crate::engine::{self, Batch, Cause, Engine, Finished, Front, FrontItem, Share, shard_of, shards};
 use crate::frame::{At, Frame, FrameNo};
 use crate::limits::Limits;
-use crate::session::SessionEvent;
+use crate::session::{SessionEvent, Twins};
 use crate::tcp::TcpStats;
 use crate::time::Ts;
 
@@ -170,8 +170,8 @@ fn run_threads(
         for thread in threads {
             tcp.merge(&thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
-        let judge = merger.join().unwrap_or_else(|panic| resume_unwind(panic));
-        Finished { front, tcp, judge }
+        let (twins, judge) = merger.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Finished { front, tcp, twins, judge }
     })
 }
 
@@ -204,6 +204,12 @@ impl Dealer {
             FrontItem::Tick(now) => {
                 for batch in &mut self.batches {
                     batch.push_tick(order, now);
+                }
+            }
+            // Of no shard: one of the workers carries it along.
+            FrontItem::Asked(_) | FrontItem::Translated(..) => {
+                if let Some(batch) = self.batches.first_mut() {
+                    batch.push(order, item, self.shards);
                 }
             }
         }
@@ -246,7 +252,7 @@ fn follow(
         let mut place = |cause, event| placed.push((cause, event));
         match message {
             ToWorker::Batch(mut batch) => {
-                share.follow(&batch, &mut place);
+                share.follow(&mut batch, &mut place);
                 batch.clear();
                 let _ = spent_to.send(batch);
             }
@@ -264,23 +270,24 @@ fn follow(
 }
 
 /// The merger: puts the events of each batch into the order of their causes, then judges.
-fn merge(from_workers: &[Receiver<Vec<Placed>>], mut judge: Judge, sink: &mut dyn FnMut(&SessionEvent)) -> Judge {
+fn merge(
+    from_workers: &[Receiver<Vec<Placed>>],
+    mut judge: Judge,
+    sink: &mut dyn FnMut(&SessionEvent),
+) -> (Twins, Judge) {
+    let mut twins = Twins::default();
     let mut all: Vec<Placed> = Vec::new();
     let mut events: Vec<SessionEvent> = Vec::new();
     loop {
         for from_worker in from_workers {
             match from_worker.recv() {
                 Ok(placed) => all.extend(placed),
-                Err(_) => return judge,
+                Err(_) => return (twins, judge),
             }
         }
         // Stable: events of one cause stay as they were.
         all.sort_by_key(|(cause, _)| *cause);
         events.extend(all.drain(..).map(|(_, event)| event));
-        // Not all at once: what is asked for ahead must not be pushed out again before it is needed.
-        for some in events.chunks(EVENTS_AT_ONCE) {
-            judge.handle_all(some, sink);
-        }
-        events.clear();
+        engine::show(&mut events, &mut twins, &mut judge, sink);
     }
 }

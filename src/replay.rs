@@ -121,6 +121,7 @@ fn facts(finished: &Finished, filtered: u64, inputs: Vec<InputSummary>) -> RunFa
         ("reassembly_of_one_connection", tcp.held_flow_limit),
         ("reassembly_of_all", tcp.held_total_limit),
         ("fragments_evicted", decode.fragments().evicted),
+        ("translations_forgotten", finished.twins.forgotten()),
         ("stamps_ignored", finished.front.clock().jumps_ignored()),
         ("stamps_backward", finished.front.clock().backward()),
     ] {
@@ -131,12 +132,14 @@ fn facts(finished: &Finished, filtered: u64, inputs: Vec<InputSummary>) -> RunFa
         frames: FrameCounts {
             total: decode.total() + filtered,
             smtp: decode.segments(),
+            dns: decode.questions(),
             ignored,
             undecoded: Undecoded::ALL.iter().map(|why| (why.name(), decode.undecoded(*why))).collect(),
         },
         gaps: tcp.gaps,
         missed_bytes: tcp.missed_bytes,
         duplicates: decode.ignored(Ignored::Duplicate),
+        translated: finished.twins.joined(),
         drops: Counts::default(),
         limits_hit,
     }

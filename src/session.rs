@@ -4,13 +4,14 @@
 //! they can run on session lines as well as on frames.
 
 mod builder;
+mod twins;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::frame::{At, FrameNo};
-use crate::net::{Endpoint, LinkFacts};
+use crate::net::{Endpoint, Ends, LinkFacts, Translation};
 use crate::smtp::Reply;
 use crate::tcp::{Attempt, ConnId, ConnState, Connection};
 use crate::time::Ts;
@@ -18,6 +19,7 @@ use crate::weird::WeirdSet;
 use crate::wire::Wire;
 
 pub use builder::{Conversation, Out, SessionBuilder};
+pub use twins::Twins;
 
 /// What the merger hands to the judgement, in the order of the frames that caused it.
 #[derive(Clone, Debug)]
@@ -50,6 +52,9 @@ pub enum SessionEventKind {
     Closed(Arc<Session>),
     /// A question to a DNS server; belongs to no connection.
     DnsQuery(Box<DnsQuery>),
+    /// Two connections are one, seen on both sides of address translation; comes before either was greeted. Told twice:
+    /// when it seems so, and when it is proven.
+    Translated(Translation),
 }
 
 /// A question to a DNS server that has to do with mail (see `decode::dns`).
@@ -91,6 +96,8 @@ pub struct Session {
     pub conn: Connection,
     /// What SMTP knows.
     pub smtp: SmtpFacts,
+    /// The ends of the same connection on the other side of a gateway that translates addresses, if it was seen there too.
+    pub outer: Option<Ends>,
 }
 
 impl Session {

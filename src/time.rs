@@ -5,8 +5,9 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant of event time: nanoseconds since 1970-01-01T00:00:00Z, from a capture header.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -147,6 +148,35 @@ impl Serialize for Span {
     }
 }
 
+/// As a person writes it: a whole number and its unit, such as `10 min`.
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let nanos: i64 = match unit.trim_start() {
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "min" => 60 * 1_000_000_000,
+            "h" => 3_600 * 1_000_000_000,
+            "d" => 86_400 * 1_000_000_000,
+            _ => 0,
+        };
+        let span = number.parse::<i64>().ok().and_then(|number| number.checked_mul(nanos)).filter(|_| nanos > 0);
+        span.map(Self).ok_or_else(|| {
+            format!("`{text}` is no length of time: write a number and ms, s, min, h or d, such as \"10 min\"")
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// The proleptic Gregorian date of a day count since 1970-01-01.
 ///
 /// Counts in 400-year eras of 146,097 days that begin on 1 March, so that the leap day is the last of its year.
@@ -173,6 +203,20 @@ mod tests {
         assert_eq!(Ts::from_nanos(-1).to_string(), "1969-12-31T23:59:59.999999999Z");
         assert_eq!(Ts::EPOCH.to_string(), "1970-01-01T00:00:00.000000Z");
         assert_eq!(Ts::from_parts(1_772_617_327, 41_431_000).plain(), "2026-03-04 09:42:07 UTC");
+    }
+
+    #[test]
+    fn lengths_are_written_with_their_unit() {
+        let read = |text: &str| text.parse::<Span>();
+        assert_eq!(
+            (read("10 min"), read("48h"), read(" 5 d ")),
+            (Ok(Span::mins(10)), Ok(Span::hours(48)), Ok(Span::hours(120)))
+        );
+        assert_eq!((read("1500 ms"), read("0 s")), (Ok(Span::millis(1500)), Ok(Span::ZERO)));
+        for wrong in ["", "10", "min", "-1 h", "1.5 h", "10 m", "10 min 5 s", "99999999999999999999 s", "9999999999 d"]
+        {
+            assert!(read(wrong).unwrap_err().contains("is no length of time"), "{wrong}");
+        }
     }
 
     #[test]

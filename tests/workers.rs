@@ -139,7 +139,10 @@ fn check_form(capture: &Path, report: &str, sessions: &str) {
     assert_eq!(report["schema_version"], 1, "{name}");
     let frames = &report["capture"]["frames"];
     let sum = |counts: &Value| counts.as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>();
-    let accounted = frames["smtp"].as_u64().unwrap() + sum(&frames["ignored"]) + sum(&frames["undecoded"]);
+    let accounted = frames["smtp"].as_u64().unwrap()
+        + frames["dns"].as_u64().unwrap()
+        + sum(&frames["ignored"])
+        + sum(&frames["undecoded"]);
     assert_eq!(frames["total"].as_u64(), Some(accounted), "{name}");
     assert!(sessions.is_empty() || sessions.ends_with('\n'), "{name}");
     for line in sessions.lines() {
@@ -155,12 +158,16 @@ fn check_form(capture: &Path, report: &str, sessions: &str) {
 #[test]
 fn our_captures_come_out_the_same_with_any_number_of_workers() {
     let outside = ["--home-net".to_owned(), "203.0.113.5/32".to_owned()];
+    let mut questions = 0;
     for capture in common::capture_files() {
         let flags: &[String] = if capture.ends_with("infected-pc-outside.pcap") { &outside } else { &[] };
         let (report, sessions) = check(&capture, flags);
         assert!(sessions.lines().count() > 20, "{}", capture.display());
         check_form(&capture, &report, &sessions);
+        let report: Value = serde_json::from_str(&report).unwrap();
+        questions += report["capture"]["frames"]["dns"].as_u64().unwrap();
     }
+    assert!(questions > 100, "questions to DNS servers are part of what is compared");
 }
 
 #[test]

@@ -47,6 +47,11 @@ impl Client {
         endpoint
     }
 
+    /// This machine as a server.
+    pub(crate) fn endpoint(&self, port: u16) -> Endpoint {
+        Endpoint { port, ..self.endpoint }
+    }
+
     /// What the client calls itself.
     pub(crate) fn name(&self) -> String {
         format!("pc-{:05}.office.example", self.index)

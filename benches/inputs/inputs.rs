@@ -1,4 +1,4 @@
-//! The four inputs: their numbers, and how each is put together.
+//! The five inputs: their numbers, and how each is put together.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -49,6 +49,15 @@ const D_SERVERS: u64 = 100_000;
 const D_OPEN: u64 = 1_000;
 const D_RAMP: u64 = 2 * SECOND;
 
+/// E: machines of ours that send like worms, each so many times; servers among them, and strangers who come once each.
+const E_CLIENTS: u64 = 65_536;
+const E_SESSIONS_EACH: u64 = 16;
+const E_DESTINATIONS: u64 = 50_000;
+const E_SERVERS: u64 = 256;
+const E_STRANGERS: u64 = 1_000_000;
+const E_OPEN: u64 = 1_000;
+const E_RAMP: u64 = 2 * SECOND;
+
 /// Which input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
@@ -56,6 +65,7 @@ pub(crate) enum Input {
     B,
     C,
     D,
+    E,
 }
 
 impl FromStr for Input {
@@ -67,7 +77,8 @@ impl FromStr for Input {
             "B" => Ok(Self::B),
             "C" => Ok(Self::C),
             "D" => Ok(Self::D),
-            _ => Err(format!("no input {name:?}: A, B, C or D")),
+            "E" => Ok(Self::E),
+            _ => Err(format!("no input {name:?}: A, B, C, D or E")),
         }
     }
 }
@@ -132,6 +143,7 @@ pub(crate) fn write(out: &mut impl Write, input: Input, scale: Scale, seed: u64)
         Input::B => mirror(out, scale, &mut truth)?,
         Input::C => flood(out, scale, &mut truth)?,
         Input::D => worm(out, scale, &mut truth)?,
+        Input::E => crowd(out, scale, &mut truth)?,
     }
     Ok(truth)
 }
@@ -215,6 +227,34 @@ fn worm(out: &mut impl Write, scale: Scale, truth: &mut Truth) -> io::Result<()>
     schedule::play(out, truth, open, D_RAMP, |script, at, truth| {
         if let Some((client, server, rng)) = pairs.next() {
             smtp::refuse(script, rng, at, client, server, truth);
+        }
+    })
+}
+
+/// Strangers at our servers and worms on all our machines by turns.
+fn crowd(out: &mut impl Write, scale: Scale, truth: &mut Truth) -> io::Result<()> {
+    let (clients, strangers) = (scale.of(E_CLIENTS), scale.of(E_STRANGERS));
+    let mut pairs = Pairs::new(clients, TTL_WINDOWS, scale.of(E_DESTINATIONS), clients * E_SESSIONS_EACH, truth);
+    let servers = scale.at_most(E_SERVERS) as usize;
+    truth.distinct_destinations += servers as u64;
+    // Other addresses than those of the servers that the worms call.
+    let mut addresses = PublicAddresses::new(!(truth.seed as u32)).enumerate().take(strangers as usize);
+    let mut rng = Rng::new(!truth.seed);
+    let open = scale.at_most(E_OPEN) as usize;
+    let mut turn = 0;
+    schedule::play(out, truth, open, E_RAMP, |script, at, truth| {
+        turn += 1;
+        let stranger = if turn % 2 == 0 { addresses.next() } else { None };
+        if let Some((index, ip)) = stranger {
+            let server = &pairs.clients[rng.below(servers as u64) as usize];
+            let errand = rng.pick(&smtp::Errand::ALL);
+            let port = rng.between(1_025, 65_535) as u16;
+            smtp::visit(script, &mut rng, at, (Server { index, ip }, port), (server, errand), truth);
+        } else if let Some((client, server, rng)) = pairs.next() {
+            smtp::refuse(script, rng, at, client, server, truth);
+        } else if let Some((index, ip)) = addresses.next() {
+            let server = &pairs.clients[rng.below(servers as u64) as usize];
+            smtp::visit(script, &mut rng, at, (Server { index, ip }, 1_025), (server, smtp::Errand::Guess), truth);
         }
     })
 }

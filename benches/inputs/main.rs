@@ -1,4 +1,4 @@
-//! `bench-inputs A|B|C|D [--scale N/D] [--seed S] OUT.pcap`: makes the inputs
+//! `bench-inputs A|B|C|D|E [--scale N/D] [--seed S] OUT.pcap`: makes the inputs
 //! of the benchmarks, and what is true of them in `OUT.pcap.truth.json`.
 //!
 //! | input | what |
@@ -7,6 +7,7 @@
 //! | B | a mirror port: 3 % of the frames are SMTP as in A, the rest other TCP and UDP |
 //! | C | ten million SYNs of one internal host to as many addresses, port 25 |
 //! | D | half a million short sessions of a worm, each recipient refused |
+//! | E | 65,536 machines of ours that send as in D, 16 sessions each, and a million strangers at 256 of them |
 //!
 //! The same input, scale and seed give the same bytes, anywhere. A scale
 //! multiplies frames, sessions, flows and hosts (not what is open at a time,
@@ -40,7 +41,7 @@ use std::path::PathBuf;
 
 use crate::inputs::{Input, Scale};
 
-const USAGE: &str = "usage: bench-inputs A|B|C|D [--scale N/D] [--seed S] OUT.pcap";
+const USAGE: &str = "usage: bench-inputs A|B|C|D|E [--scale N/D] [--seed S] OUT.pcap";
 
 /// The seed of the inputs that the published figures are about.
 const SEED: u64 = 25;

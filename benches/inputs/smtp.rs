@@ -1,5 +1,9 @@
-//! The two dialogues of RFC 5321 that the inputs are made of: one that
-//! delivers a message, and one that is refused and broken off.
+//! The dialogues of RFC 5321 that the inputs are made of: one that delivers a
+//! message, one that is refused and broken off, and those of strangers at a
+//! server of ours.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::hosts::{Client, Server};
 use crate::rng::Rng;
@@ -227,5 +231,98 @@ pub(crate) fn refuse(
     truth.transactions += 1;
     truth.recipients += 1;
     truth.recipients_rejected += 1;
+    truth.smtp_frames += talk.script.len() as u64;
+}
+
+/// What a stranger wants of a server of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// Two passwords are tried (RFC 4954), both wrong.
+    Guess,
+    /// A bounce for somebody who does not exist.
+    Bounce,
+    /// A mail for outsiders, after a name that does not exist; it is taken.
+    Relay,
+    /// A mail for one of ours.
+    Mail,
+}
+
+impl Errand {
+    pub(crate) const ALL: [Self; 4] = [Self::Guess, Self::Bounce, Self::Relay, Self::Mail];
+}
+
+/// A session of a stranger with a machine of the home network.
+pub(crate) fn visit(
+    script: &mut Script,
+    rng: &mut Rng,
+    at: Micros,
+    (stranger, port): (Server, u16),
+    (server, errand): (&Client, Errand),
+    truth: &mut Truth,
+) {
+    let noise = [rng.bits(), rng.bits()];
+    let mut talk = Dialogue {
+        script,
+        conn: Conn::new(stranger.endpoint(port), server.endpoint(SMTP), Stack::Linux, noise),
+        now: at,
+        round_trip: rng.between(4_000, 160_000),
+        think_max: rng.between(1_000, 60_000),
+    };
+    talk.now = talk.conn.open(talk.script, talk.now, talk.round_trip);
+    let own = text::domain(2_000_000 + server.index % 50);
+    talk.reply(rng, &format!("220 mail.{own} ESMTP\r\n"));
+    talk.command(rng, &format!("EHLO {}\r\n", stranger.name()));
+    talk.reply(rng, &format!("250-mail.{own}\r\n250-AUTH PLAIN LOGIN\r\n250 8BITMIME\r\n"));
+    let stranger_box = format!("{}@{}", text::mailbox(rng), stranger.domain());
+    let nobody = format!("{}@{own}", text::mailbox(rng));
+    let (from, to) = match errand {
+        Errand::Guess => {
+            for _ in 0..2 {
+                let secret = format!("\0{}\0{}", text::mailbox(rng), rng.bits());
+                talk.command(rng, &format!("AUTH PLAIN {}\r\n", STANDARD.encode(secret)));
+                talk.reply(rng, "535 5.7.8 Error: authentication failed\r\n");
+            }
+            (None, None)
+        }
+        Errand::Bounce => (Some(String::new()), None),
+        Errand::Relay => {
+            let to = format!("{}@{}", text::mailbox(rng), text::domain(rng.below(1_000_000) as usize));
+            (Some(stranger_box), Some(to))
+        }
+        Errand::Mail => (Some(stranger_box), Some(format!("user{}@{own}", rng.below(100)))),
+    };
+    if let Some(from) = from {
+        talk.command(rng, &format!("MAIL FROM:<{from}>\r\n"));
+        talk.reply(rng, "250 2.1.0 Ok\r\n");
+        truth.transactions += 1;
+        truth.null_senders += u64::from(from.is_empty());
+        if errand != Errand::Mail {
+            talk.command(rng, &format!("RCPT TO:<{nobody}>\r\n"));
+            talk.reply(rng, &format!("550 5.1.1 <{nobody}>: Recipient address rejected: User unknown\r\n"));
+            truth.recipients += 1;
+            truth.recipients_rejected += 1;
+        }
+        if let Some(to) = to {
+            talk.command(rng, &format!("RCPT TO:<{to}>\r\n"));
+            talk.reply(rng, "250 2.1.5 Ok\r\n");
+            talk.command(rng, "DATA\r\n");
+            talk.reply(rng, "354 End data with <CR><LF>.<CR><LF>\r\n");
+            let mut data = Vec::new();
+            let to = [to];
+            let envelope = Envelope { from: &from, to: &to, host: &stranger.name(), at: talk.now };
+            text::message(&mut data, rng, &envelope, 700);
+            let pace = Pace { round_trip: talk.round_trip, ack_every: 2, mishap: Mishap::None };
+            talk.now = talk.conn.transfer(talk.script, talk.now + NEAR, CLIENT, &data, pace);
+            let id = rng.bits();
+            talk.reply(rng, &format!("250 2.0.0 Ok: queued as {id:016X}\r\n"));
+            truth.recipients += 1;
+            truth.recipients_accepted += 1;
+            truth.messages_accepted += 1;
+            truth.message_bytes += data.len() as u64;
+        }
+    }
+    let end = talk.now + NEAR;
+    talk.conn.send(talk.script, end, CLIENT, RST | ACK, &[]);
+    truth.sessions += 1;
     truth.smtp_frames += talk.script.len() as u64;
 }

@@ -12,7 +12,8 @@ const RECORD_HEADER: usize = 16;
 /// The segments of one side: sequence number and payload.
 type Stream<'a> = Vec<(u32, &'a [u8])>;
 
-const ALL: [(Input, &str); 4] = [(Input::A, "1/500"), (Input::B, "1/100"), (Input::C, "1/1000"), (Input::D, "1/1000")];
+const ALL: [(Input, &str); 5] =
+    [(Input::A, "1/500"), (Input::B, "1/100"), (Input::C, "1/1000"), (Input::D, "1/1000"), (Input::E, "1/1000")];
 
 fn make(input: Input, scale: &str) -> (Vec<u8>, Truth) {
     let mut out = Vec::new();
@@ -223,6 +224,22 @@ fn a_refused_session_has_eleven_frames() {
         let codes: Vec<&str> = server.split_terminator("\r\n").map(|line| &line[..3]).collect();
         assert_eq!(codes, ["220", "250", "250", "550"]);
     }
+}
+
+#[test]
+fn a_crowd_comes_from_everywhere_once() {
+    let (file, truth) = make(Input::E, "1/1000");
+    let frames = read(&file);
+    let came: HashSet<_> = frames.iter().filter(|f| f.flags == 2 && f.to.0[0] == 10).map(|f| f.from.0).collect();
+    let went: HashSet<_> = frames.iter().filter(|f| f.flags == 2 && f.from.0[0] == 10).map(|f| f.from.0).collect();
+    assert_eq!((came.len(), went.len()), (1000, 65));
+    assert_eq!((truth.clients, truth.sessions), (65, 65 * 16 + 1000));
+    let (mut guesses, mut relayed) = (0, 0);
+    for [client, server] in dialogues(&frames) {
+        guesses += server.matches("535 5.7.8").count();
+        relayed += usize::from(server.contains("550 5.1.1") && client.contains("DATA\r\n"));
+    }
+    assert!(guesses > 300 && relayed > 150, "{guesses} {relayed}");
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(crate) fn lookups(w: &mut World) {
     let worm = crate::d1::Worm::new(w, pc);
     let mx = w.outside();
     worm.strike(w, at, pc, mx);
+    // A worm it is: who calls it one after its first mail is not wrong.
+    w.grant(pc, smtphound::detect::Class::MassMailer);
 }
 
 /// Our resolver asks the world on behalf of the mail server and of everybody.

@@ -1,4 +1,5 @@
-//! The TOML file: its keys, and errors that name the file, the line, and what was meant.
+//! The TOML file: its keys, and errors that name the file, the line, and what was meant. Thresholds of detectors stand in
+//! tables of their own, `[detect.ndr_flood]` and so on; their keys and defaults are those of `docs/detectors/`.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::bytecount;
+use crate::detect::{DetectSettings, WrongSetting};
 use crate::error::Error;
 use crate::values::{parse_domain, parse_home_net, parse_mail_server, parse_port};
 use crate::wire::shown;
-
-/// Every key of the file.
-pub(super) const KEYS: [&str; 7] =
-    ["home_nets", "mail_servers", "local_domains", "relay_domains", "relay_networks", "ports", "reply_rules"];
 
 /// As it is written.
 #[derive(Deserialize)]
@@ -27,10 +25,11 @@ struct Raw {
     relay_networks: Option<Vec<Spanned<String>>>,
     ports: Option<Vec<Spanned<i64>>>,
     reply_rules: Option<PathBuf>,
+    detect: Option<DetectSettings>,
 }
 
 /// What a configuration file says, each value valid; `None` where it says nothing.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Default, Debug)]
 pub struct FileConfig {
     /// Networks of ours.
     pub home_nets: Option<Vec<IpNet>>,
@@ -46,6 +45,8 @@ pub struct FileConfig {
     pub ports: Option<Vec<u16>>,
     /// Rules for replies; a relative path starts at the configuration file's directory.
     pub reply_rules: Option<PathBuf>,
+    /// Thresholds of the detectors, those that are not named at their defaults.
+    pub detect: Option<DetectSettings>,
 }
 
 impl FileConfig {
@@ -62,6 +63,9 @@ impl FileConfig {
         if raw.ports.as_ref().is_some_and(Vec::is_empty) {
             return Err(empty(text, path, "ports", "port 25"));
         }
+        if let Some(Err(wrong)) = raw.detect.as_ref().map(DetectSettings::check) {
+            return Err(wrong_setting(text, path, &wrong));
+        }
         Ok(Self {
             home_nets: list(raw.home_nets, text, path, "home_nets", |net| parse_home_net(&net))?,
             mail_servers: list(raw.mail_servers, text, path, "mail_servers", |ip| parse_mail_server(&ip))?,
@@ -70,6 +74,7 @@ impl FileConfig {
             relay_networks: list(raw.relay_networks, text, path, "relay_networks", |net| parse_home_net(&net))?,
             ports: list(raw.ports, text, path, "ports", parse_port)?,
             reply_rules: raw.reply_rules.map(|rules| path.parent().unwrap_or(Path::new("")).join(rules)),
+            detect: raw.detect,
         })
     }
 }
@@ -95,6 +100,13 @@ fn wrong(text: &str, path: &Path, start: usize, message: String) -> Error {
     Error::Config { place: format!("{}, line {line}", shown(path)), message }
 }
 
+/// A threshold that cannot be, with the line where its key stands: after the name of its table, if that is written.
+fn wrong_setting(text: &str, path: &Path, wrong: &WrongSetting) -> Error {
+    let table = text.find(wrong.detector).unwrap_or_default();
+    let start = text.get(table..).and_then(|rest| rest.find(wrong.key)).map_or(table, |key| table + key);
+    self::wrong(text, path, start, format!("detect.{}.{} {}", wrong.detector, wrong.key, wrong.reason))
+}
+
 fn empty(text: &str, path: &Path, key: &str, default: &str) -> Error {
     let start = text.find(key).unwrap_or_default();
     wrong(text, path, start, format!("{key} is empty: name at least one, or leave the key out for {default}"))
@@ -106,16 +118,18 @@ fn explain(error: &toml::de::Error, text: &str) -> String {
     if !message.starts_with("unknown field") {
         return message.replace('\n', ", ");
     }
+    // The parser names every key that it knows in that table, each between backquotes, after the one that is wrong.
+    let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
     let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
-    match nearest(key.trim_matches(['"', '\''])) {
+    match nearest(key.trim_matches(['"', '\'']), &known) {
         Some(known) => format!("there is no key `{key}`: did you mean `{known}`?"),
-        None => format!("there is no key `{key}`: the keys are {}", KEYS.join(", ")),
+        None => format!("there is no key `{key}`: the keys are {}", known.join(", ")),
     }
 }
 
 /// The known key that was probably meant. 0.8 lets a letter or two and a missing `s` pass, but not another word.
-fn nearest(key: &str) -> Option<&'static str> {
+fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let key = key.to_ascii_lowercase().replace('-', "_");
-    let scored = KEYS.iter().map(|known| (strsim::jaro_winkler(&key, known), *known));
+    let scored = known.iter().map(|known| (strsim::jaro_winkler(&key, known), *known));
     scored.filter(|(score, _)| *score >= 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }

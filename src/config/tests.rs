@@ -155,11 +155,11 @@ fn a_wrong_file_is_told_with_its_place_and_the_remedy() {
         ("ports = [25]\nmail-server = 'x'", "line 2: there is no key `mail-server`: did you mean `mail_servers`?"),
         (
             "colour = 1",
-            "line 1: there is no key `colour`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules",
+            "line 1: there is no key `colour`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules, detect",
         ),
         (
             "[site]\nhome_nets = []",
-            "line 1: there is no key `site`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules",
+            "line 1: there is no key `site`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules, detect",
         ),
         (
             "home_nets = [\n  '10.0.0.0/8',\n  '10.0.0/8',\n]",
@@ -216,4 +216,62 @@ fn files_are_read_and_their_absence_is_told() {
     fs::write(&config, b"\n# caf\xe9").unwrap();
     let place = format!("{}, line 2: this is not UTF-8 text", config.display());
     assert_eq!(load().unwrap_err().to_string(), place);
+}
+
+#[test]
+fn thresholds_of_detectors_are_read_from_their_tables() {
+    let config =
+        resolve(&["x"], "[detect.outcome_burst]\nsite_cap_db = 6\n[detect.ndr_flood]\nrate_window = '20 min'\n")
+            .unwrap();
+    let mut expected = DetectSettings::default();
+    expected.outcome_burst.site_cap_db = 6.0;
+    expected.ndr_flood.rate_window = crate::time::Span::mins(20);
+    assert_eq!(config.settings, expected);
+    assert_eq!(resolve(&["x"], "").unwrap().settings, DetectSettings::default());
+}
+
+#[test]
+fn thresholds_that_cannot_be_are_told_with_their_line() {
+    for (text, expected) in [
+        ("[detect.ndrflood]\n", "line 1: there is no key `ndrflood`: did you mean `ndr_flood`?"),
+        ("[detect.ndr_flood]\nrate-mn = 3\n", "line 2: there is no key `rate-mn`: did you mean `rate_min`?"),
+        ("[detect.ndr_flood]\nrate_window = 10\n", "line 2: invalid type: integer `10`, expected a string"),
+        (
+            "[detect.ndr_flood]\nrate_window = '10'\n",
+            "line 2: `10` is no length of time: write a number and ms, s, min, h or d, such as \"10 min\"",
+        ),
+        (
+            "ports = [25]\n[detect.accounts]\np0 = 0.1\n[detect.harvest]\np1 = 0.1\np0 = 0.2\n",
+            "line 6: detect.harvest.p0 must be less than p1",
+        ),
+        ("detect.relay.rejected_min = 5000\n", "line 1: detect.relay.rejected_min must be from 1 to 1000"),
+        (
+            "[detect.mx_lookups]\ncolour = 1\n",
+            "line 2: there is no key `colour`: the keys are domains_min, mx_db, guessed_min, guess_db, window",
+        ),
+    ] {
+        let error = FileConfig::parse(text, Path::new("/etc/smtphound.toml")).unwrap_err().to_string();
+        assert_eq!(error, format!("/etc/smtphound.toml, {expected}"), "{text}");
+    }
+}
+
+/// Each page of a detector names each of its settings.
+#[test]
+fn every_threshold_is_on_the_page_of_its_detector() {
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/detectors");
+    let names = |text: &str| -> Vec<String> {
+        let error = FileConfig::parse(text, Path::new("x")).unwrap_err().to_string();
+        error.split_once("the keys are ").unwrap().1.split(", ").map(str::to_owned).collect()
+    };
+    let detectors = names("[detect.\"?\"]\n");
+    assert_eq!(detectors.len(), 17);
+    let mut missing = Vec::new();
+    for detector in detectors {
+        let page = fs::read_to_string(pages.join(format!("{detector}.md"))).unwrap();
+        let keys = names(&format!("[detect.{detector}]\n\"?\" = 1\n"));
+        missing.extend(
+            keys.into_iter().filter(|key| !page.contains(&format!("`{key}`"))).map(|key| format!("{detector}: {key}")),
+        );
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }

@@ -4,6 +4,8 @@
 //! one question of class IN in a standard query. A name in a question has nothing before it to point to, so compression
 //! is refused, and every step goes forward: the work is linear in at most 255 bytes.
 
+/// The port of DNS servers (RFC 1035 section 4.2).
+pub(super) const PORT: u16 = 53;
 /// A, MX and AAAA (RFC 1035 section 3.2.2, RFC 3596 section 2.1).
 const TYPES: [u16; 3] = [1, 15, 28];
 /// MX.
@@ -18,7 +20,7 @@ const LABEL_MAX: u8 = 63;
 const GUESSES: [&[u8]; 3] = [b"mail.", b"smtp.", b"mx."];
 
 /// A question.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Question {
     /// The name in lower case, without the final dot; empty for the root.
     pub name: Vec<u8>,

@@ -11,9 +11,10 @@ use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 use crate::net::{Encap, Endpoint, HostKey};
 
 use super::defrag::{Fragment, FragmentKey, Pushed};
+use super::dns;
 use super::outcome::{Ignored, Undecoded};
 use super::segment::IpFacts;
-use super::walk::{Found, IpHead, Stop, Walk};
+use super::walk::{Carrier, Found, IpHead, Stop, Walk};
 
 /// Protocol numbers (IANA).
 mod protocol {
@@ -152,7 +153,7 @@ impl<'w> Walk<'w, '_> {
     pub(super) fn payload(&mut self, next: u8, at: usize, ip: Ip<'w>) -> Stop {
         match next {
             protocol::TCP => self.tcp(at, &ip),
-            protocol::UDP => self.udp(at),
+            protocol::UDP => self.udp(at, &ip),
             _ => self.rare_payload(next, at, ip),
         }
     }
@@ -163,7 +164,7 @@ impl<'w> Walk<'w, '_> {
         loop {
             let length = match next {
                 protocol::TCP => return self.tcp(at, &ip),
-                protocol::UDP => return self.udp(at),
+                protocol::UDP => return self.udp(at, &ip),
                 protocol::GRE => return self.gre(at),
                 protocol::IPV4 | protocol::IPV6 | protocol::MPLS => return self.ip_tunnel(next, at, ip.encap()),
                 protocol::FRAGMENT => {
@@ -228,7 +229,7 @@ impl<'w> Walk<'w, '_> {
         };
         let (src_port, dst_port) = (u16::from_be_bytes([*s0, *s1]), u16::from_be_bytes([*d0, *d1]));
         if !self.shared.ports.contains(src_port) && !self.shared.ports.contains(dst_port) {
-            return Ignored::OtherPort.into();
+            return if dst_port == dns::PORT { self.tcp_question(at, ip) } else { Ignored::OtherPort.into() };
         }
         let Some(header) = self.chunk::<TCP_HEADER_LEN>(at) else {
             return self.short_tcp(at);
@@ -248,6 +249,38 @@ impl<'w> Walk<'w, '_> {
             wire_end: self.wire_end,
         });
         Stop::Segment
+    }
+
+    /// A segment to a DNS server: a question, if it holds a message (what it holds is tested later).
+    #[inline(never)]
+    fn tcp_question(&mut self, at: usize, ip: &Ip<'w>) -> Stop {
+        let header_len = self.byte(at + 12).map_or(0, |words| usize::from(words >> 4) * 4);
+        if header_len < TCP_HEADER_LEN {
+            return Ignored::OtherPort.into();
+        }
+        self.question(at, header_len, ip, Carrier::Tcp)
+    }
+
+    /// What a header carries to a DNS server, if anything of that was captured.
+    #[inline(never)]
+    pub(super) fn question(&mut self, at: usize, header_len: usize, ip: &Ip<'_>, carrier: Carrier) -> Stop {
+        let (Some(src_port), Some(dst_port)) = (self.be16(at), self.be16(at + 2)) else {
+            return carrier.otherwise().into();
+        };
+        if at + header_len >= self.bytes.len() {
+            return carrier.otherwise().into();
+        }
+        let head = ip.head();
+        self.found = Some(Found {
+            src: Endpoint { host: head.src, port: src_port },
+            dst: Endpoint { host: head.dst, port: dst_port },
+            ip: head.facts,
+            tcp_at: at,
+            header_len,
+            end: self.bytes.len(),
+            wire_end: self.wire_end,
+        });
+        Stop::Question(carrier)
     }
 
     /// Whether a header of less than 20 bytes was cut, or never was longer.

@@ -1,4 +1,4 @@
-//! How a frame can end that gave no segment: each way has a name, and each is counted.
+//! How a frame can end that gave nothing of ours: each way has a name, and each is counted.
 
 macro_rules! reasons {
     ($(#[$enum_doc:meta])* $enum:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)* }) => {
@@ -87,11 +87,12 @@ pub struct FragmentStats {
     pub overlaps_disagree: u64,
 }
 
-/// What became of every frame: `total = segments + ignored + undecoded`, always.
+/// What became of every frame: `total = segments + questions + ignored + undecoded`, always.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct DecodeStats {
     segments: u64,
     cut_segments: u64,
+    questions: u64,
     ignored: [u64; Ignored::ALL.len()],
     undecoded: [u64; Undecoded::ALL.len()],
     fragments: FragmentStats,
@@ -101,6 +102,10 @@ impl DecodeStats {
     pub(super) fn count_segment(&mut self, cut: bool) {
         self.segments += 1;
         self.cut_segments += u64::from(cut);
+    }
+
+    pub(super) fn count_question(&mut self) {
+        self.questions += 1;
     }
 
     pub(super) fn count_ignored(&mut self, why: Ignored) {
@@ -117,7 +122,7 @@ impl DecodeStats {
 
     /// Frames seen.
     pub fn total(&self) -> u64 {
-        self.segments + self.ignored_total() + self.undecoded_total()
+        self.segments + self.questions + self.ignored_total() + self.undecoded_total()
     }
 
     /// Frames that gave a segment.
@@ -128,6 +133,11 @@ impl DecodeStats {
     /// Segments of which less was captured than their length says.
     pub const fn cut_segments(&self) -> u64 {
         self.cut_segments
+    }
+
+    /// Frames with a question about mail to a DNS server.
+    pub const fn questions(&self) -> u64 {
+        self.questions
     }
 
     /// Frames ignored for one reason.
@@ -177,8 +187,9 @@ mod tests {
             stats.count_undecoded(why);
         }
         stats.count_segment(true);
+        stats.count_question();
         assert!(Ignored::ALL.iter().all(|&why| stats.ignored(why) == 1));
         assert!(Undecoded::ALL.iter().all(|&why| stats.undecoded(why) == 1));
-        assert_eq!(stats.total(), count as u64 + 1);
+        assert_eq!(stats.total(), count as u64 + 2);
     }
 }

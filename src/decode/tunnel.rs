@@ -7,8 +7,10 @@
 
 use crate::net::Encap;
 
+use super::dns;
+use super::ip::Ip;
 use super::outcome::{Ignored, Undecoded};
-use super::walk::{Stop, Walk};
+use super::walk::{Carrier, Stop, Walk};
 
 /// UDP ports of tunnels; always the destination's.
 mod port {
@@ -48,10 +50,11 @@ pub(super) const fn is_tunnel_port(port: u16) -> bool {
 }
 
 impl Walk<'_, '_> {
-    /// UDP, which matters only as the carrier of a tunnel.
+    /// UDP, which matters only as the carrier of a tunnel or of a question to a DNS server.
     #[inline]
-    pub(super) fn udp(&mut self, at: usize) -> Stop {
+    pub(super) fn udp(&mut self, at: usize, ip: &Ip<'_>) -> Stop {
         match self.be16(at + 2) {
+            Some(dns::PORT) => self.question(at, UDP_HEADER_LEN, ip, Carrier::Udp),
             Some(port) if is_tunnel_port(port) => self.udp_tunnel(port, at + UDP_HEADER_LEN),
             Some(_) => Ignored::NotTcp.into(),
             None => Undecoded::TruncatedTunnel.into(),

@@ -21,12 +21,31 @@ use super::segment::IpFacts;
 pub(super) enum Stop {
     /// At the TCP header of a segment of ours: [`Walk::found`] says where.
     Segment,
+    /// At a question to a DNS server: [`Walk::found`] says where; whether it has to do with mail is not known yet.
+    Question(Carrier),
     /// At a fragment that completed a datagram: [`Walk::joined`] holds it.
     Joined,
     /// At something that is none of ours.
     Ignored(Ignored),
     /// At something that cannot be read.
     Undecoded(Undecoded),
+}
+
+/// What carries a question to a DNS server (RFC 1035 section 4.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Carrier {
+    Udp,
+    Tcp,
+}
+
+impl Carrier {
+    /// What a frame is that carries something else than a question about mail.
+    pub(super) const fn otherwise(self) -> Ignored {
+        match self {
+            Self::Udp => Ignored::NotTcp,
+            Self::Tcp => Ignored::OtherPort,
+        }
+    }
 }
 
 impl From<Ignored> for Stop {
@@ -49,13 +68,13 @@ pub(super) struct IpHead {
     pub(super) facts: IpFacts,
 }
 
-/// A TCP header of ours.
+/// A header of ours: of TCP, or of the UDP that carries a question.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) src: Endpoint,
     pub(super) dst: Endpoint,
     pub(super) ip: IpFacts,
-    /// Where the header begins; its first 20 bytes are captured.
+    /// Where the header begins; the first 20 bytes of one of TCP are captured.
     pub(super) tcp_at: usize,
     /// The length that the header gives itself; its end lies within `wire_end`.
     pub(super) header_len: usize,

@@ -22,7 +22,8 @@ use crate::time::Span;
 use crate::wire::Wire;
 
 /// The settings of D7.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Share of failures among the attempts of honest clients (heuristic: people mistype).
     pub p0: f64,

@@ -33,7 +33,8 @@ use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
 /// The settings of D5.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Bounces within `window` for an alarm (heuristic).
     pub bounces_min: usize,

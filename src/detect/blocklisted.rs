@@ -32,7 +32,8 @@ use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
 /// The settings of D9.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Refusing domains within a day for `medium`.
     pub domains_medium: usize,

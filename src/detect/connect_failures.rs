@@ -30,7 +30,8 @@ use crate::tcp::{ConnId, ConnState};
 use crate::time::{Span, Ts};
 
 /// The settings of D3.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// How often a first contact of an honest host succeeds.
     pub success_honest: f64,
@@ -50,6 +51,9 @@ pub struct Settings {
     pub outage_share: f64,
     /// The window of that.
     pub outage_window: Span,
+    /// So many servers that a mail server of ours had reached before and now fails at, without a success between, are a cut
+    /// line too: in most offices one host alone speaks on port 25.
+    pub outage_known: u32,
 }
 
 impl Default for Settings {
@@ -63,6 +67,7 @@ impl Default for Settings {
             outage_hosts: 3,
             outage_share: 0.9,
             outage_window: Span::mins(10),
+            outage_known: 3,
         }
     }
 }
@@ -82,6 +87,8 @@ struct Track {
     closed: u64,
     neutral: u64,
     known_dead: u64,
+    /// Servers reached before that failed since the last success.
+    lost: u32,
     first_failed: Option<Ts>,
     last: Ts,
     samples: Samples,
@@ -118,6 +125,8 @@ pub struct ConnectFailures {
     contacted: Recent,
     /// Servers that each host could not reach.
     dead: Recent,
+    /// Servers that each host has reached, or that have written to it.
+    reached: Recent,
     /// Contacts and failures of each host in the running window, for the outage guard.
     window: (Ts, HashMap<HostKey, (u64, u64), RandomState>),
     /// The line was seen to be cut, and nobody has reached anybody since.
@@ -128,7 +137,8 @@ impl ConnectFailures {
     /// With settings.
     pub fn new(settings: Settings) -> Self {
         let contacted = Recent::new(settings.contact_window, 1 << 20);
-        let dead = Recent::new(settings.dead_window, 1 << 20);
+        let known = || Recent::new(settings.dead_window, 1 << 20);
+        let (dead, reached) = (known(), known());
         Self {
             success_db: 10.0 * (settings.success_worm / settings.success_honest).log10(),
             failure_db: 10.0 * ((1.0 - settings.success_worm) / (1.0 - settings.success_honest)).log10(),
@@ -136,6 +146,7 @@ impl ConnectFailures {
             hosts: PerHost::default(),
             contacted,
             dead,
+            reached,
             window: (Ts::EPOCH, HashMap::default()),
             cut: false,
         }
@@ -147,18 +158,24 @@ impl ConnectFailures {
             return;
         }
         self.note_for_outage(host, failure.is_some(), now);
-        let outage = failure.is_some() && ctx.role(host) == Role::Server && self.line_is_cut(ctx);
+        let is_server = ctx.role(host) == Role::Server && seen.voice == Voice::Own;
+        let was_reached = failure.is_some() && is_server && self.reached.contains_hash(seen.pair, now);
+        let outage = failure.is_some() && is_server && self.line_is_cut(ctx);
         let Some(client) = seen.client else { return };
         let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.contacts += 1;
         track.last = track.last.max(now);
         let Some(failure) = failure else {
             track.walk.add(self.success_db, now);
+            track.lost = 0;
+            self.reached.insert_hash(seen.pair, now);
             return;
         };
+        track.lost += u32::from(was_reached);
+        self.cut |= track.lost >= self.settings.outage_known;
         // A listed gateway is everybody's burden: networks that refuse us all tell nothing of this host. And a cut line
-        // is no server's fault; a blocked worm is still infected.
-        if ctx.reputation.refuses_us(server.site(), now) || outage {
+        // is no server's fault, nor is a partner's server that is down; a blocked worm is still infected.
+        if ctx.reputation.refuses_us(server.site(), now) || outage || was_reached {
             track.neutral += 1;
             return;
         }
@@ -219,6 +236,10 @@ impl Detector for ConnectFailures {
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
+        // Who writes to us lives.
+        if let (Way::Inbound, What::Greeted(_)) = (seen.way, seen.what) {
+            self.reached.insert(&[&seen.id.resp.host.octets(), &seen.id.orig.host.octets()], seen.at.ts);
+        }
         if seen.way != Way::Outbound {
             return;
         }
@@ -301,7 +322,7 @@ impl Detector for ConnectFailures {
         DetectorStats {
             hosts: self.hosts.len(),
             evicted: self.hosts.evicted(),
-            early_turns: self.contacted.early_turns() + self.dead.early_turns(),
+            early_turns: self.contacted.early_turns() + self.dead.early_turns() + self.reached.early_turns(),
         }
     }
 }

@@ -3,8 +3,6 @@
 //! When it is full all counts are lowered together (Misra and Gries 1982), so that the busiest stay whatever goes by; a
 //! count is then too low by at most the number of events divided by the room.
 
-use std::collections::BTreeMap;
-
 use super::finding::Peer;
 use crate::net::HostKey;
 use crate::time::Ts;
@@ -12,7 +10,8 @@ use crate::time::Ts;
 /// Counts of at most `MAX` members.
 #[derive(Clone, Debug)]
 pub(super) struct Crowd<K, const MAX: usize> {
-    members: BTreeMap<K, Member>,
+    /// In the order of the keys. Most crowds have one member, for which a tree's node would be ten times too large.
+    members: Vec<(K, Member)>,
 }
 
 /// One member.
@@ -25,23 +24,29 @@ pub(super) struct Member {
 
 impl<K, const MAX: usize> Default for Crowd<K, MAX> {
     fn default() -> Self {
-        Self { members: BTreeMap::new() }
+        Self { members: Vec::new() }
     }
 }
 
 impl<K: Ord + Clone, const MAX: usize> Crowd<K, MAX> {
     /// Counts one in.
     pub(super) fn note(&mut self, key: &K, now: Ts) {
-        if let Some(known) = self.members.get_mut(key) {
-            known.count += 1;
-            known.last = known.last.max(now);
-        } else if self.members.len() < MAX {
-            self.members.insert(key.clone(), Member { count: 1, first: now, last: now });
-        } else {
-            self.members.retain(|_, known| {
+        match self.members.binary_search_by(|(known, _)| known.cmp(key)) {
+            Ok(place) => {
+                let (_, known) = &mut self.members[place];
+                known.count += 1;
+                known.last = known.last.max(now);
+            }
+            Err(place) if self.members.len() < MAX => {
+                if self.members.is_empty() {
+                    self.members.reserve_exact(1);
+                }
+                self.members.insert(place, (key.clone(), Member { count: 1, first: now, last: now }));
+            }
+            Err(_) => self.members.retain_mut(|(_, known)| {
                 known.count -= 1;
                 known.count > 0
-            });
+            }),
         }
     }
 
@@ -52,7 +57,7 @@ impl<K: Ord + Clone, const MAX: usize> Crowd<K, MAX> {
 
     /// The busiest first, among equals by key.
     pub(super) fn top(&self) -> Vec<(&K, Member)> {
-        let mut all: Vec<(&K, Member)> = self.members.iter().map(|(key, member)| (key, *member)).collect();
+        let mut all: Vec<_> = self.members.iter().map(|(key, member)| (key, *member)).collect();
         all.sort_by(|a, b| (b.1.count, a.0).cmp(&(a.1.count, b.0)));
         all
     }

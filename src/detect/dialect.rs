@@ -26,7 +26,8 @@ use crate::tcp::ConnState;
 use crate::time::{Span, Ts};
 
 /// The settings of D12's third part.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// What a mail to a recipient who does not exist adds to the sum of its sender, in dB (D1's table).
     pub bad_db: f64,

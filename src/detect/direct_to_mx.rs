@@ -24,7 +24,8 @@ use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
 
 /// The settings of D2.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Foreign networks within an hour from which on it counts.
     pub networks_some: f64,

@@ -39,7 +39,8 @@ use server::Directory;
 use waiting::WaitingRoom;
 
 /// The settings of D8.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Share of unknown recipients among the distinct ones of an honest client (old mailing lists).
     pub p0: f64,

@@ -29,7 +29,8 @@ use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
 /// The settings of D12's second part.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// A bare name, `localhost.localdomain` or a bare address, in dB: bots say so, and so do many office machines.
     pub bare_db: f64,

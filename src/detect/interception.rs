@@ -21,7 +21,8 @@ use inside::Inside;
 use outside::Outside;
 
 /// The settings of D10. Points and thresholds are choices, not measurements.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The sender has logged in before, or was seen to send from inside.
     pub known_sender: u32,

@@ -16,7 +16,7 @@ use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
 use crate::ledger::{HostLedger, HostRow};
 use crate::limits::DetectLimits;
-use crate::net::HostKey;
+use crate::net::{HostKey, Translation};
 use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::site::{Ours, Site};
 use crate::smtp::Reply;
@@ -145,6 +145,10 @@ impl Judge {
             SessionEventKind::DnsQuery(query) => {
                 (ConnId { ts: query.at.ts, orig: query.client, resp: query.server }, 0)
             }
+            SessionEventKind::Translated(translation) => {
+                let inner = translation.inner;
+                (ConnId { ts: event.at.ts, orig: inner.orig, resp: inner.resp }, 0)
+            }
         };
         let pair = novelty::key(&[&id.orig.host.octets(), &id.resp.host.octets()]);
         let way = self.way(id);
@@ -184,6 +188,7 @@ impl Judge {
                 self.show(at, session.conn.id, keys, session.smtp.helo.as_ref(), What::Closed(session));
             }
             SessionEventKind::DnsQuery(query) => self.handle_dns(at, keys, query),
+            SessionEventKind::Translated(translation) => self.handle_translation(at, translation),
         }
     }
 
@@ -196,6 +201,16 @@ impl Judge {
             self.ledger.update(id.orig.host, at, |_| {});
             let (voice, pair, what) = (Voice::Own, keys.pair, What::DnsQuery(query));
             self.teach(&Observation { at, id, way, client, server, voice, pair, what });
+        }
+    }
+
+    /// A gateway told, by being watched on both sides, under which address it shows a host of ours.
+    fn handle_translation(&mut self, at: At, translation: &Translation) {
+        let (inner, outer) = translation.changed();
+        if self.ours.contains(inner.host) {
+            self.reputation.note_public_ip(outer.host.ip());
+            self.hear_of(inner.host);
+            self.ledger.update(inner.host, at, |row| row.note_public(outer.host));
         }
     }
 

@@ -22,7 +22,8 @@ use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
 /// The settings of D14.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Domains whose MX records were asked for within `window`, from which on it counts.
     pub domains_min: usize,

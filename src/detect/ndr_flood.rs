@@ -25,15 +25,17 @@ use super::score::{Class, Family};
 use super::sequential::Cusum;
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
-use crate::frame::At;
+use crate::frame::{At, FrameNo};
 use crate::ledger::{Distinct, Role};
 use crate::net::HostKey;
 use crate::session::Outcome;
+use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
 /// The settings of D4.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Share of reports in an honest server's mail.
     pub p0: f64,
@@ -45,6 +47,9 @@ pub struct Settings {
     pub rate_min: usize,
     /// See `rate_min`.
     pub rate_window: Span,
+    /// The window for a slow flood, in which `rate_min` reports count too, if most of them answer mail that was taken
+    /// (`reverse_share`): a server that bounces spam for a small domain sends a few reports an hour, day and night.
+    pub slow_window: Span,
     /// How long after a mail was taken a report may follow and still be its answer.
     pub trigger_window: Span,
     /// Matched share from which on the flood is `reverse`.
@@ -63,6 +68,7 @@ impl Default for Settings {
             alarm_db: 50.0,
             rate_min: 20,
             rate_window: Span::mins(10),
+            slow_window: Span::hours(12),
             trigger_window: Span::hours(48),
             reverse_share: 0.5,
             other_share: 0.2,
@@ -75,6 +81,10 @@ impl Default for Settings {
 const TRIGGERS_MAX: usize = 65_536;
 /// Clients counted a server; the counts are lowered together when full (Misra and Gries), so the busiest stay.
 const CLIENTS_MAX: usize = 256;
+/// Pairs of a mail that was taken and the report that answers it, shown.
+const PAIRS_SHOWN: usize = 3;
+/// So much, in dB, mail without reports in a row must say against a flood before it counts as over.
+const OVER_DB: f64 = 20.0;
 /// Clients shown.
 const CLIENTS_SHOWN: usize = 10;
 /// Accepted recipients that were seen once only, as a share, when nobody checks them.
@@ -87,8 +97,8 @@ const RECIPIENTS_MIN: u64 = 20;
 /// A mail that was taken and may be answered.
 #[derive(Clone, Copy, Debug)]
 struct Trigger {
-    taken: Ts,
-    client: HostKey,
+    taken: At,
+    id: ConnId,
     answered: u32,
 }
 
@@ -122,6 +132,16 @@ struct HostState {
     rcpt_unknown: u64,
     rcpt_distinct: Distinct,
     samples: Samples,
+    pairs: Vec<Pair>,
+    /// Mail since the last report.
+    others_since: u64,
+}
+
+/// A mail that was taken, and the report that answers it.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    taken: (FrameNo, ConnId),
+    report: (FrameNo, ConnId),
 }
 
 impl Weigh for HostState {
@@ -169,7 +189,7 @@ impl NdrFlood {
                 self.triggers.remove_lru();
                 self.triggers_forgotten += 1;
             }
-            let trigger = Trigger { taken: now, client: seen.id.orig.host, answered: 0 };
+            let trigger = Trigger { taken: At { ts: now, frame: mail.tx.ended.frame }, id: seen.id, answered: 0 };
             self.triggers.insert(address_key(server, &mail.tx.mailfrom), trigger);
         }
     }
@@ -206,40 +226,47 @@ impl NdrFlood {
         }
         state.share.add(10.0 * (p1 / p0).log10(), now);
         if !report {
+            state.others_since += 1;
             return;
         }
+        state.others_since = 0;
         state.reports += 1;
         state.failed += u64::from(tx.outcome == Outcome::Rejected);
         state.deferred += u64::from(tx.outcome == Outcome::Deferred);
         state.networks.insert(seen.id.resp.host.site());
         state.last = now;
         state.samples.add(seen.id, tx.ended.frame, tx.data_reply.as_ref());
-        if let Some((client, first_answer)) = answers {
+        if let Some(trigger) = answers {
             state.matched += 1;
-            state.triggers += u64::from(first_answer);
-            note_client(&mut state.clients, client, now);
+            state.triggers += u64::from(trigger.answered == 1);
+            note_client(&mut state.clients, trigger.id.orig.host, now);
+            if state.pairs.len() < PAIRS_SHOWN {
+                state.pairs.push(Pair { taken: (trigger.taken.frame, trigger.id), report: (tx.ended.frame, seen.id) });
+            }
         }
         if state.recent.len() >= settings.rate_min {
             state.recent.pop_front();
         }
         state.recent.push_back(now);
-        let fast = state.recent.len() >= settings.rate_min
-            && state.recent.front().is_some_and(|first| now.since(*first) <= settings.rate_window);
-        if fast && state.share.value() >= settings.alarm_db && state.alarmed.is_none() {
+        let matched = state.matched as f64 >= settings.reverse_share * state.reports as f64;
+        let window = if matched { settings.rate_window.max(settings.slow_window) } else { settings.rate_window };
+        let many = state.recent.len() >= settings.rate_min
+            && state.recent.front().is_some_and(|first| now.since(*first) <= window);
+        if many && state.share.value() >= settings.alarm_db && state.alarmed.is_none() {
             state.alarmed = Some(now);
             state.first = state.onset;
         }
     }
 
-    /// Whether a null-sender mail answers one that the server took: its client, and whether it is the first answer.
-    fn answered(&mut self, server: HostKey, mail: &Mail<'_>, now: Ts) -> Option<(HostKey, bool)> {
+    /// The mail that a null-sender mail answers, if the server took one of its recipient.
+    fn answered(&mut self, server: HostKey, mail: &Mail<'_>, now: Ts) -> Option<Trigger> {
         let rcpt = mail.tx.rcptto.first()?;
         let trigger = self.triggers.peek_mut(&address_key(server, &rcpt.to))?;
-        if now.since(trigger.taken) > self.settings.trigger_window {
+        if now.since(trigger.taken.ts) > self.settings.trigger_window {
             return None;
         }
         trigger.answered += 1;
-        Some((trigger.client, trigger.answered == 1))
+        Some(*trigger)
     }
 
     fn finding(&self, host: HostKey, state: &HostState, now: At, out: &mut Vec<Finding>) {
@@ -253,13 +280,19 @@ impl NdrFlood {
         let percent = (100.0 * state.reports as f64 / state.mails.max(1) as f64).round();
         let others = state.mails - state.reports;
         let factor = state.mails as f64 / others.max(1) as f64;
+        let against = 10.0 * ((1.0 - settings.p0) / (1.0 - settings.p1)).log10();
+        let over = if state.others_since as f64 * against >= OVER_DB {
+            format!("; none since {}, while {} other mails went out", state.last, state.others_since)
+        } else {
+            String::new()
+        };
         let amplification = state.matched as f64 / state.triggers.max(1) as f64;
         let (first, last) = (state.first.unwrap_or(state.last), state.last);
         out.push(Finding {
             kind: Some(kind),
             says: format!(
                 "{} of {} mails that it sent out were non-delivery reports ({percent} %), {} of which were refused and {} \
-                 put off; without them it would send {factor:.1} times less",
+                 put off; without them it would send {factor:.1} times less{over}",
                 state.reports, state.mails, state.failed, state.deferred
             ),
             numbers: Numbers::new()
@@ -271,6 +304,7 @@ impl NdrFlood {
                 .count("deferred", state.deferred)
                 .count("auto_replies", state.auto_replies)
                 .count("networks", state.networks.count())
+                .count("mails_since", state.others_since)
                 .with("s_peak_db", state.share.peak(now.ts)),
             frames: state.samples.frames(),
             sessions: state.samples.sessions(),
@@ -292,11 +326,12 @@ impl NdrFlood {
         out.push(Finding {
             says: format!(
                 "{} of the reports answer mail that it had just taken ({} mails from {} clients, {amplification:.1} \
-                 reports each){}",
+                 reports each){}{}",
                 state.matched,
                 state.triggers,
                 clients.len(),
-                if unchecked { "; it accepts every recipient, existing or not" } else { "" }
+                if unchecked { "; it accepts every recipient, existing or not" } else { "" },
+                if state.pairs.is_empty() { "" } else { "; the frames are pairs: a mail taken, its report" }
             ),
             numbers: Numbers::new()
                 .count("matched", state.matched)
@@ -306,6 +341,8 @@ impl NdrFlood {
                 .count("recipients_taken", state.rcpt_taken)
                 .count("recipients_unknown", state.rcpt_unknown)
                 .count("no_recipient_validation", u64::from(unchecked)),
+            frames: state.pairs.iter().flat_map(|pair| [pair.taken.0, pair.report.0]).collect(),
+            sessions: state.pairs.iter().flat_map(|pair| [pair.taken.1, pair.report.1]).collect(),
             peers: clients
                 .into_iter()
                 .take(CLIENTS_SHOWN)

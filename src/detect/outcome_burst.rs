@@ -30,7 +30,8 @@ use crate::session::SessionEventKind;
 use crate::time::{Span, Ts};
 
 /// The settings of D1.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Probabilities of the outcomes under honest use: accepted, bad recipient, policy refusal, other.
     ///

@@ -22,7 +22,8 @@ use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
 
 /// The settings of the scan detector. Its numbers are choices.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Servers tried within an hour.
     pub servers_min: usize,

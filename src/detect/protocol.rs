@@ -19,7 +19,8 @@ use crate::session::Session;
 use crate::weird::Weird;
 
 /// The settings of D12's first part. The weights say how an oddity changes the odds that a non-server is a bot.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Talking before the greeting, in dB. Postfix's postscreen makes it a test of its own for bots.
     pub early_talk_db: f64,

@@ -36,7 +36,8 @@ use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
 /// The settings of D6.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// How long after a mail was taken its onward delivery is looked for. Bro's detector of 2008 took 5 min; greylisting
     /// keeps a mail for up to an hour or two, and queues try again within four.

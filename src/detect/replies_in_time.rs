@@ -30,7 +30,8 @@ use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
 /// The settings of D11.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// How much longer refusals take than acceptances in a tarpit. Exchange's default is 5 s; 3 s leaves room below it.
     pub tarpit: Span,

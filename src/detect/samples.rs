@@ -8,24 +8,19 @@ use crate::wire::Wire;
 /// Examples kept a finding.
 pub(super) const SAMPLES_MAX: usize = 5;
 
-/// Frames, sessions and words of the first few cases.
+/// Frames and sessions of the first few cases. Nearly every detector keeps them of every host, so room is taken for each
+/// as it comes: a vector that grows by doubling would take twice as much.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
-    kept: Vec<Sample>,
-}
-
-#[derive(Clone, Debug)]
-struct Sample {
-    id: ConnId,
-    frame: FrameNo,
-    words: Option<Wire>,
+    kept: Vec<(ConnId, FrameNo)>,
 }
 
 impl Samples {
     /// Notes a case; kept if there is room.
-    pub fn add(&mut self, id: ConnId, frame: FrameNo, reply: Option<&Reply>) {
+    pub fn add(&mut self, id: ConnId, frame: FrameNo, _: Option<&Reply>) {
         if self.kept.len() < SAMPLES_MAX {
-            self.kept.push(Sample { id, frame, words: reply.map(words) });
+            self.kept.reserve_exact(1);
+            self.kept.push((id, frame));
         }
     }
 
@@ -36,19 +31,14 @@ impl Samples {
 
     /// The frames.
     pub fn frames(&self) -> Vec<FrameNo> {
-        self.kept.iter().map(|sample| sample.frame).collect()
+        self.kept.iter().map(|(_, frame)| *frame).collect()
     }
 
     /// The sessions, each once.
     pub fn sessions(&self) -> Vec<ConnId> {
-        let mut ids: Vec<ConnId> = self.kept.iter().map(|sample| sample.id).collect();
+        let mut ids: Vec<ConnId> = self.kept.iter().map(|(id, _)| *id).collect();
         ids.dedup();
         ids
-    }
-
-    /// What was replied, in order.
-    pub fn words(&self) -> impl Iterator<Item = &Wire> {
-        self.kept.iter().filter_map(|sample| sample.words.as_ref())
     }
 }
 

@@ -25,7 +25,8 @@ use crate::weird::Weird;
 use crate::wire::Wire;
 
 /// The settings of D13.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// From this share of lines on that LF alone ends, a client knows no other line end: it means no harm.
     pub lf_only_share: f64,

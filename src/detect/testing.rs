@@ -285,7 +285,7 @@ impl Call<'_> {
     pub(crate) fn hangs_up(self) {
         let at = self.scene.tick();
         let conn = Connection { gaps: self.gaps, syn: self.syn, ..connection(self.id, at.ts, self.first, at.frame) };
-        let session = Arc::new(Session { conn, smtp: self.facts });
+        let session = Arc::new(Session { conn, smtp: self.facts, outer: None });
         self.scene.show(at, SessionEventKind::Closed(session));
     }
 
@@ -328,7 +328,7 @@ pub(crate) fn session(client: &str, server: &str, helo: &str) -> Session {
     let end = |ip, port| Endpoint { host: host(ip), port };
     let id = ConnId { ts: BEGIN, orig: end(client, 1024), resp: end(server, 25) };
     let facts = SmtpFacts { helo: Some(helo.into()), ..SmtpFacts::default() };
-    Session { conn: connection(id, BEGIN, FrameNo(1), FrameNo(1)), smtp: facts }
+    Session { conn: connection(id, BEGIN, FrameNo(1), FrameNo(1)), smtp: facts, outer: None }
 }
 
 /// What became of a transaction, by its replies.

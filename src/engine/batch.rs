@@ -4,9 +4,10 @@
 //! a thread that goes on itself stays in one piece of code for a while and can look ahead (`share`).
 
 use super::front::FrontItem;
-use super::shard_of;
+use super::{question, shard_of};
 use crate::decode::{Segment, SegmentHeader};
 use crate::frame::At;
+use crate::session::{SessionEvent, SessionEventKind};
 
 /// Segments and ticks in the order of their frames; options and payload are copied together.
 #[derive(Debug, Default)]
@@ -33,6 +34,8 @@ pub(super) enum ItemKind {
         at: u32,
         payload: u32,
     },
+    /// Taken out when its turn has come.
+    Event(Option<Box<SessionEvent>>),
     Tick(At),
 }
 
@@ -41,8 +44,17 @@ impl Batch {
     pub fn push(&mut self, order: u32, item: FrontItem<'_>, shards: usize) {
         match item {
             FrontItem::Segment(segment) => self.push_segment(order, segment, shard_of(&segment.head.key, shards)),
+            FrontItem::Asked(asked) => self.push_event(order, question(asked)),
+            FrontItem::Translated(at, translation) => {
+                self.push_event(order, SessionEvent { at, kind: SessionEventKind::Translated(translation) });
+            }
             FrontItem::Tick(now) => self.push_tick(order, now),
         }
+    }
+
+    /// Adds what belongs to no shard: one thread carries it along, so that its place in the order is found.
+    pub fn push_event(&mut self, order: u32, event: SessionEvent) {
+        self.items.push(Item { order, kind: ItemKind::Event(Some(Box::new(event))) });
     }
 
     /// Adds a segment for a shard.
@@ -86,14 +98,8 @@ impl Batch {
         self.bytes.clear();
     }
 
-    pub(super) fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    /// Options and payload of a segment in it.
-    pub(super) fn bytes_of(&self, at: u32, options: u8, payload: u32) -> (&[u8], &[u8]) {
-        let rest = self.bytes.get(at as usize..).unwrap_or_default();
-        let (options, rest) = rest.split_at_checked(usize::from(options)).unwrap_or_default();
-        (options, rest.get(..payload as usize).unwrap_or_default())
+    /// The items, and the bytes of them all.
+    pub(super) fn parts(&mut self) -> (&mut [Item], &[u8]) {
+        (&mut self.items, &self.bytes)
     }
 }

@@ -1,10 +1,11 @@
-//! The front of the engine: frames in, segments and ticks out. It owns what must see every frame in order: the event
+//! The front of the engine: frames in, segments, questions to DNS servers and ticks out. It owns what must see every frame in order: the event
 //! clock, the decoder with its fragments and copies, and the counts that account for every frame.
 
 use super::clock::{EventClock, Stamp};
-use crate::decode::{DecodeStats, Decoded, Decoder, PortSet, Segment};
+use crate::decode::{Asked, DecodeStats, Decoded, Decoder, PortSet, Segment, TcpFlags, TwinFinder};
 use crate::frame::{At, Frame, FrameNo, LinkType};
 use crate::limits::Limits;
+use crate::net::Translation;
 use crate::time::{Span, Ts};
 
 /// What the front hands on, in the order of the frames.
@@ -12,6 +13,10 @@ use crate::time::{Span, Ts};
 pub enum FrontItem<'a> {
     /// A segment of a connection to an SMTP port.
     Segment(&'a Segment<'a>),
+    /// A question about mail to a DNS server.
+    Asked(&'a Asked<'a>),
+    /// Two connections are one, before and behind a gateway that translates addresses.
+    Translated(At, Translation),
     /// Event time has moved on: time to expire what is due.
     Tick(At),
 }
@@ -22,6 +27,7 @@ const TICK: Span = Span::secs(1);
 /// The front.
 pub struct Front {
     decoder: Decoder,
+    twins: TwinFinder,
     clock: EventClock,
     ticked: Option<Ts>,
     last: FrameNo,
@@ -51,6 +57,7 @@ impl Front {
     pub fn new(ports: PortSet, limits: &Limits) -> Self {
         Self {
             decoder: Decoder::new(ports, &limits.decode),
+            twins: TwinFinder::new(&limits.decode),
             clock: EventClock::default(),
             ticked: None,
             last: FrameNo(0),
@@ -109,8 +116,17 @@ impl Front {
             self.tick(frame.ts, out);
         }
         // By reference: it is large.
-        if let Decoded::Segment(segment) = &self.decoder.decode(no, frame) {
-            out(FrontItem::Segment(segment));
+        match &self.decoder.decode(no, frame) {
+            Decoded::Segment(segment) => {
+                out(FrontItem::Segment(segment));
+                if segment.head.flags.has(TcpFlags::SYN)
+                    && let Some(translation) = self.twins.handle(&segment.head)
+                {
+                    out(FrontItem::Translated(segment.head.at, translation));
+                }
+            }
+            Decoded::Asked(asked) => out(FrontItem::Asked(asked)),
+            Decoded::Ignored(_) | Decoded::Undecoded(_) => {}
         }
     }
 

@@ -104,7 +104,7 @@ impl<F: FnMut(SessionEvent)> FlowSink for Emit<'_, F> {
 
     fn close(&mut self, mut app: Self::App, conn: Connection, at: At) {
         let smtp = app.finish(at, conn.cut_short, self.limits, self.out);
-        let session = Session { conn, smtp };
+        let session = Session { conn, smtp, outer: None };
         (self.out)(SessionEvent { at, kind: SessionEventKind::Closed(session.into()) });
     }
 

@@ -46,20 +46,28 @@ impl Share {
     }
 
     /// Follows the items of a batch, which belong here, and tells what they cause, in order.
-    pub fn follow(&mut self, batch: &Batch, tell: &mut impl FnMut(Cause, SessionEvent)) {
-        for items in batch.items().chunks(AHEAD) {
+    pub fn follow(&mut self, batch: &mut Batch, tell: &mut impl FnMut(Cause, SessionEvent)) {
+        let (items, bytes) = batch.parts();
+        for items in items.chunks_mut(AHEAD) {
             self.look_ahead(items);
             for Item { order, kind } in items {
                 let order = *order;
                 match kind {
-                    &ItemKind::Segment { ref head, shard, options, at, payload } => {
-                        let (options, payload) = batch.bytes_of(at, options, payload);
+                    &mut ItemKind::Segment { ref head, shard, options, at, payload } => {
+                        let rest = bytes.get(at as usize..).unwrap_or_default();
+                        let (options, rest) = rest.split_at_checked(usize::from(options)).unwrap_or_default();
+                        let payload = rest.get(..payload as usize).unwrap_or_default();
                         if let Some(own) = self.shards.get_mut(usize::from(shard) / self.of) {
                             let cause = Cause { order, shard };
                             own.handle_segment(head, options, payload, &mut |event| tell(cause, event));
                         }
                     }
-                    &ItemKind::Tick(now) => {
+                    ItemKind::Event(event) => {
+                        if let Some(event) = event.take() {
+                            tell(Cause { order, shard: 0 }, *event);
+                        }
+                    }
+                    &mut ItemKind::Tick(now) => {
                         for (shard, cause) in Self::causes(&mut self.shards, self.first, self.of, order) {
                             shard.handle_tick(now, &mut |event| tell(cause, event));
                         }

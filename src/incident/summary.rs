@@ -130,8 +130,8 @@ fn guessing(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> Str
         format!("{who} {may} been guessing passwords since {since}: {failures} of its logins failed; {found}.")
     } else {
         format!(
-            "Somebody {may} been guessing passwords at {who} since {since}: {failures} logins from {clients} addresses \
-             failed; {found}."
+            "Somebody {may} been guessing passwords at {who} since {since}: {failures} logins from {} failed; {found}.",
+            addresses(clients)
         )
     }
 }
@@ -149,11 +149,16 @@ fn abuse(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String
     };
     let guessed = if incident.kind == Some("guessed") { "; its password had been guessed before" } else { "" };
     format!(
-        "A stranger {sends} mail through {who} with {account} since {}: {} recipients outside, from {} addresses{guessed}.",
+        "A stranger {sends} mail through {who} with {account} since {}: {} recipients outside, from {}{guessed}.",
         incident.first.plain(),
         number("account_recipients"),
-        number("account_clients"),
+        addresses(number("account_clients")),
     )
+}
+
+/// So many addresses, in words.
+fn addresses(count: f64) -> String {
+    if count <= 1.0 { "one address".to_owned() } else { format!("{count} addresses") }
 }
 
 fn harvest(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String {

@@ -74,13 +74,15 @@ pub struct InputFacts {
     pub error: Option<String>,
 }
 
-/// What became of the frames: `total` is `smtp` and all of `ignored` and `undecoded`.
+/// What became of the frames: `total` is `smtp`, `dns` and all of `ignored` and `undecoded`.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct FrameCounts {
     /// All frames.
     pub total: u64,
     /// Frames with a TCP segment of an SMTP port.
     pub smtp: u64,
+    /// Frames with a question about mail to a DNS server.
+    pub dns: u64,
     /// Frames that are none of ours, by reason.
     pub ignored: Counts,
     /// Frames that could not be read, by reason.
@@ -100,6 +102,8 @@ pub struct RunFacts {
     pub missed_bytes: u64,
     /// Copies of segments that were recognised.
     pub duplicates: u64,
+    /// Connections that were seen on both sides of address translation, and told once.
+    pub translated: u64,
     /// Frames lost on the way in, by where (`kernel`, `interface`, `queue`); offline none.
     pub drops: Counts,
     /// Times that a limit took something away, by limit.

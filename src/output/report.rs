@@ -60,6 +60,7 @@ struct Capture<'a> {
     gaps: u64,
     missed_bytes: u64,
     duplicates: u64,
+    translated: u64,
     drops: &'a Counts,
     limits_hit: Counts,
 }
@@ -88,6 +89,9 @@ struct HostRecord<'a> {
     score_db: Rounded,
     classes: &'a [Class],
     identity: Identity<'a>,
+    /// Left out where no gateway was seen from both sides.
+    #[serde(skip_serializing_if = "<[HostKey]>::is_empty")]
+    public_ips: &'a [HostKey],
     counts: HostCountsRecord,
     first_ts: Ts,
     last_ts: Ts,
@@ -177,6 +181,7 @@ impl<'a> Report<'a> {
                 gaps: facts.gaps,
                 missed_bytes: facts.missed_bytes,
                 duplicates: facts.duplicates,
+                translated: facts.translated,
                 drops: &facts.drops,
                 limits_hit: results.limits_hit(),
             },
@@ -239,6 +244,7 @@ impl<'a> HostRecord<'a> {
                 names: row.helos.first().map(|helo| ("helo", helo)).into_iter().collect(),
                 os: None,
             },
+            public_ips: &row.public,
             counts: HostCountsRecord {
                 connections: row.counts.connections,
                 failed: row.counts.failed,

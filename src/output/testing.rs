@@ -67,7 +67,8 @@ impl Case {
             }],
             frames: FrameCounts {
                 total: 12_345,
-                smtp: 11_000,
+                smtp: 10_960,
+                dns: 40,
                 ignored: [("not_tcp", 1_337)].into_iter().collect(),
                 undecoded: [("truncated_ip", 8), ("bad_tcp_header", 0)].into_iter().collect(),
             },

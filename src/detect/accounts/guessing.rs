@@ -450,7 +450,12 @@ fn finding_of_group(
         kind: from_inside.then_some("from_inside"),
         says: format!(
             "{failures} of {attempts} logins {} failed; names tried: {}{}",
-            if from_inside { format!("at {} servers", group.len()) } else { format!("from {} addresses", group.len()) },
+            match (from_inside, group.len()) {
+                (true, 1) => "at one server".to_owned(),
+                (true, servers) => format!("at {servers} servers"),
+                (false, 1) => "from one address".to_owned(),
+                (false, clients) => format!("from {clients} addresses"),
+            },
             tried.join(", "),
             if only_by_rate { "; it may be a program that was not told of a new password" } else { "" }
         ),

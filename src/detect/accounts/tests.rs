@@ -81,7 +81,7 @@ fn a_guessed_account_that_relays_is_told_as_one_story() {
     assert_eq!((guessing.tier, guessing.severity), (Tier::Likely, Severity::High));
     assert_eq!(guessing.accounts, ["test".into()]);
     assert!(guessing.peers.iter().any(|peer| (peer.ip, peer.role, peer.count) == (host(GUESSER), "client", 40)));
-    assert!(guessing.summary.contains("40 logins from 1 addresses"), "{}", guessing.summary);
+    assert!(guessing.summary.contains("40 logins from one address"), "{}", guessing.summary);
     assert!(guessing.summary.contains("the password of the account \"test\" was found"), "{}", guessing.summary);
     assert!(guessing.remediation[0].starts_with("Lock \"test\""), "{:?}", guessing.remediation);
 

@@ -203,3 +203,21 @@ fn who_refuses_the_gateway_may_hang_up_on_anybody() {
     assert_eq!(number(&scene, PC, "not_counted_listed_or_outage"), Some(14.0));
     assert_eq!(number(&scene, PC, "failed"), Some(1.0));
 }
+
+/// In an office where one host alone mails, the partners that it knows tell that it is the line.
+#[test]
+fn three_known_partners_that_do_not_answer_are_a_cut_line() {
+    for (client, reached, accused) in [(SERVER, 3, false), (SERVER, 2, true), (PC, 3, true)] {
+        let mut scene = scene();
+        // Of the mail it takes, a part comes from the servers that it has never called.
+        (0..2).for_each(|n| reaches(&mut scene, client, &mx(n)));
+        if reached == 3 {
+            scene.call(&mx(2), client).greets("220 mail.adatum.example ESMTP").helo("mx.contoso.example").quit();
+        }
+        scene.wait(Span::hours(2));
+        // So many answered just before that the share of failures is below that of an outage.
+        (50..60).for_each(|n| reaches(&mut scene, client, &mx(n)));
+        (0..3).chain(100..108).for_each(|n| scene.knock(client, &mx(n)));
+        assert_eq!(number(&scene, client, "s_peak_db").is_some(), accused, "{client}, {reached} known");
+    }
+}

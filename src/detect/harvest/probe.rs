@@ -118,13 +118,13 @@ impl Prober {
         if now.since(self.hour.0) >= settings.window {
             self.hour = (now, 0, 0);
         }
-        if let Some((name, _)) = what {
-            let name = shown(name);
+        let name = what.map(|(name, _)| shown(name));
+        if let Some(name) = &name {
             if let Some(last) = &self.last_name {
                 self.pairs += 1;
-                self.ascending += u64::from(name > *last);
+                self.ascending += u64::from(name > last);
             }
-            self.last_name = Some(name);
+            self.last_name = Some(name.clone());
         }
         if answer == Answer::Valid {
             self.valid += 1;
@@ -146,10 +146,12 @@ impl Prober {
         let (_, invalid, valid) = self.hour;
         self.invalid_most = self.invalid_most.max(invalid);
         self.samples.add(seen.id, seen.at.frame, what.map(|(_, reply)| reply));
-        if let Some((name, _)) = what
+        if let Some(name) = name
             && self.names.len() < NAMES_SHOWN
         {
-            self.names.push(shown(name));
+            // Nearly all have one.
+            self.names.reserve_exact(1);
+            self.names.push(name);
         }
         self.by_sum |= self.sum.value() >= settings.alarm_db && self.invalid >= settings.invalid_min;
         let share = invalid as f64 / (invalid + valid) as f64;

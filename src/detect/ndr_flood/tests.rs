@@ -168,6 +168,53 @@ fn twenty_reports_within_ten_minutes_and_not_nineteen() {
     is_quiet(&slow);
 }
 
+/// A few reports an hour are a flood too, if they answer mail that was taken.
+#[test]
+fn twenty_answers_within_twelve_hours() {
+    let flood = |answering: bool, apart: Span| {
+        let mut scene = scene();
+        for n in 0..30 {
+            let sender = format!("v{n}@d.example");
+            if answering {
+                comes_in(&mut scene, "203.0.113.9", &sender, &format!("x{n}@adatum.example"));
+            }
+            goes_out(&mut scene, n, report(&sender));
+            scene.wait(apart);
+        }
+        floods(&scene).len()
+    };
+    // Twenty reports have nineteen pauses.
+    assert_eq!(flood(true, Span::mins(37)), 1);
+    assert_eq!(flood(true, Span::mins(39)), 0);
+    assert_eq!(flood(false, Span::mins(37)), 0);
+}
+
+#[test]
+fn pairs_are_shown_and_the_end_is_told() {
+    let mut scene = scene();
+    for n in 0..30 {
+        let sender = format!("v{n}@d.example");
+        comes_in(&mut scene, "203.0.113.9", &sender, &format!("x{n}@adatum.example"));
+        goes_out(&mut scene, n, report(&sender));
+    }
+    let told = |scene: &Scene| {
+        let found = floods(scene).remove(0);
+        let line = |family| found.evidence.iter().find(|line| line.family == family).unwrap().clone();
+        (line(Family::Ndr).says, line(Family::Trigger).frames, line(Family::Trigger).sessions)
+    };
+    // 2.79 dB a mail against a flood: seven are not enough.
+    (0..7).for_each(|n| goes_out(&mut scene, n, mail(n)));
+    let (says, frames, sessions) = told(&scene);
+    assert!(!says.contains("none since"), "{says}");
+    assert_eq!((frames.len(), sessions.len()), (6, 6));
+    assert!(
+        sessions.chunks(2).all(|pair| pair[0].orig.host == host("203.0.113.9") && pair[1].orig.host == host(SERVER))
+    );
+    goes_out(&mut scene, 8, mail(8));
+    let (says, ..) = told(&scene);
+    assert!(says.contains("none since") && says.contains("while 8 other mails went out"), "{says}");
+}
+
 #[test]
 fn a_report_tried_again_is_one_report() {
     let mut scene = scene();

@@ -4,7 +4,7 @@
 
 use super::json::{Json, key};
 use crate::frame::At;
-use crate::net::LinkFacts;
+use crate::net::{Ends, LinkFacts};
 use crate::session::{
     AuthAttempt, AuthResult, Dsn, MailFacts, Outcome, Session, SmtpFacts, TlsState, Transaction, Transfer,
 };
@@ -66,7 +66,7 @@ impl Seen<'_> {
 
 /// A connection that came about.
 pub(super) fn closed(json: &mut Json, session: &Session) {
-    let Session { conn, smtp } = session;
+    let Session { conn, smtp, outer } = session;
     let mut weird = conn.weird;
     weird.merge(smtp.weird);
     json.object(|json| {
@@ -91,10 +91,26 @@ pub(super) fn closed(json: &mut Json, session: &Session) {
         if conn.cut_short {
             key!(json, "cut_short").bool(true);
         }
+        if let Some(outer) = outer {
+            translated(json, &conn.id, outer);
+        }
         if let Some(signature) = &conn.syn {
             syn(json, signature);
         }
         more_dialogue(json, smtp);
+    });
+}
+
+/// What the gateway made of the end that it changed.
+fn translated(json: &mut Json, id: &ConnId, outer: &Ends) {
+    key!(json, "translated").object(|json| {
+        if outer.orig == id.orig {
+            key!(json, "resp_h").host(outer.resp.host);
+            key!(json, "resp_p").number(outer.resp.port);
+        } else {
+            key!(json, "orig_h").host(outer.orig.host);
+            key!(json, "orig_p").number(outer.orig.port);
+        }
     });
 }
 

@@ -103,6 +103,7 @@ fn transaction() -> Transaction {
 fn session() -> Session {
     let command = |verb, code| CommandLog { verb, code, ..CommandLog::default() };
     Session {
+        outer: None,
         conn: connection(),
         smtp: SmtpFacts {
             greeting: Some(reply(220, None, "mx.example ESMTP")),
@@ -253,7 +254,8 @@ fn all_lines_have_the_same_keys_first() {
         let attempt = attempt([10, 0, 0, 9], n, 0);
         (attempt.last.ts, SessionEventKind::Unanswered(Box::new(attempt)))
     });
-    let silent = SessionEventKind::Closed(Arc::new(Session { conn: connection(), smtp: SmtpFacts::default() }));
+    let silent =
+        SessionEventKind::Closed(Arc::new(Session { conn: connection(), smtp: SmtpFacts::default(), outer: None }));
     for line in lines([(BEGIN, dropped), (BEGIN, silent)].into_iter().chain(attempts)) {
         assert_eq!(keys(&line)[..KEYS.len()], *KEYS, "{line}");
     }

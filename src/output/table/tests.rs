@@ -14,7 +14,7 @@ fn shown(case: &Case, columns: usize) -> String {
 fn an_infected_pc_on_80_columns() {
     insta::assert_snapshot!(shown(&Case::infected(), 80), @r#"
     Read 12,345 frames of infected-pc.pcap, 2026-03-04 09:42:07 to 10:02:11 UTC;
-    11,000 of SMTP.
+    10,960 of SMTP.
 
     #  HOST          TIER         dB  MAILS  REFUSED  SERVERS  LAST SEEN
     1  192.168.0.23  confirmed  39.0    412     85 %       63  10:02:11
