@@ -121,7 +121,9 @@ fn identity(words: Words, segment: &Segment<'_>, seed: &RandomState) -> u64 {
     let head = &segment.head;
     let lens = (segment.options.len() as u64) << 56 | head.payload_len as u64; // 40 bytes of options at most
     let mut hasher = seed.build_hasher();
-    words.iter().for_each(|word| hasher.write_u64(*word));
+    for word in words {
+        hasher.write_u64(word);
+    }
     hasher.write_u64(lens | (head.flags.0 as u64) << 48 | (head.window as u64) << 32);
     if !segment.options.is_empty() {
         hasher.write(segment.options);
