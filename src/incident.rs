@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use self::advice::Circumstances;
 use crate::detect::{
     Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayOutcome, RelayVerdict, Severity, Tier,
+    Voice,
 };
 use crate::frame::FrameNo;
 use crate::ledger::{HostRow, Role};
@@ -204,8 +205,6 @@ fn adopt(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>) {
         .collect();
     for key in causes {
         let own = (key.0, Class::MassMailer);
-        // Several senders behind the address: the masses may come from another of them.
-        let alone = |findings: &Vec<Finding>| findings.iter().all(|f| f.numbers.get("senders_at_least").is_none());
         let reports = (key.0, Class::NdrFlood);
         let clients: Vec<HostKey> = stories.get(&key).into_iter().flatten().flat_map(clients).collect();
         let same_clients = |findings: &Vec<Finding>| {
@@ -213,8 +212,15 @@ fn adopt(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>) {
             triggers.peek().is_some() && triggers.all(|client| clients.contains(&client))
         };
         let mut adopted = Vec::new();
-        if stories.get(&own).is_some_and(alone) {
-            adopted.extend(stories.remove(&own));
+        if let Some(mailer) = stories.remove(&own) {
+            // Several senders behind the address: the masses may come from another of them than from the server.
+            let shared = mailer.iter().any(|f| f.numbers.get("senders_at_least").is_some());
+            let is_servers = |finding: &Finding| !shared || finding.voice == Some(Voice::Own);
+            let (servers, others): (Vec<Finding>, Vec<Finding>) = mailer.into_iter().partition(is_servers);
+            adopted.push(servers);
+            if !others.is_empty() {
+                stories.insert(own, others);
+            }
         }
         if stories.get(&reports).is_some_and(same_clients) {
             adopted.extend(stories.remove(&reports));

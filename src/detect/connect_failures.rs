@@ -279,6 +279,7 @@ impl Detector for ConnectFailures {
                     continue;
                 }
                 out.push(Finding {
+                    voice: Some(voice),
                     says: format!(
                         "{} of {} mail servers that it tried could not be reached: {} silent, {} refused the connection, \
                          {} hung up before a greeting",

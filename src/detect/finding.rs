@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use super::roles::Voice;
 use super::score::{Class, Confidence, Family, Severity, Tier};
 use crate::frame::FrameNo;
 use crate::net::HostKey;
@@ -20,6 +21,8 @@ pub struct Finding {
     pub class: Class,
     /// A kind within the class (`reverse`, `mixed`, `other` of an NDR flood).
     pub kind: Option<&'static str>,
+    /// Of the senders behind the host's address, the one it is about; `None` where it tells nothing of that.
+    pub voice: Option<Voice>,
     /// Which family the line belongs to.
     pub family: Family,
     /// What it weighs in dB, before the family's cap; 0 for lines that only explain.
@@ -64,6 +67,7 @@ impl Finding {
             host,
             class,
             kind: None,
+            voice: None,
             family,
             db,
             says: String::new(),

@@ -459,6 +459,7 @@ impl Detector for OutcomeBurst {
                     .with("s_peak_db", sum)
                     .with("fresh_recipients_db", fresh);
                 out.push(Finding {
+                    voice: Some(voice),
                     kind: None,
                     says,
                     numbers,
