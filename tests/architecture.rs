@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("capture", &["frame", "time"]),
     ("decode", &["frame", "net", "time", "limits"]),
     ("tcp", &["decode", "frame", "net", "time", "limits", "weird"]),
-    ("smtp", &["tcp", "session", "frame", "net", "time", "limits", "weird", "wire"]),
+    ("smtp", &["tcp", "frame", "net", "time", "limits", "weird", "wire"]),
     ("session", &["tcp", "smtp", "frame", "net", "time", "limits", "weird", "wire"]),
     ("ledger", &["tcp", "frame", "net", "time", "wire"]),
     ("detect", &["session", "smtp", "tcp", "ledger", "site", "frame", "net", "time", "limits", "weird", "wire"]),

@@ -28,7 +28,7 @@ use queue::{Entry, Queue, Waiting};
 use crate::frame::At;
 use crate::limits::SmtpLimits;
 use crate::net::Side;
-use crate::session::{AuthAttempt, AuthResult, Dialect, Tls};
+use crate::smtp::{AuthAttempt, AuthResult, Dialect, Tls};
 use crate::smtp::{AuthExchange, LineSplitter, Reply, ReplyAssembler, Sent, SmtpEvent, TlsFollower};
 use crate::tcp::StreamEvent;
 use crate::weird::{Weird, WeirdSet};

@@ -4,7 +4,7 @@
 //! UTF-8 addresses). Finding the part in a mail is `smtp::mail`'s business. Of all recipients only the first one's
 //! fields are kept, the others are counted.
 
-use crate::session::Dsn;
+use crate::smtp::Dsn;
 use crate::wire::Wire;
 
 /// Bytes of one field that are kept: an address has at most 320, a diagnostic code as much as it likes.

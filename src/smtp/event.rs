@@ -2,8 +2,8 @@
 
 use crate::frame::At;
 use crate::net::Side;
-use crate::session::{AuthAttempt, Dialect, MailFacts, SmugglingFacts, TlsState};
 use crate::smtp::Reply;
+use crate::smtp::{AuthAttempt, Dialect, MailFacts, SmugglingFacts, TlsState};
 use crate::weird::Weird;
 use crate::wire::Wire;
 

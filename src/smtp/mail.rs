@@ -14,7 +14,7 @@ use super::dsn;
 use super::lines::LineSplitter;
 use super::path::MailPath;
 use crate::limits::SmtpLimits;
-use crate::session::MailFacts;
+use crate::smtp::MailFacts;
 use crate::wire::Wire;
 
 /// Bytes of a Message-ID that are kept: a line has at most 998 (RFC 5322 section 2.1.1).

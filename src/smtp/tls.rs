@@ -13,7 +13,7 @@ use nom::sequence::preceded;
 use nom::{IResult, Parser};
 
 use crate::net::Side;
-use crate::session::Tls;
+use crate::smtp::Tls;
 use crate::weird::Weird;
 use crate::wire::Wire;
 

@@ -6,9 +6,9 @@ use super::queue::{Queue, Waiting};
 use super::{Context, Dialogue, UNSEEN_MAX, tell_auth};
 use crate::frame::At;
 use crate::net::Side;
-use crate::session::{AuthResult, Dialect, SmugglingFacts, TlsState};
 use crate::smtp::command::{Sins, parse};
 use crate::smtp::{AuthExchange, Command, Line, LineEnd, LineSplitter, Reply, Sent, SmtpEvent, TlsFollower};
+use crate::smtp::{AuthResult, Dialect, SmugglingFacts, TlsState};
 use crate::weird::Weird;
 use crate::wire::Wire;
 

@@ -3,7 +3,7 @@
 use super::end_of_data::{DotScanner, Stop};
 use crate::frame::At;
 use crate::limits::SmtpLimits;
-use crate::session::SmugglingFacts;
+use crate::smtp::SmugglingFacts;
 use crate::smtp::mail::MailScanner;
 use crate::smtp::{MailEnd, Reply};
 use crate::wire::Wire;
@@ -367,7 +367,7 @@ pub(super) fn begins_with_command(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::Dialect;
+    use crate::smtp::Dialect;
     use crate::smtp::testing::{Played, play, play_events, rechunk, script};
 
     /// A mail whose data hold a false end with a second mail behind it, and what the server says to it.

@@ -7,7 +7,7 @@ use super::{Context, Dialogue, EARLY_MAX, EarlyReply, class};
 use crate::frame::At;
 use crate::limits::SmtpLimits;
 use crate::net::Side;
-use crate::session::TlsState;
+use crate::smtp::TlsState;
 use crate::smtp::reply::{is_masked_banner, parse_line};
 use crate::smtp::{LineSplitter, Reply, Sent, SmtpEvent, TlsFollower};
 use crate::weird::{Weird, WeirdSet};
