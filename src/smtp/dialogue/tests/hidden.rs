@@ -1,7 +1,7 @@
 //! What must not be shown, and what cannot be seen: AUTH and TLS.
 
 use super::*;
-use crate::session::TlsState;
+use crate::smtp::TlsState;
 
 #[test]
 fn an_exchange_is_logged_without_its_lines() {
