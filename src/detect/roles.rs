@@ -11,7 +11,7 @@ use super::replies::OutcomeClass;
 use super::table::{HostTable, Weigh};
 use crate::ledger::Role;
 use crate::net::HostKey;
-use crate::session::Outcome;
+use crate::session::{Outcome, Session};
 use crate::site::Site;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
@@ -53,6 +53,9 @@ struct Learned {
 
 /// Clients that must have been served (RFC-less; chosen so that one confused printer makes no server).
 const CLIENTS_NEEDED: usize = 3;
+/// So many bytes from a client under TLS are a mail that was taken: the handshake's end, the envelope and a refusal come to
+/// less (D1 counts hidden mails by the same figure).
+const HIDDEN_MAIL_BYTES: u64 = 3000;
 /// A queue comes back no sooner than this (Postfix: 5 min; greylisting tests use a minute).
 const RETRY_MIN: Span = Span::mins(1);
 /// A queue comes back before this, or gives up (heuristic).
@@ -84,6 +87,19 @@ impl Learned {
             novel_accepted: 0,
             first_sent: None,
         }
+    }
+
+    /// Somebody whose mail it took.
+    fn note_client(&mut self, client: HostKey) {
+        if self.clients.len() < CLIENTS_NEEDED && !self.clients.contains(&client) {
+            self.clients.push(client);
+        }
+    }
+
+    /// It introduced itself with a mail of its own.
+    fn note_helo(&mut self, helo: &Wire) {
+        self.speaks_as_banner |=
+            self.banner_name.as_ref().is_some_and(|name| same_name(name, helo)) && is_fqdn(helo.as_bytes());
     }
 
     fn is_server(&self) -> bool {
@@ -176,17 +192,28 @@ impl RoleBook {
             }
             What::Transaction(mail) => {
                 if matches!(seen.way, Way::Inbound | Way::Inside) && mail.tx.outcome == Outcome::Accepted {
-                    let client = seen.id.orig.host;
-                    let server = self.learned(seen.id.resp.host, now);
-                    if server.clients.len() < CLIENTS_NEEDED && !server.clients.contains(&client) {
-                        server.clients.push(client);
-                    }
+                    self.learned(seen.id.resp.host, now).note_client(seen.id.orig.host);
                 }
                 if matches!(seen.way, Way::Outbound | Way::Inside) {
                     self.handle_sent(seen, mail);
                 }
             }
+            What::Closed(session) if session.smtp.tls.state.is_hidden() => self.handle_hidden(seen, session),
             _ => {}
+        }
+    }
+
+    /// A session under TLS: what it came to shows by its size, and who called by the HELO before.
+    fn handle_hidden(&mut self, seen: &Observation<'_>, session: &Session) {
+        let now = seen.at.ts;
+        if session.smtp.tls.orig_app_bytes < HIDDEN_MAIL_BYTES {
+            return;
+        }
+        if matches!(seen.way, Way::Inbound | Way::Inside) {
+            self.learned(seen.id.resp.host, now).note_client(seen.id.orig.host);
+        }
+        if let (Way::Outbound | Way::Inside, Some(helo)) = (seen.way, &session.smtp.helo) {
+            self.learned(seen.id.orig.host, now).note_helo(helo);
         }
     }
 
@@ -197,9 +224,7 @@ impl RoleBook {
         if let Some(helo) = &mail.head.helo {
             let first = learned.one_helo.get_or_insert_with(|| helo.clone());
             learned.helo_changed |= !same_name(first, helo);
-            if learned.banner_name.as_ref().is_some_and(|name| same_name(name, helo)) && is_fqdn(helo.as_bytes()) {
-                learned.speaks_as_banner = true;
-            }
+            learned.note_helo(helo);
             if came_back && learned.queue_name.is_none() {
                 learned.queue_name = Some(helo.clone());
             }
