@@ -427,6 +427,7 @@ fn rank(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::Ruling;
     use crate::frame::At;
 
     fn row() -> HostRow {
@@ -457,6 +458,34 @@ mod tests {
         let findings = vec![line(Family::Outcome, 90.0), line(Family::Outcome, 30.0)];
         let incident = assemble(Class::MassMailer, &row(), 0, &[], findings).unwrap();
         assert_eq!((incident.score_db, incident.tier), (Some(20.0), Tier::Likely));
+    }
+
+    /// An account is abused at a server that shares its address with `senders`.
+    fn abused(senders: Option<u64>) -> BTreeMap<(HostKey, Class), Vec<Finding>> {
+        let host = row().host;
+        let ruling = Ruling { tier: Tier::Likely, severity: Severity::High, confidence: Confidence::High };
+        let abuse = Finding { class: Class::AccountAbuse, verdict: Some(ruling), ..line(Family::Auth, 0.0) };
+        let mailer = |voice, family| Finding { voice, ..line(family, 30.0) };
+        let mut lines = vec![
+            mailer(Some(Voice::Own), Family::Outcome),
+            mailer(Some(Voice::Other), Family::Outcome),
+            mailer(None, Family::Helo),
+        ];
+        if let Some(senders) = senders {
+            let numbers = Numbers::new().count("senders_at_least", senders);
+            lines.push(Finding { numbers, ..line(Family::Context, 0.0) });
+        }
+        [((host, Class::AccountAbuse), vec![abuse]), ((host, Class::MassMailer), lines)].into()
+    }
+
+    #[test]
+    fn a_servers_own_mail_is_evidence_of_its_abuse_and_that_of_others_is_not() {
+        for (senders, adopted, left) in [(None, 3, 0), (Some(2), 1, 3)] {
+            let mut stories = abused(senders);
+            adopt(&mut stories);
+            let count = |class| stories.get(&(row().host, class)).map_or(0, Vec::len);
+            assert_eq!((count(Class::AccountAbuse) - 1, count(Class::MassMailer)), (adopted, left), "{senders:?}");
+        }
     }
 
     #[test]

@@ -122,3 +122,32 @@ fn a_server_of_two_names_is_one_voice() {
     sends(&mut scene, SERVER, "exch01.adatum.example", 30, "250 ok");
     assert_eq!([voice(&scene, "exch01.adatum.example"), voice(&scene, "pc23")], [Voice::Own, Voice::Other]);
 }
+
+/// Under TLS it is the size that tells that mail was taken.
+#[test]
+fn a_server_is_known_by_what_it_takes_under_tls() {
+    for (bytes, name, expected) in [
+        (600, "mail.adatum.example", Role::Server),
+        (599, "mail.adatum.example", Role::Unknown),
+        (600, "pc-23", Role::Unknown),
+    ] {
+        let mut scene = scene();
+        for n in 1..=3 {
+            let call = scene.call(&format!("198.51.100.{n}"), SERVER).greets("220 mail.adatum.example ESMTP");
+            call.helo("mx.contoso.example").starttls(bytes).quit();
+        }
+        scene.call(SERVER, "203.0.1.25").greets("220 mx ESMTP").helo(name).starttls(9000).quit();
+        assert_eq!(role(&scene, SERVER), expected, "{bytes} bytes, {name}");
+    }
+}
+
+#[test]
+fn a_worm_never_becomes_a_server_by_sending_under_tls() {
+    let mut scene = scene();
+    for n in 0..200 {
+        let call = scene.call(SERVER, &format!("203.0.{n}.25")).greets("220 mx ESMTP");
+        call.helo("mail.adatum.example").starttls(9000).quit();
+        scene.wait(Span::mins(1));
+    }
+    assert_eq!(role(&scene, SERVER), Role::Client);
+}
