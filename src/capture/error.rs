@@ -70,4 +70,12 @@ pub enum CaptureError {
         /// What libpcap says.
         reason: String,
     },
+    /// The device cannot be captured on.
+    #[error("{device} cannot be captured on: {reason}")]
+    Device {
+        /// As the operator named it.
+        device: String,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
 }

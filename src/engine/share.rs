@@ -80,12 +80,7 @@ impl Share {
         &self.shards
     }
 
-    fn causes(
-        shards: &mut [Shard],
-        first: usize,
-        of: usize,
-        order: u32,
-    ) -> impl Iterator<Item = (&mut Shard, Cause)> {
+    fn causes(shards: &mut [Shard], first: usize, of: usize, order: u32) -> impl Iterator<Item = (&mut Shard, Cause)> {
         let cause = move |no: usize| Cause { order, shard: (first + no * of) as u16 };
         shards.iter_mut().enumerate().map(move |(no, shard)| (shard, cause(no)))
     }
