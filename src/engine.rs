@@ -12,7 +12,7 @@ mod share;
 
 pub use batch::Batch;
 pub use clock::{EventClock, Stamp};
-pub use front::{Front, FrontItem};
+pub use front::{Front, FrontItem, FrontStats};
 pub use shard::Shard;
 pub use share::{Cause, Share};
 
@@ -85,6 +85,25 @@ impl Engine {
         front.handle_idle(now, &mut |item| batch.push(0, item, *shards));
         self.follow();
         self.judge(sink);
+    }
+
+    /// The judge, who has seen all events that were shown so far.
+    pub const fn judged(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// What became of the frames so far.
+    pub fn front_stats(&self) -> FrontStats {
+        self.front.stats()
+    }
+
+    /// What became of the segments so far.
+    pub fn tcp_stats(&self) -> TcpStats {
+        let mut tcp = TcpStats::default();
+        for shard in self.shares.iter().flat_map(Share::shards) {
+            tcp.merge(shard.stats());
+        }
+        tcp
     }
 
     /// The end of the capture: everything open closes.
