@@ -5,13 +5,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use smtphound::cli::{Args, Command};
-use smtphound::config::{Config, Environment};
+use smtphound::config::{Config, Environment, WatchConfig};
 use smtphound::error::Error;
 use smtphound::replay::replay;
+use smtphound::watch::{list_devices, watch};
 
 fn main() -> ExitCode {
-    let Command::Replay(args) = Args::parse().command;
-    let run = Config::load(args, &Environment::detect()).and_then(|config| replay(&config, &mut complain));
+    let env = Environment::detect();
+    let run = match Args::parse().command {
+        Command::Replay(args) => Config::load(args, &env).and_then(|config| replay(&config, &mut complain)),
+        Command::Watch(args) => WatchConfig::load(*args, &env).and_then(|config| watch(&config, &mut complain)),
+        Command::Devices => list_devices(&mut std::io::stdout().lock()),
+    };
     let status = run.unwrap_or_else(|error| {
         complain(&error);
         error.status()

@@ -193,12 +193,7 @@ impl Reader<'_> {
     }
 }
 
-fn run_threads(
-    reader: &mut Reader<'_>,
-    plan: &Plan<'_>,
-    judge: Judge,
-    watcher: &mut dyn Watcher,
-) -> Finished {
+fn run_threads(reader: &mut Reader<'_>, plan: &Plan<'_>, judge: Judge, watcher: &mut dyn Watcher) -> Finished {
     let workers = plan.workers - 1;
     let mut front = Front::new(plan.ports.clone(), plan.limits);
     let total = plan.limits.tcp.shards;

@@ -145,19 +145,12 @@ impl Tap {
         Arc::clone(&self.counts)
     }
 
-    /// Starts the thread, which runs until `stop` is set; `begin` is called in it first. What it takes comes out of the
-    /// source, to its last frame.
-    pub fn start(
-        self,
-        stop: Arc<AtomicBool>,
-        begin: impl FnOnce() + Send + 'static,
-    ) -> std::io::Result<(LiveSource, JoinHandle<()>)> {
+    /// Starts the thread, which runs until `stop` is set. What it takes comes out of the source, to its last frame.
+    pub fn start(self, stop: Arc<AtomicBool>) -> std::io::Result<(LiveSource, JoinHandle<()>)> {
         let Self { options, ring, counts } = self;
         let (feed, source) = live_queue(&options.device, options.filter.clone().map(Filter::new), &counts);
-        let thread = Builder::new().name(THREAD.to_owned()).spawn(move || {
-            begin();
-            Copier { options, feed, counts }.run(ring, &stop);
-        })?;
+        let thread =
+            Builder::new().name(THREAD.to_owned()).spawn(move || Copier { options, feed, counts }.run(ring, &stop))?;
         Ok((source, thread))
     }
 }

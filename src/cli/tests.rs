@@ -237,7 +237,7 @@ fn every_flag_is_taken() {
         "b.pcap",
     ])
     .unwrap();
-    let Command::Replay(ReplayArgs { files, shared }) = args.command;
+    let Command::Replay(ReplayArgs { files, shared, .. }) = args.command else { panic!("not replay") };
     assert_eq!(files, ["a.pcap", "b.pcap"].map(PathBuf::from));
     assert_eq!(shared.home_nets.len(), 2);
     assert_eq!(shared.local_domains, ["adatum.example"]);

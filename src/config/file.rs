@@ -1,5 +1,6 @@
 //! The TOML file: its keys, and errors that name the file, the line, and what was meant.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -8,13 +9,25 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::bytecount;
+use crate::cli::ThemeName;
 use crate::error::Error;
+use crate::tui::Bindings;
 use crate::values::{parse_domain, parse_home_net, parse_mail_server, parse_port};
 use crate::wire::shown;
 
 /// Every key of the file.
-pub(super) const KEYS: [&str; 7] =
-    ["home_nets", "mail_servers", "local_domains", "relay_domains", "relay_networks", "ports", "reply_rules"];
+pub(super) const KEYS: [&str; 10] = [
+    "home_nets",
+    "mail_servers",
+    "local_domains",
+    "relay_domains",
+    "relay_networks",
+    "ports",
+    "reply_rules",
+    "theme",
+    "mouse",
+    "bindings",
+];
 
 /// As it is written.
 #[derive(Deserialize)]
@@ -27,6 +40,17 @@ struct Raw {
     relay_networks: Option<Vec<Spanned<String>>>,
     ports: Option<Vec<Spanned<i64>>>,
     reply_rules: Option<PathBuf>,
+    theme: Option<ThemeName>,
+    mouse: Option<bool>,
+    bindings: Option<Spanned<BTreeMap<String, OneOrMore>>>,
+}
+
+/// A key, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
 }
 
 /// What a configuration file says, each value valid; `None` where it says nothing.
@@ -46,6 +70,12 @@ pub struct FileConfig {
     pub ports: Option<Vec<u16>>,
     /// Rules for replies; a relative path starts at the configuration file's directory.
     pub reply_rules: Option<PathBuf>,
+    /// Colours of the screen.
+    pub theme: Option<ThemeName>,
+    /// The screen takes the mouse.
+    pub mouse: Option<bool>,
+    /// Which key does what on the screen.
+    pub bindings: Option<Bindings>,
 }
 
 impl FileConfig {
@@ -70,8 +100,28 @@ impl FileConfig {
             relay_networks: list(raw.relay_networks, text, path, "relay_networks", |net| parse_home_net(&net))?,
             ports: list(raw.ports, text, path, "ports", parse_port)?,
             reply_rules: raw.reply_rules.map(|rules| path.parent().unwrap_or(Path::new("")).join(rules)),
+            theme: raw.theme,
+            mouse: raw.mouse,
+            bindings: match raw.bindings {
+                Some(table) => Some(bindings(table, text, path)?),
+                None => None,
+            },
         })
     }
+}
+
+/// Keys over the default ones, an action at a time.
+fn bindings(table: Spanned<BTreeMap<String, OneOrMore>>, text: &str, path: &Path) -> Result<Bindings, Error> {
+    let start = table.span().start;
+    let mut bindings = Bindings::default();
+    for (action, keys) in table.into_inner() {
+        let keys = match keys {
+            OneOrMore::One(key) => vec![key],
+            OneOrMore::More(keys) => keys,
+        };
+        bindings.rebind(&action, &keys).map_err(|message| wrong(text, path, start, format!("bindings: {message}")))?;
+    }
+    Ok(bindings)
 }
 
 /// Checks each value of a list; the first wrong one is named with its line.

@@ -16,7 +16,8 @@ fn env() -> Environment {
 }
 
 fn args(flags: &[&str]) -> ReplayArgs {
-    let Command::Replay(args) = Args::try_parse_from(["smtphound", "replay"].iter().chain(flags)).unwrap().command;
+    let command = Args::try_parse_from(["smtphound", "replay"].iter().chain(flags)).unwrap().command;
+    let Command::Replay(args) = command else { panic!("not replay") };
     args
 }
 

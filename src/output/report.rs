@@ -36,6 +36,45 @@ pub fn write(out: &mut dyn Write, results: &Results<'_>) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
+/// What became of an incident.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentChange {
+    /// It is new, or there again after it was closed.
+    Opened,
+    /// Its tier grew.
+    Raised,
+    /// Nothing came to it for long, or what spoke for it was taken back.
+    Closed,
+}
+
+/// Writes an incident as one line, as `watch` tells it while it comes about: `event`, `ts` and the record of the report.
+pub fn write_incident_line(out: &mut dyn Write, event: IncidentChange, ts: Ts, incident: &Incident) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        event: IncidentChange,
+        ts: Ts,
+        incident: IncidentRecord<'a>,
+    }
+    let line = Line { event, ts, incident: IncidentRecord::of(incident) };
+    serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
+    out.write_all(b"\n")
+}
+
+/// Writes a host with its incidents, the records of the report: `host` and `incidents`.
+pub fn write_host(out: &mut dyn Write, host: &RankedHost, incidents: &[&Incident]) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Selection<'a> {
+        schema_version: u32,
+        host: HostRecord<'a>,
+        incidents: Vec<IncidentRecord<'a>>,
+    }
+    let incidents = incidents.iter().map(|incident| IncidentRecord::of(incident)).collect();
+    let selection = Selection { schema_version: SCHEMA_VERSION, host: HostRecord::of(host), incidents };
+    serde_json::to_writer_pretty(&mut *out, &selection).map_err(io::Error::from)?;
+    out.write_all(b"\n")
+}
+
 #[derive(Serialize)]
 struct Report<'a> {
     schema_version: u32,

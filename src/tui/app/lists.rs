@@ -1,0 +1,268 @@
+//! The lists of the views: which lines are shown, in which order, and which one is selected. The selection stays with
+//! what it is about while lines come and go around it.
+
+use std::cmp::Ordering;
+
+use super::View;
+use crate::detect::{Class, Tier};
+use crate::incident::RankedHost;
+use crate::ledger::Role;
+use crate::net::HostKey;
+use crate::tcp::ConnId;
+use crate::tui::filter::{Filter, Subject};
+use crate::tui::snapshot::{SessionLine, Snapshot};
+use crate::wire::Wire;
+
+/// What a line is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Key {
+    Host(HostKey),
+    Incident(HostKey, Class),
+    Session(ConnId),
+}
+
+/// What the ranking is ordered by.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Column {
+    #[default]
+    Rank,
+    Score,
+    Mails,
+    Refused,
+    Servers,
+    LastSeen,
+    Host,
+}
+
+impl Column {
+    const ALL: [Self; 7] =
+        [Self::Rank, Self::Score, Self::Mails, Self::Refused, Self::Servers, Self::LastSeen, Self::Host];
+
+    /// The name in the heading.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rank => "rank",
+            Self::Score => "score",
+            Self::Mails => "mails",
+            Self::Refused => "refused",
+            Self::Servers => "servers",
+            Self::LastSeen => "last seen",
+            Self::Host => "host",
+        }
+    }
+}
+
+#[derive(Default, Debug)]
+struct List {
+    /// Places in the snapshot, in the order in which they are shown.
+    order: Vec<u32>,
+    selected: usize,
+    key: Option<Key>,
+}
+
+/// The lists of all views.
+#[derive(Default, Debug)]
+pub(crate) struct Lists {
+    lists: [List; View::ALL.len()],
+    pub(crate) column: Column,
+    pub(crate) reversed: [bool; View::ALL.len()],
+}
+
+impl Lists {
+    /// Puts the lines of a snapshot in order, and finds the selection again.
+    pub(crate) fn arrange(&mut self, snapshot: &Snapshot, filter: &Filter) {
+        for view in View::ALL {
+            let mut order = all(view, snapshot);
+            if !filter.is_empty() {
+                order.retain(|&place| {
+                    subject(view, snapshot, place as usize).is_some_and(|subject| filter.shows(&subject))
+                });
+            }
+            if view == View::Ranking && self.column != Column::Rank {
+                let hosts = &snapshot.judgement.hosts;
+                order.sort_by(|&a, &b| match (hosts.get(a as usize), hosts.get(b as usize)) {
+                    (Some(a), Some(b)) => compare(self.column, a, b),
+                    _ => Ordering::Equal,
+                });
+            }
+            if self.reversed[view as usize] {
+                order.reverse();
+            }
+            let list = &mut self.lists[view as usize];
+            list.order = order;
+            let found = list
+                .key
+                .and_then(|key| list.order.iter().position(|&place| key_of(view, snapshot, place) == Some(key)));
+            list.selected = found.unwrap_or(list.selected).min(list.order.len().saturating_sub(1));
+            list.key = match found {
+                Some(_) => list.key,
+                // At the top, what is first is looked at, whoever that comes to be.
+                None => None,
+            };
+        }
+    }
+
+    /// Places of the lines of a view, in order.
+    pub(crate) fn order(&self, view: View) -> &[u32] {
+        &self.lists[view as usize].order
+    }
+
+    /// The selected line of a view.
+    pub(crate) const fn at(&self, view: View) -> usize {
+        self.lists[view as usize].selected
+    }
+
+    /// What the selected line is about.
+    pub(crate) fn selected(&self, view: View, snapshot: &Snapshot) -> Option<Key> {
+        let list = &self.lists[view as usize];
+        key_of(view, snapshot, *list.order.get(list.selected)?)
+    }
+
+    /// Selects a line.
+    pub(crate) fn select(&mut self, view: View, line: usize) {
+        let list = &mut self.lists[view as usize];
+        list.selected = line.min(list.order.len().saturating_sub(1));
+        list.key = None;
+    }
+
+    /// Selects another line.
+    pub(crate) fn go(&mut self, view: View, lines: isize) {
+        let line = self.at(view).saturating_add_signed(lines);
+        self.select(view, line);
+    }
+
+    /// Keeps to what is selected now; called once the snapshot that it was selected from is known.
+    pub(crate) fn hold(&mut self, view: View, snapshot: &Snapshot) {
+        let key = self.selected(view, snapshot);
+        let list = &mut self.lists[view as usize];
+        // Who stands at the top and looks there wants to see who comes next.
+        list.key = if list.selected == 0 { None } else { key };
+    }
+
+    /// Selects the first line about a host.
+    pub(crate) fn follow(&mut self, view: View, host: HostKey, snapshot: &Snapshot) {
+        let found = self.lists[view as usize].order.iter().position(|&place| match key_of(view, snapshot, place) {
+            Some(Key::Host(of) | Key::Incident(of, _)) => of == host,
+            Some(Key::Session(id)) => id.orig.host == host,
+            None => false,
+        });
+        if let Some(line) = found {
+            self.select(view, line);
+            self.hold(view, snapshot);
+        }
+    }
+
+    /// The next order of a view.
+    pub(crate) fn next_order(&mut self, view: View) {
+        if view == View::Ranking {
+            let place = Column::ALL.iter().position(|column| *column == self.column).unwrap_or(0);
+            self.column = Column::ALL[(place + 1) % Column::ALL.len()];
+        } else {
+            self.reverse(view);
+        }
+    }
+
+    /// The order of a view from its other end.
+    pub(crate) const fn reverse(&mut self, view: View) {
+        self.reversed[view as usize] = !self.reversed[view as usize];
+    }
+}
+
+fn all(view: View, snapshot: &Snapshot) -> Vec<u32> {
+    let judgement = &snapshot.judgement;
+    match view {
+        View::Ranking => (0..judgement.hosts.len() as u32).collect(),
+        View::Incidents => (0..judgement.incidents.len() as u32).collect(),
+        View::Sessions => (0..snapshot.sessions.len() as u32).collect(),
+        View::Servers => (0..judgement.hosts.len() as u32)
+            .filter(|&place| {
+                judgement
+                    .hosts
+                    .get(place as usize)
+                    .is_some_and(|host| host.row.role == Role::Server || host.row.served > 0)
+            })
+            .collect(),
+        View::Capture => Vec::new(),
+    }
+}
+
+fn key_of(view: View, snapshot: &Snapshot, place: u32) -> Option<Key> {
+    let place = place as usize;
+    match view {
+        View::Ranking | View::Servers => snapshot.judgement.hosts.get(place).map(|host| Key::Host(host.row.host)),
+        View::Incidents => {
+            snapshot.judgement.incidents.get(place).map(|incident| Key::Incident(incident.host, incident.class))
+        }
+        View::Sessions => snapshot.sessions.get(place).map(|line| Key::Session(line.id)),
+        View::Capture => None,
+    }
+}
+
+fn compare(column: Column, a: &RankedHost, b: &RankedHost) -> Ordering {
+    let refused = |host: &RankedHost| {
+        let counts = &host.row.counts;
+        counts.rcpt_rejected as f64 / (counts.rcpt_accepted + counts.rcpt_rejected).max(1) as f64
+    };
+    // The most comes first; equal ones stay in the order of rank.
+    match column {
+        Column::Rank => Ordering::Equal,
+        Column::Score => b.score_db.total_cmp(&a.score_db),
+        Column::Mails => b.row.counts.transactions.cmp(&a.row.counts.transactions),
+        Column::Refused => refused(b).total_cmp(&refused(a)),
+        Column::Servers => b.row.servers.count().cmp(&a.row.servers.count()),
+        Column::LastSeen => b.row.last.cmp(&a.row.last),
+        Column::Host => a.row.host.cmp(&b.row.host),
+    }
+}
+
+fn lower(wire: Option<&Wire>) -> String {
+    wire.map(|wire| wire.escaped().to_lowercase()).unwrap_or_default()
+}
+
+fn subject(view: View, snapshot: &Snapshot, place: usize) -> Option<Subject> {
+    let judgement = &snapshot.judgement;
+    match view {
+        View::Ranking | View::Servers => judgement.hosts.get(place).map(of_host),
+        View::Incidents => {
+            let incident = judgement.incidents.get(place)?;
+            Some(Subject {
+                who: incident.host.to_string(),
+                classes: incident.class.name().to_owned(),
+                tier: incident.tier.name(),
+                score: incident.score_db,
+                more: incident.summary.to_lowercase(),
+            })
+        }
+        View::Sessions => snapshot.sessions.get(place).map(of_session),
+        View::Capture => None,
+    }
+}
+
+fn of_host(host: &RankedHost) -> Subject {
+    let row = &host.row;
+    let mut who = row.host.to_string();
+    for helo in &row.helos {
+        who.push(' ');
+        who.push_str(&lower(Some(helo)));
+    }
+    for mac in &row.macs {
+        who.push(' ');
+        who.push_str(&mac.to_string());
+    }
+    let classes: Vec<&str> = host.classes.iter().map(|class| class.name()).collect();
+    Subject {
+        who,
+        classes: classes.join(" "),
+        tier: host.tier.map_or("", Tier::name),
+        score: host.tier.is_some().then_some(host.score_db),
+        more: lower(row.banner.as_ref()),
+    }
+}
+
+fn of_session(line: &SessionLine) -> Subject {
+    Subject {
+        who: format!("{} {} {}", line.id.orig.host, line.id.resp.host, lower(line.helo.as_ref())),
+        more: lower(line.says.as_ref()),
+        ..Subject::default()
+    }
+}
