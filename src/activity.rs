@@ -43,14 +43,16 @@ pub struct Bucket {
 impl Bucket {
     /// All that happened.
     pub const fn total(self) -> u32 {
-        self.accepted + self.refused + self.failed
+        self.accepted.saturating_add(self.refused).saturating_add(self.failed)
     }
 
-    const fn plus(self, other: Self) -> Self {
+    /// Of two stretches as one.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
         Self {
-            accepted: self.accepted + other.accepted,
-            refused: self.refused + other.refused,
-            failed: self.failed + other.failed,
+            accepted: self.accepted.saturating_add(other.accepted),
+            refused: self.refused.saturating_add(other.refused),
+            failed: self.failed.saturating_add(other.failed),
         }
     }
 }
@@ -111,6 +113,12 @@ impl History {
         }
         self.buckets.truncate(pairs);
         self.step = self.step + self.step;
+    }
+
+    /// Steps from the first bucket to `now`, at least one, at most [`BUCKETS`].
+    pub fn used(&self, now: Ts) -> usize {
+        let last = if self.buckets.is_empty() { 0 } else { self.place(now.max(self.begin)) };
+        usize::try_from(last).unwrap_or(usize::MAX).saturating_add(1).max(self.buckets.len()).min(BUCKETS)
     }
 
     /// The last `count` steps before `now`, the latest last; zero where nothing happened.

@@ -53,6 +53,9 @@ pub fn told(error: &CaptureError) -> Error {
         CaptureError::Filter { filter, reason, .. } => {
             Error::Filter { filter: filter.clone(), message: reason.clone() }
         }
+        CaptureError::Write { file, source } => {
+            Error::Write { target: wire::escape(file.as_bytes()).into_owned(), source: source.kind().into() }
+        }
         other => Error::Input(wire::escape(other.to_string().as_bytes()).into_owned()),
     }
 }

@@ -20,6 +20,7 @@ mod live;
 mod merged;
 mod pcapng;
 mod queue;
+mod record;
 mod tally;
 #[cfg(test)]
 mod tests;

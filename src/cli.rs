@@ -133,6 +133,9 @@ pub struct WatchArgs {
     /// Mebibytes for frames that wait in the kernel
     #[arg(long, value_name = "MIB", default_value_t = BUFFER_MIB, value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = CAPTURE)]
     pub buffer: u32,
+    /// Keep the frames that were looked at in this file, a capture that `replay` judges alike (it holds whole mails)
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub write: Option<PathBuf>,
     /// Take only frames that are addressed to this machine (a mirror port needs the others)
     #[arg(long, help_heading = CAPTURE)]
     pub no_promiscuous: bool,

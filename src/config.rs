@@ -125,6 +125,8 @@ pub struct WatchConfig {
     pub live: LiveOptions,
     /// The screen; `None` if incidents go to standard output as lines.
     pub screen: Option<Screen>,
+    /// A file for the frames that were looked at.
+    pub write: Option<PathBuf>,
     /// Rights are kept once the device is open.
     pub keep_privileges: bool,
 }
@@ -163,7 +165,7 @@ impl WatchConfig {
             buffer_mib: args.buffer,
             promiscuous: !args.no_promiscuous,
         };
-        Ok(Self { run, live, screen, keep_privileges: args.keep_privileges })
+        Ok(Self { run, live, screen, write: args.write, keep_privileges: args.keep_privileges })
     }
 }
 

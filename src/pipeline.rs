@@ -180,7 +180,11 @@ impl Reader<'_> {
             match next {
                 Ok(Captured::Frame(no, frame)) => take(Taken::Frame(no, frame), self.filtered),
                 Ok(Captured::Filtered(..)) => self.filtered += 1,
-                Ok(Captured::Idle(now)) => take(Taken::Idle(now), self.filtered),
+                Ok(Captured::Idle(now)) => {
+                    take(Taken::Idle(now), self.filtered);
+                    // Somebody waits for what there is.
+                    until_progress = 1;
+                }
                 Err(error) => self.errors.push(error),
             }
             until_progress -= 1;

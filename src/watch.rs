@@ -59,6 +59,11 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
         privileges::give_up_rest().map_err(|reason| kept(config, &reason))?;
     }
 
+    if let Some(path) = &config.write {
+        // Opened beside the others, written below.
+        source.record(path).map_err(|error| balance::told(&error))?;
+    }
+
     let run = &config.run;
     let ports: PortSet = run.ports.iter().copied().collect();
     let judge = Judge::new(run.site.clone(), run.reply_rules.clone(), &run.settings, &run.limits.detect);
@@ -148,22 +153,18 @@ fn conclude(
     let surest = judgement.incidents.iter().map(|incident| incident.tier).max();
     let status = Status::of_run(surest, config.run.fail_on, false);
     // An output that could not be written is told by the status, unless an incident is.
-    Ok(match (status, failed, ran.errors.iter().any(|error| matches!(error, CaptureError::Device { .. }))) {
-        (Status::Done, true, _) => Status::Usage,
-        (Status::Done, false, true) => Status::Capture,
-        (status, ..) => status,
-    })
+    let failed = failed || ran.errors.iter().any(|error| matches!(error, CaptureError::Write { .. }));
+    Ok(if failed && status == Status::Done { Status::Usage } else { status })
 }
 
 /// Where outputs are written: their directories, because a report is renamed into its place and a file may be rotated.
 fn writable(config: &WatchConfig) -> Vec<PathBuf> {
     let files = [&config.run.report, &config.run.sessions].into_iter().flatten();
-    let mut directories: Vec<PathBuf> = files
-        .filter_map(|target| match target {
-            Target::File(path) => Some(privileges::directory_of(path)),
-            Target::Stdout => None,
-        })
-        .collect();
+    let files = files.filter_map(|target| match target {
+        Target::File(path) => Some(path),
+        Target::Stdout => None,
+    });
+    let mut directories: Vec<PathBuf> = files.chain(&config.write).map(|path| privileges::directory_of(path)).collect();
     if config.screen.is_some() {
         // What is exported from the screen is put here.
         directories.push(PathBuf::from("."));

@@ -4,8 +4,7 @@
 //! (`queue`); where that is full, the thread goes on and counts what is lost. It neither decodes nor judges: how long
 //! that takes is the attacker's choice, and the ring holds a second or two.
 //!
-//! **Stamps** are the kernel's, in microseconds, as other programs record them by default: what was watched and what
-//! was recorded beside it have the same stamps, and so the same names of incidents.
+//! **Stamps** are the kernel's, in microseconds: any classic capture can hold them (`record`).
 //!
 //! **A device that goes away** is waited for, and opened again when it is back. The kernel's counters begin anew then;
 //! the sums here do not.

@@ -4,6 +4,7 @@
 //! Two mebibytes a batch and 64 batches: what the judgement may be behind is bounded at 128 MiB, some seconds of a full
 //! gigabit. Batches that were read go back, so that memory is taken once.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -12,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySen
 
 use super::filter::Filter;
 use super::live::LiveCounts;
+use super::record::Record;
 use super::tally::Tally;
 use super::{CaptureError, Captured, FrameSource, InputSummary, Progress};
 use crate::frame::{Frame, LinkType};
@@ -58,6 +60,7 @@ pub(super) fn live_queue(device: &str, filter: Option<Filter>, counts: &Arc<Live
         tally: Tally::new(device),
         counts: Arc::clone(counts),
         told: true,
+        record: None,
         ended: false,
     };
     (feed, source)
@@ -131,6 +134,8 @@ pub struct LiveSource {
     counts: Arc<LiveCounts>,
     /// It was said that nothing more is there, so that what waits for company goes on alone.
     told: bool,
+    /// What is handed out is kept, too.
+    record: Option<(Record, String)>,
     ended: bool,
 }
 
@@ -142,6 +147,22 @@ enum Next {
 }
 
 impl LiveSource {
+    /// Keeps every frame that is handed out in a file from here on.
+    pub fn record(&mut self, path: &Path) -> Result<(), CaptureError> {
+        let file = path.display().to_string();
+        let record = Record::create(path).map_err(|source| CaptureError::Write { file: file.clone(), source })?;
+        self.record = Some((record, file));
+        Ok(())
+    }
+
+    /// What went wrong with that.
+    fn record_trouble(&mut self) -> Option<CaptureError> {
+        let (record, file) = self.record.as_mut()?;
+        record.flush();
+        let source = record.take_trouble()?;
+        Some(CaptureError::Write { file: file.clone(), source })
+    }
+
     fn next(&mut self) -> Next {
         if self.next < self.batch.frames.len() {
             self.next += 1;
@@ -191,16 +212,19 @@ impl FrameSource for LiveSource {
                 let bytes = self.batch.bytes.get(start..end).unwrap_or_default();
                 let passed = self.filter.as_ref().is_none_or(|filter| filter.passes(link, bytes));
                 let no = self.tally.frame(ts, bytes.len(), passed);
-                Some(Ok(if passed {
-                    Captured::Frame(no, Frame { ts, link, wire_len, bytes })
-                } else {
-                    Captured::Filtered(no, ts)
-                }))
+                let frame = Frame { ts, link, wire_len, bytes };
+                if let (Some((record, _)), true) = (&mut self.record, passed) {
+                    record.add(&frame);
+                }
+                Some(Ok(if passed { Captured::Frame(no, frame) } else { Captured::Filtered(no, ts) }))
             }
-            Next::Idle(now) => Some(Ok(Captured::Idle(now))),
+            Next::Idle(now) => match self.record_trouble() {
+                Some(error) => Some(Err(error)),
+                None => Some(Ok(Captured::Idle(now))),
+            },
             Next::End => {
                 self.ended = true;
-                None
+                self.record_trouble().map(Err)
             }
         }
     }

@@ -1,8 +1,8 @@
 //! `replay --tui`: a capture on the screen of `watch`, at a speed, with pauses and steps.
 
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::unbounded;
 
@@ -40,8 +40,13 @@ pub(super) fn run(
     let (shown, ran) = std::thread::scope(|scope| {
         let for_engine = stage.clone();
         let engine = scope.spawn(move || {
-            let mut shown = Shown { sink, publisher: Publisher::new(for_engine), pace: Pace::new() };
-            let ran = run_watched(&mut source, plan, judge, &mut shown, &mut |_| ());
+            let inputs = Arc::<Mutex<Vec<InputSummary>>>::default();
+            let publisher = Publisher::new(for_engine);
+            let mut shown = Shown { sink, publisher, pace: Pace::new(), inputs: Arc::clone(&inputs) };
+            let mut note = |source: &dyn FrameSource| {
+                *inputs.lock().unwrap_or_else(PoisonError::into_inner) = source.summaries();
+            };
+            let ran = run_watched(&mut source, plan, judge, &mut shown, &mut note);
             for error in &ran.errors {
                 let _ = trouble_to.send(balance::told(error));
             }
@@ -68,11 +73,13 @@ struct Shown<'a> {
     sink: &'a mut (dyn FnMut(&SessionEvent) + Send),
     publisher: Publisher,
     pace: Pace,
+    inputs: Arc<Mutex<Vec<InputSummary>>>,
 }
 
 impl Shown<'_> {
     fn publish(&mut self, so_far: &SoFar<'_>, over: bool) {
-        let facts: RunFacts = balance::facts(so_far.front, so_far.tcp, so_far.filtered, Vec::new(), Counts::default());
+        let inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let facts: RunFacts = balance::facts(so_far.front, so_far.tcp, so_far.filtered, inputs, Counts::default());
         self.publisher.publish(Judgement::of(so_far.judge), so_far, facts, None, over);
     }
 }

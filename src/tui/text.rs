@@ -15,7 +15,7 @@ use crate::wire::escape;
 const CUT: char = '…';
 
 /// Cells that a character takes, or `None` where terminals do not agree.
-fn cells_of(c: char) -> Option<usize> {
+pub(super) fn cells_of(c: char) -> Option<usize> {
     match c {
         // Regional indicators pair up to flags, skin tones join the one before.
         '\u{1f1e6}'..='\u{1f1ff}' | '\u{1f3fb}'..='\u{1f3ff}' => None,

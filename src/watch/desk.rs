@@ -120,7 +120,7 @@ impl Desk {
         let judgement = if over { look() } else { pace.keep(look).flatten() };
         self.pace = pace;
         if let Some(judgement) = &judgement {
-            self.write_incidents(judgement, so_far);
+            self.write_incidents(judgement, so_far, over);
         }
         if self.report.is_some() && (wanted || over) {
             match &judgement {
@@ -171,10 +171,10 @@ impl Desk {
         }
     }
 
-    fn write_incidents(&mut self, judgement: &Judgement, so_far: &SoFar<'_>) {
+    fn write_incidents(&mut self, judgement: &Judgement, so_far: &SoFar<'_>, over: bool) {
         let Some(incidents) = &mut self.incidents else { return };
         let now = so_far.front.now.max(so_far.judge.now().ts);
-        let Err(source) = incidents.journal.note(judgement, now, &mut incidents.out) else {
+        let Err(source) = incidents.journal.note(judgement, now, over, &mut incidents.out) else {
             incidents.told = false;
             return;
         };

@@ -13,10 +13,16 @@ use crate::time::{Span, Ts};
 /// and Exchange try every quarter of an hour to every hour). What comes later opens it again.
 const QUIET: Span = Span::hours(2);
 
+/// A mere suspicion is told once it has lasted so long: mail servers are known as such within their first mails, and
+/// before that look a little like what they are not. What is likely is told at once.
+const DOUBT: Span = Span::secs(30);
+
 /// Remembers what was told.
 #[derive(Default, Debug)]
 pub(super) struct Journal {
     told: BTreeMap<(HostKey, Class), Told>,
+    /// Suspicions that are not told yet, and since when.
+    doubts: BTreeMap<(HostKey, Class), Ts>,
 }
 
 #[derive(Debug)]
@@ -26,8 +32,8 @@ struct Told {
 }
 
 impl Journal {
-    /// Writes what is new in a judgement as of `now`, each line whole and by itself.
-    pub(super) fn note(&mut self, judgement: &Judgement, now: Ts, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes what is new in a judgement as of `now`, each line whole and by itself; when it is the `last` one, all of it.
+    pub(super) fn note(&mut self, judgement: &Judgement, now: Ts, last: bool, out: &mut dyn Write) -> io::Result<()> {
         let mut line = Vec::new();
         let mut tell = |change, incident: &Incident| -> io::Result<()> {
             line.clear();
@@ -57,6 +63,10 @@ impl Journal {
                     tell(IncidentChange::Opened, incident)?;
                     *told = Told { incident: incident.clone(), open: true };
                 }
+                None if !quiet && !last && incident.tier == Tier::Suspect && {
+                    let since = *self.doubts.entry((incident.host, incident.class)).or_insert(now);
+                    now.since(since) < DOUBT
+                } => {}
                 None if !quiet => {
                     tell(IncidentChange::Opened, incident)?;
                     self.told.insert((incident.host, incident.class), Told { incident: incident.clone(), open: true });
@@ -72,6 +82,7 @@ impl Journal {
                 told.open = false;
             }
         }
+        self.doubts.retain(|key, _| here.contains(key) && !self.told.contains_key(key));
         // Who is closed and forgotten by the judge too needs no memory.
         self.told.retain(|key, told| told.open || here.contains(key));
         out.flush()
@@ -112,7 +123,7 @@ mod tests {
 
     fn note(journal: &mut Journal, incidents: Vec<Incident>, now: i64) -> Vec<(String, String)> {
         let mut out = Vec::new();
-        journal.note(&Judgement { hosts: Vec::new(), incidents }, at(now), &mut out).unwrap();
+        journal.note(&Judgement { hosts: Vec::new(), incidents }, at(now), false, &mut out).unwrap();
         String::from_utf8(out)
             .unwrap()
             .lines()
@@ -131,8 +142,8 @@ mod tests {
     #[test]
     fn a_story_is_told_once_and_when_it_grows() {
         let mut journal = Journal::default();
-        assert_eq!(note(&mut journal, vec![incident(Tier::Suspect, 0)], 0), words("opened", "suspect"));
-        assert_eq!(note(&mut journal, vec![incident(Tier::Suspect, 1)], 1), []);
+        assert_eq!(note(&mut journal, vec![incident(Tier::Suspect, 0)], 0), []);
+        assert_eq!(note(&mut journal, vec![incident(Tier::Suspect, 1)], 1), words("opened", "suspect"));
         assert_eq!(note(&mut journal, vec![incident(Tier::Confirmed, 2)], 2), words("raised", "confirmed"));
         assert_eq!(note(&mut journal, vec![incident(Tier::Likely, 3)], 3), []);
         assert_eq!(note(&mut journal, vec![incident(Tier::Confirmed, 4)], 4), []);
@@ -151,9 +162,21 @@ mod tests {
     #[test]
     fn what_the_judge_takes_back_is_closed() {
         let mut journal = Journal::default();
-        note(&mut journal, vec![incident(Tier::Suspect, 0)], 0);
-        assert_eq!(note(&mut journal, Vec::new(), 1), words("closed", "suspect"));
+        note(&mut journal, vec![incident(Tier::Likely, 0)], 0);
+        assert_eq!(note(&mut journal, Vec::new(), 1), words("closed", "likely"));
         assert_eq!(note(&mut journal, Vec::new(), 2), []);
-        assert_eq!(note(&mut journal, vec![incident(Tier::Suspect, 3)], 3), words("opened", "suspect"));
+        assert_eq!(note(&mut journal, vec![incident(Tier::Likely, 3)], 3), words("opened", "likely"));
+    }
+
+    #[test]
+    fn a_suspicion_that_passes_is_not_told() {
+        let mut journal = Journal::default();
+        assert_eq!(note(&mut journal, vec![incident(Tier::Suspect, 0)], 0), []);
+        assert_eq!(note(&mut journal, Vec::new(), 1), []);
+        assert_eq!(note(&mut journal, vec![incident(Tier::Suspect, 2)], 2), [], "it is a new one");
+        let mut out = Vec::new();
+        let left = Judgement { hosts: Vec::new(), incidents: vec![incident(Tier::Suspect, 2)] };
+        journal.note(&left, at(2), true, &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().starts_with("{\"event\":\"opened\""), "at the end all is told");
     }
 }

@@ -2,17 +2,18 @@
 
 use super::page::Page;
 use crate::activity::{Activity, BUCKETS, Bucket};
-use crate::detect::Tier;
+use crate::detect::{Family, Tier};
 use crate::incident::{Incident, RankedHost};
 use crate::ledger::{HostRow, Role};
+use crate::time::Span;
 use crate::tui::app::App;
 use crate::tui::text::{bar, clean, clock, counted, grouped, line_of, share, short, span, sparkline};
 use crate::tui::theme::Theme;
 
 /// Cells of the bars beside the lines of a score.
 const BAR: usize = 12;
-/// Cells of the charts over time.
-const CHART: usize = BUCKETS;
+/// Cells before a chart.
+const CHART_LEAD: usize = 14;
 /// Destinations that are listed.
 const DESTINATIONS: usize = 10;
 
@@ -89,11 +90,16 @@ pub(super) fn story(app: &App, incident: &Incident, page: &mut Page) {
     score(theme, incident, page);
 }
 
-/// The lines of a score with their weights.
+/// The lines of a score with their weights, the heaviest first; what it starts from comes last.
 fn score(theme: &Theme, incident: &Incident, page: &mut Page) {
     page.gap();
     let max = incident.evidence.iter().map(|line| line.db.abs()).fold(1.0, f64::max);
-    for line in &incident.evidence {
+    let mut lines: Vec<_> = incident.evidence.iter().collect();
+    lines.sort_by(|a, b| {
+        let prior = |family| family == Family::Prior;
+        prior(a.family).cmp(&prior(b.family)).then(b.db.total_cmp(&a.db))
+    });
+    for line in lines {
         let lead = if incident.score_db.is_some() {
             format!("{:>+6.1} dB {:BAR$} ", line.db, bar(line.db.abs(), max, BAR))
         } else {
@@ -153,22 +159,31 @@ fn who(app: &App, host: &RankedHost, page: &mut Page) {
     }
 }
 
-/// What became of its mail over time: three charts to one scale.
+/// What became of its mail over time: three charts to one scale, as fine as there is room.
 fn over_time(app: &App, activity: &Activity, page: &mut Page) {
-    let theme = &app.theme;
-    let whole = &activity.whole;
-    let buckets: Vec<Bucket> = whole.until(app.snapshot.now, CHART);
-    let max = buckets.iter().map(|b| b.accepted.max(b.refused).max(b.failed)).max().unwrap_or(0);
-    page.heading(&format!("Over time, {} a column", span(whole.step)), theme.heading);
-    let sum = |of: fn(&Bucket) -> u32| whole.buckets.iter().map(|bucket| u64::from(of(bucket))).sum::<u64>();
-    for (label, style, of) in [
-        ("refused", theme.bad, (|b: &Bucket| b.refused) as fn(&Bucket) -> u32),
-        ("taken", theme.good, |b| b.accepted),
-        ("failed", theme.doubtful, |b| b.failed),
-    ] {
-        let chart = sparkline(buckets.iter().map(of), max);
-        page.line([(format!("{label:>7} {:>5} ", short(sum(of))), theme.dim), (chart, style)]);
-    }
+    let (theme, now, whole) = (app.theme, app.snapshot.now, activity.whole.clone());
+    page.gap();
+    page.made(move |cells| {
+        let room = cells.saturating_sub(CHART_LEAD).clamp(1, BUCKETS);
+        let used = whole.used(now);
+        let each = used.div_ceil(room).max(1);
+        let all = whole.until(now, used.div_ceil(each) * each);
+        let columns: Vec<Bucket> =
+            all.chunks(each).map(|some| some.iter().fold(Bucket::default(), |sum, bucket| sum.plus(*bucket))).collect();
+        let max = columns.iter().map(|b| b.accepted.max(b.refused).max(b.failed)).max().unwrap_or(0);
+        let step = span(Span::from_nanos(whole.step.as_nanos().saturating_mul(each as i64)));
+        let mut lines = vec![vec![(format!("Over time, {step} a column"), theme.heading)]];
+        for (label, style, of) in [
+            ("refused", theme.bad, (|b: &Bucket| b.refused) as fn(&Bucket) -> u32),
+            ("taken", theme.good, |b| b.accepted),
+            ("failed", theme.doubtful, |b| b.failed),
+        ] {
+            let sum: u64 = whole.buckets.iter().map(|bucket| u64::from(of(bucket))).sum();
+            let lead = format!("{label:>7} {:>5} ", short(sum));
+            lines.push(vec![(lead, theme.dim), (sparkline(columns.iter().map(of), max), style)]);
+        }
+        lines
+    });
 }
 
 fn replies(app: &App, activity: &Activity, page: &mut Page) {

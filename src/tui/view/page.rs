@@ -4,23 +4,27 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::tui::text::{fit, width, wrap};
+use crate::tui::text::{cells_of, fit, width, wrap};
 
 /// A piece of a line.
 pub(super) type Piece = (String, Style);
 
 /// Lines to be.
-#[derive(Default, Debug)]
+#[derive(Default)]
 pub(super) struct Page {
     parts: Vec<Part>,
 }
 
-#[derive(Debug)]
+/// Makes lines once their width is known.
+type Maker = Box<dyn Fn(usize) -> Vec<Vec<Piece>>>;
+
 enum Part {
     /// One line, cut where it is too long.
     Line(Vec<Piece>),
     /// A text that goes on below its beginning.
     Hanging { lead: Piece, text: Piece },
+    /// What is drawn to the width.
+    Made(Maker),
 }
 
 impl Page {
@@ -40,9 +44,14 @@ impl Page {
         self.parts.push(Part::Hanging { lead: (lead.into(), lead_style), text: (text.into(), style) });
     }
 
+    /// Lines that depend on the width.
+    pub(super) fn made(&mut self, make: impl Fn(usize) -> Vec<Vec<Piece>> + 'static) {
+        self.parts.push(Part::Made(Box::new(make)));
+    }
+
     /// An empty line, but none on top of another.
     pub(super) fn gap(&mut self) {
-        if !matches!(self.parts.last(), None | Some(Part::Line(_)) if self.ends_blank()) {
+        if !self.ends_blank() {
             self.parts.push(Part::Line(Vec::new()));
         }
     }
@@ -57,7 +66,7 @@ impl Page {
         match self.parts.last() {
             None => true,
             Some(Part::Line(pieces)) => pieces.is_empty(),
-            Some(Part::Hanging { .. }) => false,
+            Some(Part::Hanging { .. } | Part::Made(_)) => false,
         }
     }
 
@@ -67,6 +76,7 @@ impl Page {
         for part in &self.parts {
             match part {
                 Part::Line(pieces) => lines.push(pieces.clone()),
+                Part::Made(make) => lines.extend(make(cells)),
                 Part::Hanging { lead, text } => {
                     let indent = width(&lead.0).min(cells / 2);
                     for (n, line) in wrap(&text.0, cells - indent).into_iter().enumerate() {
@@ -80,7 +90,8 @@ impl Page {
     }
 }
 
-/// Writes a line of pieces into the cells of one line; nothing beyond them.
+/// Writes a line of pieces into the cells of one line; nothing beyond them, and one character a cell: what terminals make
+/// of several together is theirs to decide, and they differ.
 pub(super) fn put(buffer: &mut Buffer, area: Rect, pieces: &[Piece]) {
     let (mut x, end) = (area.x, area.right());
     if area.height == 0 {
@@ -91,8 +102,19 @@ pub(super) fn put(buffer: &mut Buffer, area: Rect, pieces: &[Piece]) {
         if room == 0 {
             break;
         }
-        let shown = if width(text) <= room { text.clone() } else { fit(text, room, false) };
-        (x, _) = buffer.set_stringn(x, area.y, &shown, room, *style);
+        let cut = (width(text) > room).then(|| fit(text, room, false));
+        for c in cut.as_deref().unwrap_or(text).chars() {
+            let Some(cells) = cells_of(c) else { continue };
+            let Some(cell) = buffer.cell_mut((x, area.y)) else { break };
+            cell.set_char(c).set_style(*style);
+            for beside in 1..cells as u16 {
+                if let Some(cell) = buffer.cell_mut((x + beside, area.y)) {
+                    cell.reset();
+                    cell.set_style(*style);
+                }
+            }
+            x += cells as u16;
+        }
     }
 }
 

@@ -9,22 +9,22 @@ use super::table::{self, Column};
 use crate::detect::Tier;
 use crate::incident::RankedHost;
 use crate::tui::app::{self, App, View};
-use crate::tui::text::{clock, share, sparkline};
+use crate::tui::text::{clock, share, short, sparkline};
 
 /// Cells of the rate: a minute and a half in steps of ten seconds.
 const RATE: usize = 9;
 
 const COLUMNS: [Column; 10] = [
     Column { heading: "#", cells: (2, 6), right: true, last: 8 },
-    Column { heading: "HOST", cells: (9, 39), right: false, last: 0 },
-    Column { heading: "NAME", cells: (8, 24), right: false, last: 5 },
+    Column { heading: "HOST", cells: (15, 39), right: false, last: 0 },
+    Column { heading: "NAME", cells: (8, 26), right: false, last: 5 },
     Column { heading: "TIER", cells: (9, 9), right: false, last: 1 },
     Column { heading: "CLASS", cells: (11, 30), right: false, last: 2 },
     Column { heading: "dB", cells: (5, 6), right: true, last: 3 },
     Column { heading: "RATE", cells: (RATE, RATE), right: false, last: 4 },
-    Column { heading: "REFUSED", cells: (7, 7), right: true, last: 6 },
-    Column { heading: "SERVERS", cells: (7, 7), right: true, last: 9 },
-    Column { heading: "LAST SEEN", cells: (8, 11), right: false, last: 10 },
+    Column { heading: "REF%", cells: (4, 4), right: true, last: 6 },
+    Column { heading: "SRVS", cells: (4, 5), right: true, last: 9 },
+    Column { heading: "LAST SEEN", cells: (9, 11), right: false, last: 10 },
 ];
 
 /// Draws the ranking.
@@ -68,7 +68,7 @@ fn row(app: &App, host: &RankedHost) -> Vec<Piece> {
         (if host.tier.is_some() { format!("{:.1}", host.score_db) } else { String::new() }, text),
         (rate, text),
         (share(counts.rcpt_rejected, counts.rcpt_accepted + counts.rcpt_rejected), text),
-        (row.servers.count().to_string(), text),
+        (short(row.servers.count()), text),
         (clock(row.last, app.snapshot.now), text),
     ]
 }
