@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+pub use shown::stage_of;
+
 use crate::balance;
 use crate::capture::{CaptureError, FrameSource, InputSummary, MergedSource, OpenOptions, open_file};
 use crate::config::{Config, Input};

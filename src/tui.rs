@@ -135,15 +135,44 @@ fn copy(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Draws a stage once into a buffer, as the screen shows it after some keys: for pictures and measurements.
-pub fn picture(screen: &Screen, title: &str, stage: &Stage, keys: &[Action], area: Rect) -> Buffer {
-    let mut app = App::new(title, Theme::of(screen.theme), screen.bindings.clone(), stage.clone());
-    for key in keys {
-        app.act(*key);
+/// The screen without a terminal: for pictures, and to measure what drawing costs.
+pub struct Easel {
+    app: App,
+}
+
+impl Easel {
+    /// Before a stage.
+    pub fn new(screen: &Screen, title: &str, stage: &Stage) -> Self {
+        Self { app: App::new(title, Theme::of(screen.theme), screen.bindings.clone(), stage.clone()) }
     }
-    let mut buffer = Buffer::empty(area);
-    view::draw(&app, area, &mut buffer);
-    buffer
+
+    /// A key is pressed.
+    pub fn act(&mut self, action: Action) {
+        self.app.act(action);
+    }
+
+    /// A filter is typed.
+    pub fn filter(&mut self, text: &str) {
+        self.app.typing = Some(String::new());
+        text.chars().for_each(|c| self.app.type_in(c));
+        self.app.type_end(true);
+    }
+
+    /// Looks for a new snapshot; whether there is one.
+    pub fn refresh(&mut self) -> bool {
+        self.app.refresh()
+    }
+
+    /// Draws into a buffer.
+    pub fn draw(&self, area: Rect, buffer: &mut Buffer) {
+        view::draw(&self.app, area, buffer);
+    }
+}
+
+impl std::fmt::Debug for Easel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Easel").finish_non_exhaustive()
+    }
 }
 
 fn view_name(row: &HostRow) -> Option<String> {

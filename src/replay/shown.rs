@@ -8,7 +8,7 @@ use crossbeam_channel::unbounded;
 
 use super::paced::PacedSource;
 use crate::balance;
-use crate::capture::{FrameSource, InputSummary};
+use crate::capture::{FrameSource, InputSummary, LiveStats};
 use crate::config::Screen;
 use crate::detect::Judge;
 use crate::error::Error;
@@ -42,7 +42,7 @@ pub(super) fn run(
         let engine = scope.spawn(move || {
             let inputs = Arc::<Mutex<Vec<InputSummary>>>::default();
             let publisher = Publisher::new(for_engine);
-            let mut shown = Shown { sink, publisher, pace: Pace::new(), inputs: Arc::clone(&inputs) };
+            let mut shown = Shown { sink, publisher, pace: Pace::new(), inputs: Arc::clone(&inputs), live: None };
             let mut note = |source: &dyn FrameSource| {
                 *inputs.lock().unwrap_or_else(PoisonError::into_inner) = source.summaries();
             };
@@ -68,19 +68,47 @@ pub(super) fn run(
     shown.map(|_| ran)
 }
 
+/// A whole source as the screen shows it at its end, without a screen; `live` where it shall look like a device's.
+pub fn stage_of(source: &mut dyn FrameSource, plan: &Plan<'_>, judge: Judge, live: Option<LiveStats>) -> Stage {
+    let stage = Stage::default();
+    let mut nowhere = |_: &SessionEvent| ();
+    let inputs = Arc::default();
+    let publisher = Publisher::new(stage.clone());
+    let mut shown = Shown { sink: &mut nowhere, publisher, pace: Pace::new(), inputs: Arc::clone(&inputs), live: None };
+    let ran = run_watched(source, plan, judge, &mut Events(&mut shown), &mut |_| ());
+    *inputs.lock().unwrap_or_else(PoisonError::into_inner) = source.summaries();
+    let finished = &ran.finished;
+    let (judge, front) = (&finished.judge, &finished.front.stats());
+    shown.live = live;
+    shown.publish(&SoFar { judge, front, tcp: &finished.tcp, filtered: ran.filtered }, live.is_none());
+    stage
+}
+
+/// Takes events and publishes nothing on the way.
+struct Events<'a, 'b>(&'a mut Shown<'b>);
+
+impl Watcher for Events<'_, '_> {
+    fn handle(&mut self, event: &SessionEvent) {
+        self.0.handle(event);
+    }
+
+    fn look(&mut self, _: &SoFar<'_>) {}
+}
+
 /// The screen and the session lines.
 struct Shown<'a> {
     sink: &'a mut (dyn FnMut(&SessionEvent) + Send),
     publisher: Publisher,
     pace: Pace,
     inputs: Arc<Mutex<Vec<InputSummary>>>,
+    live: Option<LiveStats>,
 }
 
 impl Shown<'_> {
     fn publish(&mut self, so_far: &SoFar<'_>, over: bool) {
         let inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let facts: RunFacts = balance::facts(so_far.front, so_far.tcp, so_far.filtered, inputs, Counts::default());
-        self.publisher.publish(Judgement::of(so_far.judge), so_far, facts, None, over);
+        self.publisher.publish(Judgement::of(so_far.judge), so_far, facts, self.live, over);
     }
 }
 

@@ -16,11 +16,10 @@ use crate::detect::replies::ReplyRules;
 use crate::detect::{DetectSettings, Judge};
 use crate::incident::Judgement;
 use crate::limits::Limits;
-use crate::output::{Counts, RunFacts};
-use crate::pipeline::{Plan, SoFar, Watcher, run_watched};
-use crate::session::SessionEvent;
+use crate::output::RunFacts;
+use crate::pipeline::Plan;
+use crate::replay::stage_of as stage_of_source;
 use crate::site::Site;
-use crate::watch::Publisher;
 
 /// The text of a buffer, without blanks at the ends of lines.
 pub(super) fn text_of(buffer: &Buffer) -> String {
@@ -55,15 +54,6 @@ pub(super) fn app(stage: &Stage) -> App {
     App::new("eth0", Theme::of(ThemeName::Dark), Bindings::default(), stage.clone())
 }
 
-struct Eyes(Publisher);
-
-impl Watcher for Eyes {
-    fn handle(&mut self, event: &SessionEvent) {
-        self.0.handle(event);
-    }
-    fn look(&mut self, _: &SoFar<'_>) {}
-}
-
 /// A recorded capture as the screen shows it at its end, as if it had been live.
 pub(super) fn stage_of(capture: &str) -> Stage {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(capture);
@@ -71,16 +61,8 @@ pub(super) fn stage_of(capture: &str) -> Stage {
     let (limits, ports) = (Limits::default(), PortSet::default());
     let judge =
         Judge::new(Site::default(), Arc::new(ReplyRules::builtin()), &DetectSettings::default(), &limits.detect);
-    let stage = Stage::default();
-    let mut eyes = Eyes(Publisher::new(stage.clone()));
     let plan = Plan { ports: &ports, limits: &limits, workers: 1 };
-    let ran = run_watched(&mut source, &plan, judge, &mut eyes, &mut |_| ());
-    let (front, tcp) = (ran.finished.front.stats(), ran.finished.tcp);
-    let so_far = SoFar { judge: &ran.finished.judge, front: &front, tcp: &tcp, filtered: 0 };
-    let facts: RunFacts = crate::balance::facts(&front, &tcp, 0, source.summaries(), Counts::default());
-    let live = LiveStats { frames: facts.frames.total, kernel_drops: 0, ..LiveStats::default() };
-    eyes.0.publish(Judgement::of(so_far.judge), &so_far, facts, Some(live), false);
-    stage
+    stage_of_source(&mut source, &plan, judge, Some(LiveStats::default()))
 }
 
 #[test]
@@ -156,7 +138,11 @@ fn themes_differ_in_colours_and_say_the_same() {
     let stage = stage_of("infected-pc.pcap");
     let area = Rect::new(0, 0, 120, 40);
     let screen = |theme| Screen { theme, mouse: false, bindings: Bindings::default() };
-    let of = |theme| picture(&screen(theme), "eth0", &stage, &[], area);
+    let of = |theme| {
+        let mut buffer = Buffer::empty(area);
+        Easel::new(&screen(theme), "eth0", &stage).draw(area, &mut buffer);
+        buffer
+    };
     let dark = of(ThemeName::Dark);
     for theme in [ThemeName::Light, ThemeName::Mono, ThemeName::Colorblind] {
         let other = of(theme);

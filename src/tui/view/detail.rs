@@ -32,7 +32,15 @@ pub(super) fn draw(app: &App, title: &str, pages: &[Page], area: Rect, buffer: &
         let second = rest.by_ref().flat_map(|page| page.lines(right.width.into())).collect();
         vec![(left, first), (right, second)]
     } else {
-        vec![(body, pages.iter().flat_map(|page| page.lines(body.width.into())).collect())]
+        let mut lines: Vec<Vec<Piece>> = Vec::new();
+        for page in pages {
+            let more = page.lines(body.width.into());
+            if !lines.is_empty() && !more.is_empty() && lines.last().is_some_and(|line| !line.is_empty()) {
+                lines.push(Vec::new());
+            }
+            lines.extend(more);
+        }
+        vec![(body, lines)]
     };
     let longest = columns.iter().map(|(_, lines)| lines.len()).max().unwrap_or(0);
     let room = usize::from(body.height);

@@ -9,30 +9,34 @@ use crate::tui::app::{App, View};
 use crate::tui::keys::Action;
 use crate::tui::text::{clean, clock, counted, fit, grouped, line_of, short, width};
 
+/// Below so many cells all drops are one number.
+const NARROW: u16 = 60;
+
 /// The views, and what time it is.
 pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.theme;
-    let right = format!(" {} {} ", clock(app.snapshot.now, app.snapshot.now), state(app));
-    let names = |all: bool| -> Vec<Piece> {
-        let mut pieces = vec![(" smtphound ".to_owned(), theme.heading), (format!("{} ", app.title), theme.text)];
+    let now = app.snapshot.now;
+    let time = if app.snapshot.serial == 0 { String::new() } else { clock(now, now) };
+    let right = format!(" {time} {} ", state(app));
+    // What everybody knows goes first where there is little room: the program's name, then those of the other views.
+    let names = |program: bool, title: bool, all: bool| -> Vec<Piece> {
+        let mut pieces = vec![(if program { " smtphound".to_owned() } else { String::new() }, theme.heading)];
+        if title {
+            pieces.push((format!(" {} ", app.title), theme.text));
+        }
         for (n, view) in View::ALL.iter().enumerate() {
             let here = *view == app.view;
-            let text = if all || here { format!(" {} {} ", n + 1, view.name()) } else { format!(" {} ", n + 1) };
+            let text = if all || here { format!(" {} {}", n + 1, view.name()) } else { format!(" {}", n + 1) };
             let style = if here { theme.selected.patch(theme.heading) } else { theme.dim };
-            pieces.push((text, style));
+            pieces.push((text + if here { " " } else { "" }, style));
         }
         pieces
     };
     let cells = |pieces: &[Piece]| -> usize { pieces.iter().map(|(text, _)| width(text)).sum() };
     let room = usize::from(area.width).saturating_sub(width(&right));
-    let mut pieces = names(true);
-    if cells(&pieces) > room {
-        pieces = names(false);
-    }
-    if cells(&pieces) > room {
-        // The name of the program is the one thing that everybody knows.
-        pieces.drain(..2);
-    }
+    let choices = [(true, true, true), (false, true, true), (true, true, false), (false, true, false)];
+    let fitting = choices.into_iter().map(|(program, title, all)| names(program, title, all));
+    let pieces = fitting.into_iter().find(|pieces| cells(pieces) <= room).unwrap_or_else(|| names(false, false, false));
     put(buffer, area, &pieces);
     if cells(&pieces) <= room {
         let place = Rect { x: area.right() - width(&right) as u16, width: width(&right) as u16, ..area };
@@ -120,10 +124,14 @@ pub(super) fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
         pieces.push((format!("  {name} {}", short(count)), style));
     };
     if let Some(live) = &snapshot.live {
-        lost("kernel drops", live.kernel_drops);
-        lost("queue drops", live.queue_drops);
-        if live.interface_drops > 0 {
-            lost("interface drops", live.interface_drops);
+        if area.width < NARROW {
+            lost("drops", live.kernel_drops + live.interface_drops + live.queue_drops);
+        } else {
+            lost("kernel drops", live.kernel_drops);
+            lost("queue drops", live.queue_drops);
+            if live.interface_drops > 0 {
+                lost("interface drops", live.interface_drops);
+            }
         }
     }
     let style = if facts.gaps > 0 { theme.doubtful } else { theme.dim };

@@ -81,6 +81,7 @@ pub(super) fn story(app: &App, incident: &Incident, page: &mut Page) {
     page.line([
         (format!("{}{kind}", incident.class.name()), style),
         (format!("  {tier}"), style),
+        (incident.score_db.map(|db| format!("  {db:.1} dB")).unwrap_or_default(), style),
         (format!("  {}, confidence {}", incident.severity.name(), incident.confidence.name()), theme.dim),
     ]);
     page.hanging("", theme.text, clean(&incident.summary), theme.text);

@@ -13,7 +13,7 @@ use crate::tui::text::{clean, clock, counted, line_of};
 
 const COLUMNS: [Column; 7] = [
     Column { heading: "TIER", cells: (9, 9), right: false, last: 0 },
-    Column { heading: "HOST", cells: (9, 39), right: false, last: 1 },
+    Column { heading: "HOST", cells: (15, 39), right: false, last: 1 },
     Column { heading: "CLASS", cells: (11, 28), right: false, last: 2 },
     Column { heading: "dB", cells: (5, 6), right: true, last: 3 },
     Column { heading: "SEVERITY", cells: (8, 8), right: false, last: 6 },

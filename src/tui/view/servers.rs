@@ -12,7 +12,7 @@ use crate::tui::app::{App, View};
 use crate::tui::text::{clean, line_of, share, short};
 
 const COLUMNS: [Column; 7] = [
-    Column { heading: "SERVER", cells: (9, 39), right: false, last: 0 },
+    Column { heading: "SERVER", cells: (15, 39), right: false, last: 0 },
     Column { heading: "ROLE", cells: (11, 21), right: false, last: 4 },
     Column { heading: "TOOK", cells: (5, 6), right: true, last: 3 },
     Column { heading: "SENT", cells: (5, 6), right: true, last: 2 },

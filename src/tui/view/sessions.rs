@@ -12,8 +12,8 @@ use crate::tui::text::{clock, line_of};
 
 const COLUMNS: [Column; 8] = [
     Column { heading: "LAST", cells: (8, 11), right: false, last: 3 },
-    Column { heading: "CLIENT", cells: (9, 39), right: false, last: 0 },
-    Column { heading: "SERVER", cells: (9, 39), right: false, last: 1 },
+    Column { heading: "CLIENT", cells: (15, 39), right: false, last: 0 },
+    Column { heading: "SERVER", cells: (15, 39), right: false, last: 1 },
     Column { heading: "STATE", cells: (9, 16), right: false, last: 2 },
     Column { heading: "HELO", cells: (6, 20), right: false, last: 6 },
     Column { heading: "MAILS", cells: (5, 5), right: true, last: 5 },
