@@ -28,7 +28,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 pub use keys::{Action, Bindings};
-pub use snapshot::{Playback, Recent, SessionLine, SessionState, Snapshot, Stage};
+pub use snapshot::{HostIndex, Playback, Recent, SessionLine, SessionState, Snapshot, Stage};
 
 use app::{App, Effect};
 use terminal::Guard;

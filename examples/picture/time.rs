@@ -47,9 +47,12 @@ pub(crate) fn measure(hosts: u32) -> Result<(), String> {
     let publish = |serial: u64| {
         let hosts = (0..hosts).map(|n| host(n, now)).collect();
         let judgement = Judgement { hosts, incidents: Vec::new() };
-        stage.snapshot.store(Arc::new(Snapshot { serial, now, judgement, ..Snapshot::default() }));
+        let snapshot = Snapshot { serial, now, judgement, ..Snapshot::default() };
+        // Kept until the end, as the thread that publishes does: taking it apart is not the screen's work.
+        stage.snapshot.swap(Arc::new(snapshot.indexed()))
     };
-    publish(1);
+    let mut before = Vec::new();
+    before.push(publish(1));
     let mut serial = 1;
     println!("{hosts} hosts; milliseconds a redraw: median, worst of {ROUNDS}");
     for (columns, lines) in [(80, 24), (120, 40), (250, 80)] {
@@ -72,7 +75,7 @@ pub(crate) fn measure(hosts: u32) -> Result<(), String> {
         let mut worst = Vec::new();
         for _ in 0..5 {
             serial += 1;
-            publish(serial);
+            before.push(publish(serial));
             let begin = Instant::now();
             assert!(easel.refresh());
             easel.draw(area, &mut buffer);

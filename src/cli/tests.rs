@@ -37,8 +37,10 @@ fn help_at_the_top() {
     Usage: smtphound <COMMAND>
 
     Commands:
-      replay  Rank offenders in saved captures
-      help    Print this message or the help of the given subcommand(s)
+      replay   Rank offenders in saved captures
+      watch    The same live: from a mirror port, in the terminal or as a service
+      devices  List what can be captured on, and what right is missing
+      help     Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -270,4 +272,34 @@ fn a_mistake_is_named_with_its_flag_and_remedy() {
     ] {
         assert_eq!(complaint(args), wanted);
     }
+}
+
+#[test]
+fn watch_has_flags_of_its_own() {
+    let parse = |flags: &[&str]| {
+        let parsed = Args::try_parse_from(["smtphound", "watch"].iter().chain(flags)).map(|args| args.command);
+        parsed.map(|command| match command {
+            Command::Watch(args) => args,
+            _ => panic!("not watch"),
+        })
+    };
+    let args = parse(&["-i", "eth0"]).unwrap();
+    assert_eq!((args.device.as_str(), args.snaplen, args.buffer), ("eth0", 262_144, 64));
+    assert!(!args.headless && !args.no_promiscuous && !args.tunnels && !args.keep_privileges);
+    assert!(parse(&[]).is_err(), "a device has to be named");
+    for wrong in [["--snaplen", "40"], ["--snaplen", "300000"], ["--buffer", "0"], ["--theme", "pink"]] {
+        assert!(parse(&["-i", "eth0", wrong[0], wrong[1]]).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_speed_is_a_number_that_makes_sense() {
+    let parse = |speed: &str| Args::try_parse_from(["smtphound", "replay", "--tui", "--speed", speed, "x.pcap"]);
+    for speed in ["0", "1", "0.5", "1000000"] {
+        assert!(parse(speed).is_ok(), "{speed}");
+    }
+    for speed in ["-1", "fast", "inf", "NaN", "1e9"] {
+        assert!(parse(speed).is_err(), "{speed}");
+    }
+    assert!(Args::try_parse_from(["smtphound", "replay", "--speed", "2", "x.pcap"]).is_err(), "without a screen");
 }

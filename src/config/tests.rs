@@ -218,3 +218,46 @@ fn files_are_read_and_their_absence_is_told() {
     let place = format!("{}, line 2: this is not UTF-8 text", config.display());
     assert_eq!(load().unwrap_err().to_string(), place);
 }
+
+fn watch(flags: &[&str], text: &str, env: &Environment) -> Result<WatchConfig, Error> {
+    let command = Args::try_parse_from(["smtphound", "watch", "-i", "eth0"].iter().chain(flags)).unwrap().command;
+    let Command::Watch(args) = command else { panic!("not watch") };
+    WatchConfig::resolve(*args, file(text), Arc::clone(&RULES), env)
+}
+
+#[test]
+fn a_screen_needs_a_terminal_and_standard_output_has_one_owner() {
+    let (terminal, none) = (Environment { terminal: true, ..env() }, env());
+    assert!(watch(&[], "", &terminal).unwrap().screen.is_some());
+    assert!(watch(&["--headless"], "", &none).unwrap().screen.is_none());
+    for (flags, env, begins) in [
+        (&[][..], &none, "standard output is no terminal to show a screen on: add --headless"),
+        (&["--headless", "--report", "-"], &none, "--report -: standard output belongs to the incidents' lines"),
+        (&["--sessions", "-"], &terminal, "--sessions -: standard output belongs to the screen"),
+    ] {
+        let error = watch(flags, "", env).unwrap_err();
+        assert!(error.to_string().starts_with(begins), "{error}");
+        assert_eq!(error.status(), Status::Usage);
+    }
+}
+
+#[test]
+fn the_screen_is_as_flags_file_and_surroundings_say() {
+    let terminal = Environment { terminal: true, ..env() };
+    let screen = |flags: &[&str], text: &str, env: &Environment| watch(flags, text, env).unwrap().screen.unwrap();
+    let text = "theme = \"light\"\nmouse = true\n[bindings]\nquit = \"x\"\n";
+    let from_file = screen(&[], text, &terminal);
+    assert_eq!((from_file.theme, from_file.mouse), (ThemeName::Light, true));
+    assert_ne!(from_file.bindings, Bindings::default());
+    assert_eq!(screen(&["--theme", "colorblind"], text, &terminal).theme, ThemeName::Colorblind);
+    let no_color = Environment { no_color: true, ..terminal };
+    assert_eq!(screen(&[], text, &no_color).theme, ThemeName::Mono);
+    assert_eq!(screen(&["--theme", "dark"], "", &no_color).theme, ThemeName::Dark);
+    for (wrong, begins) in [
+        ("[bindings]\nqiut = \"x\"", "/etc/smtphound.toml, line 1: bindings: there is no action `qiut`"),
+        ("[bindings]\nquit = \"hyper-x\"", "/etc/smtphound.toml, line 1: bindings: `hyper-x` is no key"),
+    ] {
+        let error = FileConfig::parse(wrong, Path::new("/etc/smtphound.toml")).unwrap_err().to_string();
+        assert!(error.starts_with(begins), "{error}");
+    }
+}

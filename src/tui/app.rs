@@ -135,11 +135,22 @@ impl App {
     /// Does what a key asks for.
     pub(super) fn act(&mut self, action: Action) -> Effect {
         self.message = None;
+        let scrolls = matches!(
+            action,
+            Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::Top | Action::Bottom
+        );
+        // Whatever else is asked for, the help has been read.
+        if self.help && !scrolls && !matches!(action, Action::Help | Action::Back) {
+            self.help = false;
+            self.scrolled.set(0);
+        }
         match action {
             Action::Quit => return Effect::Quit,
-            Action::Help => self.help = !self.help,
+            Action::Help => {
+                self.help = !self.help;
+                self.scrolled.set(0);
+            }
             Action::Back if self.help => self.help = false,
-            _ if self.help && !matches!(action, Action::Back) => self.help = false,
             Action::Back if self.zoomed => self.zoom(false),
             Action::Back => {
                 if !self.filter_text.is_empty() {
@@ -267,7 +278,7 @@ impl App {
     }
 
     fn go(&mut self, lines: isize) {
-        if self.zoomed || self.view == View::Capture {
+        if self.zoomed || self.help || self.view == View::Capture {
             self.scrolled.set(self.scrolled.get().saturating_add_signed(lines));
         } else {
             self.lists.go(self.view, lines);

@@ -18,7 +18,7 @@ pub(super) fn line(app: &App) -> Option<String> {
             Some(incident.summary.clone())
         }
         Key::Host(key) => {
-            let host = judgement.hosts.iter().find(|host| host.row.host == key)?;
+            let host = app.snapshot.host(key)?;
             let mut parts = vec![key.to_string()];
             parts.extend(view_name(&host.row));
             parts.extend(host.row.macs.first().map(|mac| format!("MAC {mac}")));
@@ -35,7 +35,7 @@ pub(super) fn write(app: &App, directory: &Path) -> Result<PathBuf, Error> {
     let judgement = &app.snapshot.judgement;
     let nothing = || Error::Usage("nothing is selected".to_owned());
     let key = app.host().ok_or_else(nothing)?;
-    let host = judgement.hosts.iter().find(|host| host.row.host == key).ok_or_else(nothing)?;
+    let host = app.snapshot.host(key).ok_or_else(nothing)?;
     // Colons of IPv6 addresses mean something else to some systems.
     let name = format!("smtphound-{}.json", key.to_string().replace(':', "-"));
     let path = directory.join(name);

@@ -125,7 +125,7 @@ fn losses_are_told_at_the_bottom() {
         now: old.now,
         ..Snapshot::default()
     };
-    stage.snapshot.store(Arc::new(lossy));
+    stage.snapshot.store(Arc::new(lossy.indexed()));
     let mut app = app(&stage);
     let text = drawn(&app, 80, 24);
     assert!(text.lines().last().unwrap().contains("kernel drops 1.2k"), "{text}");

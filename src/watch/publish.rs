@@ -53,12 +53,13 @@ pub(crate) struct Publisher {
     recent: Recent,
     serial: u64,
     ended: u64,
+    before: Option<Arc<Snapshot>>,
 }
 
 impl Publisher {
     /// For a screen that reads `stage`.
     pub(crate) fn new(stage: Stage) -> Self {
-        Self { stage, recent: Recent::default(), serial: 0, ended: 0 }
+        Self { stage, recent: Recent::default(), serial: 0, ended: 0, before: None }
     }
 
     /// Learns from an event.
@@ -80,7 +81,7 @@ impl Publisher {
         self.serial += 1;
         let judge = so_far.judge;
         let nobody = judgement.hosts.is_empty();
-        self.stage.snapshot.store(Arc::new(Snapshot {
+        let snapshot = Snapshot {
             serial: self.serial,
             now: so_far.front.now.max(judge.now().ts),
             judgement,
@@ -91,6 +92,10 @@ impl Publisher {
             candidates: if nobody { judge.strangers().candidates() } else { Vec::new() },
             ended: self.ended,
             over,
-        }));
+            ..Snapshot::default()
+        };
+        // The screen has most probably moved on from the last but one: it is taken apart here, not there.
+        let before = self.stage.snapshot.swap(Arc::new(snapshot.indexed()));
+        drop(self.before.replace(before));
     }
 }

@@ -1,16 +1,15 @@
 //! The lists of the views: which lines are shown, in which order, and which one is selected. The selection stays with
 //! what it is about while lines come and go around it.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 
 use super::View;
 use crate::detect::{Class, Tier};
 use crate::incident::RankedHost;
-use crate::ledger::Role;
 use crate::net::HostKey;
 use crate::tcp::ConnId;
 use crate::tui::filter::{Filter, Subject};
-use crate::tui::snapshot::{SessionLine, Snapshot};
+use crate::tui::snapshot::{HostKeys, SessionLine, Snapshot};
 use crate::wire::Wire;
 
 /// What a line is about.
@@ -78,12 +77,8 @@ impl Lists {
                     subject(view, snapshot, place as usize).is_some_and(|subject| filter.shows(&subject))
                 });
             }
-            if view == View::Ranking && self.column != Column::Rank {
-                let hosts = &snapshot.judgement.hosts;
-                order.sort_by(|&a, &b| match (hosts.get(a as usize), hosts.get(b as usize)) {
-                    (Some(a), Some(b)) => compare(self.column, a, b),
-                    _ => Ordering::Equal,
-                });
+            if view == View::Ranking {
+                sort(&mut order, self.column, &snapshot.index.keys);
             }
             if self.reversed[view as usize] {
                 order.reverse();
@@ -174,14 +169,7 @@ fn all(view: View, snapshot: &Snapshot) -> Vec<u32> {
         View::Ranking => (0..judgement.hosts.len() as u32).collect(),
         View::Incidents => (0..judgement.incidents.len() as u32).collect(),
         View::Sessions => (0..snapshot.sessions.len() as u32).collect(),
-        View::Servers => (0..judgement.hosts.len() as u32)
-            .filter(|&place| {
-                judgement
-                    .hosts
-                    .get(place as usize)
-                    .is_some_and(|host| host.row.role == Role::Server || host.row.served > 0)
-            })
-            .collect(),
+        View::Servers => snapshot.index.servers.clone(),
         View::Capture => Vec::new(),
     }
 }
@@ -198,20 +186,32 @@ fn key_of(view: View, snapshot: &Snapshot, place: u32) -> Option<Key> {
     }
 }
 
-fn compare(column: Column, a: &RankedHost, b: &RankedHost) -> Ordering {
-    let refused = |host: &RankedHost| {
-        let counts = &host.row.counts;
-        counts.rcpt_rejected as f64 / (counts.rcpt_accepted + counts.rcpt_rejected).max(1) as f64
+/// The most comes first; equal ones stay in the order of rank.
+fn sort(order: &mut [u32], column: Column, keys: &[HostKeys]) {
+    // Floating point numbers in the order of their bits, the sign turned (as `f64::total_cmp` does).
+    let ordered = |number: f64| {
+        let bits = number.to_bits().cast_signed();
+        bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
     };
-    // The most comes first; equal ones stay in the order of rank.
+    let most = |key: &HostKeys| match column {
+        Column::Score => ordered(key.score),
+        Column::Mails => key.mails.cast_signed(),
+        Column::Refused => ordered(key.refused),
+        Column::Servers => key.servers.cast_signed(),
+        Column::LastSeen => key.last.as_nanos(),
+        Column::Rank | Column::Host => 0,
+    };
     match column {
-        Column::Rank => Ordering::Equal,
-        Column::Score => b.score_db.total_cmp(&a.score_db),
-        Column::Mails => b.row.counts.transactions.cmp(&a.row.counts.transactions),
-        Column::Refused => refused(b).total_cmp(&refused(a)),
-        Column::Servers => b.row.servers.count().cmp(&a.row.servers.count()),
-        Column::LastSeen => b.row.last.cmp(&a.row.last),
-        Column::Host => a.row.host.cmp(&b.row.host),
+        Column::Rank => {}
+        Column::Host => order.sort_by_cached_key(|&place| keys.get(place as usize).map(|key| key.host)),
+        _ => {
+            let mut pairs: Vec<(Reverse<i64>, u32)> =
+                order.iter().map(|&place| (Reverse(keys.get(place as usize).map_or(0, most)), place)).collect();
+            pairs.sort_unstable();
+            for (place, (_, sorted)) in order.iter_mut().zip(pairs) {
+                *place = sorted;
+            }
+        }
     }
 }
 

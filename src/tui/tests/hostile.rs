@@ -112,13 +112,9 @@ fn stage(names: &[Vec<u8>], now: Ts) -> Stage {
     let incidents = keys.clone().map(|(host, name)| incident(host, name, now)).collect();
     let sessions = keys.map(|(host, name)| session(host, name, now)).collect();
     let stage = Stage::default();
-    stage.snapshot.store(Arc::new(Snapshot {
-        serial: 1,
-        now,
-        judgement: Judgement { hosts, incidents },
-        sessions,
-        ..Snapshot::default()
-    }));
+    let snapshot =
+        Snapshot { serial: 1, now, judgement: Judgement { hosts, incidents }, sessions, ..Snapshot::default() };
+    stage.snapshot.store(Arc::new(snapshot.indexed()));
     stage
 }
 

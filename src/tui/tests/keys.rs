@@ -115,7 +115,7 @@ fn a_paused_screen_does_not_change() {
     assert!(drawn(&app, 80, 24).lines().next().unwrap().ends_with("PAUSED"));
     let other = stage_of("healthy-day.pcap").snapshot.load_full();
     let newer = Snapshot { serial: 99, now: other.now, ..Snapshot::default() };
-    stage.snapshot.store(Arc::new(newer));
+    stage.snapshot.store(Arc::new(newer.indexed()));
     assert!(!app.refresh());
     press(&mut app, " ");
     assert!(app.refresh());

@@ -28,13 +28,10 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     });
     page.gap();
     for (lead, text) in [
-        ("filter    ", "host:192.168. class:mass tier:confirmed score>10; any other word is looked for everywhere"),
-        (
-            "tiers     ",
-            "CONFIRMED: proof, or strong evidence of two kinds; likely: more than not; suspect: worth a look",
-        ),
-        ("dB        ", "what speaks for it: 10 more make it ten times as likely, at 0 the odds are even"),
-        ("REF% SRVS ", "recipients that were refused, servers that were tried"),
+        ("filter  ", "host:192.168. class:mass tier:confirmed score>10, or any word"),
+        ("tiers   ", "CONFIRMED: proof, or strong evidence of two kinds; likely: more than not"),
+        ("dB      ", "what speaks for it: 10 more make it ten times as likely, 0 is even"),
+        ("REF%    ", "recipients refused; SRVS: servers tried; RATE: the last 90 s"),
     ] {
         page.hanging(lead, theme.heading, text, theme.text);
     }

@@ -34,7 +34,7 @@ pub(super) const fn role(row: &HostRow) -> &'static str {
 
 /// The title and the pages about the selected host.
 pub(super) fn pages(app: &App) -> (String, Vec<Page>) {
-    let host = app.host().and_then(|key| app.snapshot.judgement.hosts.iter().find(|host| host.row.host == key));
+    let host = app.host().and_then(|key| app.snapshot.host(key));
     let Some(host) = host else {
         return ("nobody yet".to_owned(), vec![nobody(app)]);
     };
