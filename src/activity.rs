@@ -14,6 +14,9 @@ use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
+/// Buckets, where they are counted with a sign.
+const BUCKETS_SIGNED: i64 = BUCKETS.cast_signed() as i64;
+
 /// Hosts remembered: some 6 KB each at most, 25 MB together. Who is not among the four thousand busiest is not looked at.
 const HOSTS_MAX: usize = 4096;
 /// Columns of a history: what a chart on a wide terminal can show.
@@ -83,16 +86,16 @@ impl History {
             self.begin = Ts::from_nanos(at.as_nanos() - at.as_nanos().rem_euclid(self.step.as_nanos().max(1)));
             self.buckets.push_back(Bucket::default());
         }
-        while grows && self.place(at) >= BUCKETS as i64 {
+        while grows && self.place(at) >= BUCKETS_SIGNED {
             self.halve();
         }
         let mut place = self.place(at);
         // A jump over all of it leaves nothing of the old.
-        if place >= 2 * BUCKETS as i64 {
+        if place >= 2 * BUCKETS_SIGNED {
             *self = Self::new(self.step);
             return self.bucket(at, grows);
         }
-        while place >= BUCKETS as i64 {
+        while place >= BUCKETS_SIGNED {
             self.buckets.pop_front();
             self.begin = self.begin + self.step;
             place -= 1;
@@ -124,8 +127,9 @@ impl History {
     /// The last `count` steps before `now`, the latest last; zero where nothing happened.
     pub fn until(&self, now: Ts, count: usize) -> Vec<Bucket> {
         let last = if self.buckets.is_empty() { 0 } else { self.place(now.max(self.begin)) };
-        (0..count as i64)
-            .map(|n| last - (count as i64 - 1) + n)
+        let count = count.cast_signed() as i64;
+        (0..count)
+            .map(|n| last - (count - 1) + n)
             .map(|place| {
                 usize::try_from(place).ok().and_then(|place| self.buckets.get(place)).copied().unwrap_or_default()
             })

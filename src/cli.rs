@@ -31,7 +31,7 @@ pub enum Command {
     /// your machines send spam or worms, which are misused, and which only suffer from it; with the evidence. Nothing is
     /// ever sent to the network.
     #[command(after_long_help = EXAMPLES, after_help = "More with --help, examples too.")]
-    Replay(ReplayArgs),
+    Replay(Box<ReplayArgs>),
     /// The same live: from a mirror port, in the terminal or as a service
     ///
     /// Captures on a device and ranks offenders while the traffic passes, on a screen (`?` shows its keys) or, with
@@ -101,6 +101,9 @@ pub struct ReplayArgs {
     /// Captures to read, together as one in the order of time; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+    /// The flags that every way of running shares.
+    #[command(flatten)]
+    pub shared: SharedArgs,
     /// Show the capture on the screen of `watch`; then `space` pauses it and `.` goes on by one frame
     #[arg(long, help_heading = SCREEN)]
     pub tui: bool,
@@ -110,9 +113,6 @@ pub struct ReplayArgs {
     /// The screen.
     #[command(flatten)]
     pub screen: ScreenArgs,
-    /// The flags that every way of running shares.
-    #[command(flatten)]
-    pub shared: SharedArgs,
 }
 
 /// `watch` and its flags.
@@ -142,12 +142,12 @@ pub struct WatchArgs {
     /// Keep the rights that the program was started with
     #[arg(long, help_heading = CAPTURE)]
     pub keep_privileges: bool,
-    /// The screen.
-    #[command(flatten)]
-    pub screen: ScreenArgs,
     /// The flags that every way of running shares.
     #[command(flatten)]
     pub shared: SharedArgs,
+    /// The screen.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
 }
 
 /// How the screen looks.

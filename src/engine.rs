@@ -74,7 +74,7 @@ impl Engine {
         if ticked || self.batch.len() >= FRAMES_AT_ONCE || self.batch.byte_len() >= BYTES_AT_ONCE {
             self.follow();
             if ticked || self.events.len() >= EVENTS_AT_ONCE {
-                self.judge(sink);
+                self.show(sink);
             }
         }
     }
@@ -84,11 +84,11 @@ impl Engine {
         let Self { front, batch, shards, .. } = self;
         front.handle_idle(now, &mut |item| batch.push(0, item, *shards));
         self.follow();
-        self.judge(sink);
+        self.show(sink);
     }
 
     /// The judge, who has seen all events that were shown so far.
-    pub const fn judged(&self) -> &Judge {
+    pub const fn judge(&self) -> &Judge {
         &self.judge
     }
 
@@ -116,7 +116,7 @@ impl Engine {
             share.finish(at, &mut |_, event| self.events.push(event));
             share.shards().iter().for_each(|shard| tcp.merge(shard.stats()));
         }
-        self.judge(sink);
+        self.show(sink);
         Finished { front: self.front, tcp, judge: self.judge }
     }
 
@@ -127,7 +127,7 @@ impl Engine {
         self.batch.clear();
     }
 
-    fn judge(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
+    fn show(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
         for event in self.events.drain(..) {
             self.judge.handle(&event);
             sink(&event);

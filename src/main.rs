@@ -13,7 +13,7 @@ use smtphound::watch::{list_devices, watch};
 fn main() -> ExitCode {
     let env = Environment::detect();
     let run = match Args::parse().command {
-        Command::Replay(args) => Config::load(args, &env).and_then(|config| replay(&config, &mut complain)),
+        Command::Replay(args) => Config::load(*args, &env).and_then(|config| replay(&config, &mut complain)),
         Command::Watch(args) => WatchConfig::load(*args, &env).and_then(|config| watch(&config, &mut complain)),
         Command::Devices => list_devices(&mut std::io::stdout().lock()),
     };

@@ -149,7 +149,7 @@ pub fn run_watched(
             if until_look == 0 {
                 until_look = LOOK_EVERY;
                 let (front, tcp) = (engine.front_stats(), engine.tcp_stats());
-                watcher.look(&SoFar { judge: engine.judged(), front: &front, tcp: &tcp, filtered });
+                watcher.look(&SoFar { judge: engine.judge(), front: &front, tcp: &tcp, filtered });
             }
         });
         engine.finish(&mut |event| watcher.handle(event))

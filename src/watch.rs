@@ -103,15 +103,14 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
             Ok(engine) => engine,
             Err(error) => return (Ok(()), Err(cannot_start(config, &error))),
         };
-        let shown = match &config.screen {
-            Some(screen) => tui::run(screen, &config.live.device, &stage, &stop, &trouble, &|| engine.is_finished()),
-            None => {
-                // Ends when the desk is gone, with the run.
-                for error in &trouble {
-                    complain(&error);
-                }
-                Ok(Vec::new())
+        let shown = if let Some(screen) = &config.screen {
+            tui::run(screen, &config.live.device, &stage, &stop, &trouble, &|| engine.is_finished())
+        } else {
+            // Ends when the desk is gone, with the run.
+            for error in &trouble {
+                complain(&error);
             }
+            Ok(Vec::new())
         };
         stop.store(true, Ordering::Relaxed);
         // A panic in a thread is a defect of ours: it goes on to the caller's thread as it is.

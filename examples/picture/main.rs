@@ -33,8 +33,11 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["--time"] => time::measure(100_000),
-        ["--time", hosts] => hosts.parse().map_err(|_| "how many hosts?".to_owned()).and_then(time::measure),
+        ["--time"] => {
+            time::measure(100_000);
+            Ok(())
+        }
+        ["--time", hosts] => hosts.parse().map(time::measure).map_err(|_| "how many hosts?".to_owned()),
         [capture, to] => picture(capture, to, "120x40"),
         [capture, to, size] => picture(capture, to, size),
         _ => Err("picture CAPTURE FILE.svg [COLUMNSxLINES], or --time [HOSTS]".to_owned()),

@@ -41,7 +41,7 @@ fn host(n: u32, now: Ts) -> RankedHost {
 }
 
 /// Prints what drawing costs at an ordinary and a large size.
-pub(crate) fn measure(hosts: u32) -> Result<(), String> {
+pub(crate) fn measure(hosts: u32) {
     let now = Ts::from_parts(1_772_617_327, 0);
     let stage = Stage::default();
     let publish = |serial: u64| {
@@ -85,7 +85,6 @@ pub(crate) fn measure(hosts: u32) -> Result<(), String> {
         println!("  120x40 a new snapshot, {what:20} {:6.2} {:6.2}", worst[2], worst[4]);
     }
     black_box(&buffer);
-    Ok(())
 }
 
 fn time(what: &str, mut work: impl FnMut(usize)) {

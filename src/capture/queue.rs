@@ -259,7 +259,7 @@ mod tests {
     use crate::frame::FrameNo;
 
     fn push(feed: &mut Feed, n: usize) {
-        feed.push(Ts::from_nanos(n as i64 * 1000), LinkType::ETHERNET, 60, &[n as u8; 60]);
+        feed.push(Ts::from_nanos(n.cast_signed() as i64 * 1000), LinkType::ETHERNET, 60, &[n as u8; 60]);
     }
 
     fn queue() -> (Feed, LiveSource, Arc<LiveCounts>) {

@@ -53,16 +53,15 @@ impl Record {
     }
 
     fn write(&mut self, frame: &Frame<'_>) -> io::Result<()> {
-        let link = match self.link {
-            Some(link) => link,
-            None => {
-                // Raw IP has another number in files than in libpcap.
-                let link = if frame.link == LinkType::RAW_DLT { LinkType::RAW } else { frame.link };
-                for word in [MAGIC, VERSION, 0, 0, SNAP_LEN_MAX, u32::from(link.0)] {
-                    self.out.write_all(&word.to_ne_bytes())?;
-                }
-                *self.link.insert(frame.link)
+        let link = if let Some(link) = self.link {
+            link
+        } else {
+            // Raw IP has another number in files than in libpcap.
+            let link = if frame.link == LinkType::RAW_DLT { LinkType::RAW } else { frame.link };
+            for word in [MAGIC, VERSION, 0, 0, SNAP_LEN_MAX, u32::from(link.0)] {
+                self.out.write_all(&word.to_ne_bytes())?;
             }
+            *self.link.insert(frame.link)
         };
         if link != frame.link {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the device came back with another kind of link"));

@@ -70,7 +70,7 @@ fn short_help_of_replay() {
           --local-domain <NAME>  A domain that you take mail for (repeatable)
           --port <N>             A TCP port that SMTP is spoken on (repeatable) [default: 25]
           --config <FILE>        A TOML file with home_nets, mail_servers, local_domains, relay_domains,
-                                 relay_networks, ports, reply_rules
+                                 relay_networks, ports, reply_rules, theme, mouse, [bindings]
           --reply-rules <FILE>   Rules that say what servers' replies mean, instead of the built-in ones
 
     Reading:
@@ -88,6 +88,15 @@ fn short_help_of_replay() {
           --color <WHEN>     Colours in the table; `auto` means on a terminal, unless NO_COLOR is set
                              [default: auto] [possible values: auto, always, never]
       -q, --quiet            No table on standard output
+
+    Screen:
+          --tui             Show the capture on the screen of `watch`; then `space` pauses it and `.`
+                            goes on by one frame
+          --speed <FACTOR>  How fast the screen plays the capture: 1 is as it was recorded, 0 as fast as
+                            it can be read [default: 0]
+          --theme <NAME>    Colours of the screen [default: dark, or mono if NO_COLOR is set] [possible
+                            values: dark, light, mono, colorblind]
+          --mouse           Take the mouse (the terminal's own selection of text needs Shift then)
 
     More with --help, examples too.
     "#);
@@ -136,7 +145,7 @@ fn long_help_of_replay() {
 
           --config <FILE>
               A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks,
-              ports, reply_rules
+              ports, reply_rules, theme, mouse, [bindings]
 
               A flag replaces the key of the same meaning in the file.
 
@@ -179,6 +188,29 @@ fn long_help_of_replay() {
 
       -q, --quiet
               No table on standard output
+
+    Screen:
+          --tui
+              Show the capture on the screen of `watch`; then `space` pauses it and `.` goes on by one
+              frame
+
+          --speed <FACTOR>
+              How fast the screen plays the capture: 1 is as it was recorded, 0 as fast as it can be
+              read
+
+              [default: 0]
+
+          --theme <NAME>
+              Colours of the screen [default: dark, or mono if NO_COLOR is set]
+
+              Possible values:
+              - dark:       For dark terminals
+              - light:      For light terminals
+              - mono:       Without colours
+              - colorblind: Told apart by everybody: blue and orange, no red against green
+
+          --mouse
+              Take the mouse (the terminal's own selection of text needs Shift then)
 
     Examples:
       Who is it? (a table for people)
@@ -239,7 +271,8 @@ fn every_flag_is_taken() {
         "b.pcap",
     ])
     .unwrap();
-    let Command::Replay(ReplayArgs { files, shared, .. }) = args.command else { panic!("not replay") };
+    let Command::Replay(args) = args.command else { panic!("not replay") };
+    let ReplayArgs { files, shared, .. } = *args;
     assert_eq!(files, ["a.pcap", "b.pcap"].map(PathBuf::from));
     assert_eq!(shared.home_nets.len(), 2);
     assert_eq!(shared.local_domains, ["adatum.example"]);
@@ -268,7 +301,8 @@ fn a_mistake_is_named_with_its_flag_and_remedy() {
         (&["replay", "--port", "0", "x"], "error: invalid value '0' for '--port <N>': 0 is not in 1..=65535"),
         (&["replay", "--workers", "17", "x"], "error: invalid value '17' for '--workers <N>': 17 is not in 1..=16"),
         (&["replay"], "error: the following required arguments were not provided:"),
-        (&["watch"], "error: unrecognized subcommand 'watch'"),
+        (&["watch"], "error: the following required arguments were not provided:"),
+        (&["listen"], "error: unrecognized subcommand 'listen'"),
     ] {
         assert_eq!(complaint(args), wanted);
     }

@@ -18,7 +18,7 @@ fn env() -> Environment {
 fn args(flags: &[&str]) -> ReplayArgs {
     let command = Args::try_parse_from(["smtphound", "replay"].iter().chain(flags)).unwrap().command;
     let Command::Replay(args) = command else { panic!("not replay") };
-    args
+    *args
 }
 
 fn file(text: &str) -> FileConfig {
@@ -156,11 +156,11 @@ fn a_wrong_file_is_told_with_its_place_and_the_remedy() {
         ("ports = [25]\nmail-server = 'x'", "line 2: there is no key `mail-server`: did you mean `mail_servers`?"),
         (
             "colour = 1",
-            "line 1: there is no key `colour`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules",
+            "line 1: there is no key `colour`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules, theme, mouse, bindings",
         ),
         (
             "[site]\nhome_nets = []",
-            "line 1: there is no key `site`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules",
+            "line 1: there is no key `site`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules, theme, mouse, bindings",
         ),
         (
             "home_nets = [\n  '10.0.0.0/8',\n  '10.0.0/8',\n]",

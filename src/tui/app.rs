@@ -188,8 +188,8 @@ impl App {
             Action::Copy => return super::export::line(self).map_or(Effect::None, Effect::Copy),
             Action::Up => self.go(-1),
             Action::Down => self.go(1),
-            Action::PageUp => self.go(-(self.page.get().max(1) as isize)),
-            Action::PageDown => self.go(self.page.get().max(1) as isize),
+            Action::PageUp => self.go(-self.page.get().max(1).cast_signed()),
+            Action::PageDown => self.go(self.page.get().max(1).cast_signed()),
             Action::Top => self.go(isize::MIN / 2),
             Action::Bottom => self.go(isize::MAX / 2),
         }

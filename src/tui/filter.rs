@@ -34,6 +34,16 @@ pub(super) struct Subject {
     pub(super) more: String,
 }
 
+impl Subject {
+    /// Knows nothing again, and keeps the room.
+    pub(super) fn clear(&mut self) {
+        self.who.clear();
+        self.classes.clear();
+        self.more.clear();
+        (self.tier, self.score) = ("", None);
+    }
+}
+
 impl Filter {
     /// Reads what was typed; a half-typed number is a word like any other.
     pub(super) fn parse(text: &str) -> Self {

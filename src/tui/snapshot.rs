@@ -82,8 +82,8 @@ impl Recent {
                 line.helo.clone_from(&head.helo);
                 line.mails += 1;
                 line.refused += tx.rcpt_rejected;
-                let replies = tx.rcptto.iter().filter_map(|rcpt| rcpt.reply.as_ref());
-                let last = tx.data_reply.as_ref().or_else(|| replies.last()).or(tx.mail_reply.as_ref());
+                let mut replies = tx.rcptto.iter().filter_map(|rcpt| rcpt.reply.as_ref());
+                let last = tx.data_reply.as_ref().or_else(|| replies.next_back()).or(tx.mail_reply.as_ref());
                 line.says = last.map(|reply| reply.text.clone());
             }
             SessionEventKind::Closed(session) => {
@@ -118,7 +118,7 @@ impl Recent {
     }
 
     fn line(&mut self, id: ConnId, at: Ts) -> &mut SessionLine {
-        let line = self.lines.remove(&id).unwrap_or_else(|| SessionLine {
+        let line = self.lines.remove(&id).unwrap_or(SessionLine {
             id,
             last: at,
             state: SessionState::Open,

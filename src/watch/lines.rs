@@ -50,7 +50,7 @@ impl LineFile {
             return;
         }
         if let Err(error) = self.file.write_all(&self.gathered) {
-            self.lost += self.gathered.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            self.lost += memchr::memchr_iter(b'\n', &self.gathered).count() as u64;
             self.trouble = Some(error);
             // What was written of it may end in the middle of a line: the next one is to begin anew.
             if let Ok(file) = append(&self.path) {

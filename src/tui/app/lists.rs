@@ -2,6 +2,7 @@
 //! what it is about while lines come and go around it.
 
 use std::cmp::Reverse;
+use std::fmt::Write;
 
 use super::View;
 use crate::detect::{Class, Tier};
@@ -62,7 +63,7 @@ struct List {
 /// The lists of all views.
 #[derive(Default, Debug)]
 pub(crate) struct Lists {
-    lists: [List; View::ALL.len()],
+    views: [List; View::ALL.len()],
     pub(crate) column: Column,
     pub(crate) reversed: [bool; View::ALL.len()],
 }
@@ -73,9 +74,8 @@ impl Lists {
         for view in View::ALL {
             let mut order = all(view, snapshot);
             if !filter.is_empty() {
-                order.retain(|&place| {
-                    subject(view, snapshot, place as usize).is_some_and(|subject| filter.shows(&subject))
-                });
+                let mut line = Subject::default();
+                order.retain(|&place| describe(view, snapshot, place as usize, &mut line) && filter.shows(&line));
             }
             if view == View::Ranking {
                 sort(&mut order, self.column, &snapshot.index.keys);
@@ -83,7 +83,7 @@ impl Lists {
             if self.reversed[view as usize] {
                 order.reverse();
             }
-            let list = &mut self.lists[view as usize];
+            let list = &mut self.views[view as usize];
             list.order = order;
             let found = list
                 .key
@@ -99,23 +99,23 @@ impl Lists {
 
     /// Places of the lines of a view, in order.
     pub(crate) fn order(&self, view: View) -> &[u32] {
-        &self.lists[view as usize].order
+        &self.views[view as usize].order
     }
 
     /// The selected line of a view.
     pub(crate) const fn at(&self, view: View) -> usize {
-        self.lists[view as usize].selected
+        self.views[view as usize].selected
     }
 
     /// What the selected line is about.
     pub(crate) fn selected(&self, view: View, snapshot: &Snapshot) -> Option<Key> {
-        let list = &self.lists[view as usize];
+        let list = &self.views[view as usize];
         key_of(view, snapshot, *list.order.get(list.selected)?)
     }
 
     /// Selects a line.
     pub(crate) fn select(&mut self, view: View, line: usize) {
-        let list = &mut self.lists[view as usize];
+        let list = &mut self.views[view as usize];
         list.selected = line.min(list.order.len().saturating_sub(1));
         list.key = None;
     }
@@ -129,14 +129,14 @@ impl Lists {
     /// Keeps to what is selected now; called once the snapshot that it was selected from is known.
     pub(crate) fn hold(&mut self, view: View, snapshot: &Snapshot) {
         let key = self.selected(view, snapshot);
-        let list = &mut self.lists[view as usize];
+        let list = &mut self.views[view as usize];
         // Who stands at the top and looks there wants to see who comes next.
         list.key = if list.selected == 0 { None } else { key };
     }
 
     /// Selects the first line about a host.
     pub(crate) fn follow(&mut self, view: View, host: HostKey, snapshot: &Snapshot) {
-        let found = self.lists[view as usize].order.iter().position(|&place| match key_of(view, snapshot, place) {
+        let found = self.views[view as usize].order.iter().position(|&place| match key_of(view, snapshot, place) {
             Some(Key::Host(of) | Key::Incident(of, _)) => of == host,
             Some(Key::Session(id)) => id.orig.host == host,
             None => false,
@@ -215,54 +215,51 @@ fn sort(order: &mut [u32], column: Column, keys: &[HostKeys]) {
     }
 }
 
-fn lower(wire: Option<&Wire>) -> String {
-    wire.map(|wire| wire.escaped().to_lowercase()).unwrap_or_default()
+/// Adds a text in small letters after a blank.
+fn add(to: &mut String, wire: Option<&Wire>) {
+    if let Some(wire) = wire {
+        to.push(' ');
+        to.extend(wire.escaped().chars().flat_map(char::to_lowercase));
+    }
 }
 
-fn subject(view: View, snapshot: &Snapshot, place: usize) -> Option<Subject> {
+/// What a line is known by, written over what the last one was: a hundred thousand are looked at for one letter typed.
+fn describe(view: View, snapshot: &Snapshot, place: usize, line: &mut Subject) -> bool {
+    line.clear();
     let judgement = &snapshot.judgement;
     match view {
-        View::Ranking | View::Servers => judgement.hosts.get(place).map(of_host),
-        View::Incidents => {
-            let incident = judgement.incidents.get(place)?;
-            Some(Subject {
-                who: incident.host.to_string(),
-                classes: incident.class.name().to_owned(),
-                tier: incident.tier.name(),
-                score: incident.score_db,
-                more: incident.summary.to_lowercase(),
-            })
-        }
-        View::Sessions => snapshot.sessions.get(place).map(of_session),
+        View::Ranking | View::Servers => judgement.hosts.get(place).map(|host| of_host(host, line)),
+        View::Incidents => judgement.incidents.get(place).map(|incident| {
+            let _ = write!(line.who, "{}", incident.host);
+            line.classes.push_str(incident.class.name());
+            line.tier = incident.tier.name();
+            line.score = incident.score_db;
+            line.more = incident.summary.to_lowercase();
+        }),
+        View::Sessions => snapshot.sessions.get(place).map(|session| of_session(session, line)),
         View::Capture => None,
     }
+    .is_some()
 }
 
-fn of_host(host: &RankedHost) -> Subject {
+fn of_host(host: &RankedHost, line: &mut Subject) {
     let row = &host.row;
-    let mut who = row.host.to_string();
-    for helo in &row.helos {
-        who.push(' ');
-        who.push_str(&lower(Some(helo)));
-    }
+    let _ = write!(line.who, "{}", row.host);
+    row.helos.iter().for_each(|helo| add(&mut line.who, Some(helo)));
     for mac in &row.macs {
-        who.push(' ');
-        who.push_str(&mac.to_string());
+        let _ = write!(line.who, " {mac}");
     }
-    let classes: Vec<&str> = host.classes.iter().map(|class| class.name()).collect();
-    Subject {
-        who,
-        classes: classes.join(" "),
-        tier: host.tier.map_or("", Tier::name),
-        score: host.tier.is_some().then_some(host.score_db),
-        more: lower(row.banner.as_ref()),
+    for class in &host.classes {
+        line.classes.push_str(class.name());
+        line.classes.push(' ');
     }
+    line.tier = host.tier.map_or("", Tier::name);
+    line.score = host.tier.is_some().then_some(host.score_db);
+    add(&mut line.more, row.banner.as_ref());
 }
 
-fn of_session(line: &SessionLine) -> Subject {
-    Subject {
-        who: format!("{} {} {}", line.id.orig.host, line.id.resp.host, lower(line.helo.as_ref())),
-        more: lower(line.says.as_ref()),
-        ..Subject::default()
-    }
+fn of_session(session: &SessionLine, line: &mut Subject) {
+    let _ = write!(line.who, "{} {}", session.id.orig.host, session.id.resp.host);
+    add(&mut line.who, session.helo.as_ref());
+    add(&mut line.more, session.says.as_ref());
 }

@@ -172,7 +172,7 @@ fn over_time(app: &App, activity: &Activity, page: &mut Page) {
         let columns: Vec<Bucket> =
             all.chunks(each).map(|some| some.iter().fold(Bucket::default(), |sum, bucket| sum.plus(*bucket))).collect();
         let max = columns.iter().map(|b| b.accepted.max(b.refused).max(b.failed)).max().unwrap_or(0);
-        let step = span(Span::from_nanos(whole.step.as_nanos().saturating_mul(each as i64)));
+        let step = span(Span::from_nanos(whole.step.as_nanos().saturating_mul(each.cast_signed() as i64)));
         let mut lines = vec![vec![(format!("Over time, {step} a column"), theme.heading)]];
         for (label, style, of) in [
             ("refused", theme.bad, (|b: &Bucket| b.refused) as fn(&Bucket) -> u32),
