@@ -12,6 +12,7 @@ pub mod detect;
 pub mod engine;
 pub mod error;
 pub mod frame;
+pub mod identity;
 pub mod incident;
 pub mod ledger;
 pub mod limits;

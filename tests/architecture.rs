@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tcp", &["decode", "frame", "net", "time", "limits", "weird"]),
     ("smtp", &["tcp", "session", "frame", "net", "time", "limits", "weird", "wire"]),
     ("session", &["tcp", "smtp", "frame", "net", "time", "limits", "weird", "wire"]),
+    ("identity", &["net"]),
     ("ledger", &["tcp", "frame", "net", "time", "wire"]),
     ("detect", &["session", "smtp", "tcp", "ledger", "site", "frame", "net", "time", "limits", "weird", "wire"]),
     ("incident", &["detect", "ledger", "tcp", "frame", "net", "time", "wire"]),
@@ -32,8 +33,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "output",
         &[
-            "incident", "detect", "ledger", "session", "smtp", "tcp", "site", "frame", "net", "time", "weird", "wire",
-            "error",
+            "identity", "incident", "detect", "ledger", "session", "smtp", "tcp", "site", "frame", "net", "time",
+            "weird", "wire", "error",
         ],
     ),
     ("error", &["detect"]),
@@ -45,8 +46,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "tui",
         &[
-            "activity", "capture", "cli", "config", "detect", "error", "incident", "ledger", "net", "output",
-            "session", "tcp", "time", "wire",
+            "activity", "capture", "cli", "config", "detect", "error", "identity", "incident", "ledger", "net",
+            "output", "session", "tcp", "time", "wire",
         ],
     ),
     ("balance", &["capture", "decode", "engine", "error", "output", "tcp", "wire"]),

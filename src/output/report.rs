@@ -15,6 +15,7 @@ use super::facts::{Counts, FrameCounts, InputFacts, Results};
 use super::layout::Lines;
 use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Rounded, Severity, Standing, Tier};
 use crate::frame::FrameNo;
+use crate::identity::vendor;
 use crate::incident::{EvidenceLine, Incident, IncidentId, RankedHost};
 use crate::ledger::Role;
 use crate::net::{HostKey, Mac};
@@ -273,7 +274,7 @@ impl<'a> HostRecord<'a> {
             classes: &host.classes,
             identity: Identity {
                 mac: &row.macs,
-                vendor: None,
+                vendor: row.macs.first().and_then(|mac| vendor(*mac)),
                 vlan: &row.vlans,
                 names: row.helos.first().map(|helo| ("helo", helo)).into_iter().collect(),
                 os: None,

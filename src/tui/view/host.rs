@@ -3,8 +3,10 @@
 use super::page::Page;
 use crate::activity::{Activity, BUCKETS, Bucket};
 use crate::detect::{Family, Tier};
+use crate::identity::vendor;
 use crate::incident::{Incident, RankedHost};
 use crate::ledger::{HostRow, Role};
+use crate::net::Mac;
 use crate::time::Span;
 use crate::tui::app::App;
 use crate::tui::text::{bar, clean, clock, counted, grouped, line_of, share, short, span, sparkline};
@@ -128,7 +130,8 @@ fn who(app: &App, host: &RankedHost, page: &mut Page) {
         }
     };
     fact("address", row.host.to_string());
-    fact("MAC", list(row.macs.iter().map(ToString::to_string).collect()));
+    let maker = |mac: &Mac| vendor(*mac).map(|maker| format!(" ({maker})")).unwrap_or_default();
+    fact("MAC", list(row.macs.iter().map(|mac| format!("{mac}{}", maker(mac))).collect()));
     if host.behind_router > 1 {
         let others = counted(host.behind_router.into(), "other host", "other hosts");
         fact("", format!("{others} of yours behind the same MAC: it is a router's, look behind it"));
