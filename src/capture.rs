@@ -1,4 +1,4 @@
-//! Where frames come from: saved captures, one by one or several as one run.
+//! Where frames come from: saved captures, one by one or several as one run, or a device.
 //!
 //! A [`FrameSource`] hands out frames until it has no more. Files are told apart by their content, never by their name:
 //! classic pcap of either byte order and precision (read by libpcap), pcapng with any mix of interfaces, either of them
@@ -12,11 +12,15 @@
 //! This is the edge: only this room knows of libpcap, and only it may wait.
 
 mod classic;
+mod devices;
 mod error;
 mod filter;
 mod input;
+mod live;
 mod merged;
 mod pcapng;
+mod queue;
+mod record;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -25,9 +29,12 @@ mod zstd;
 use crate::frame::{Frame, FrameNo};
 use crate::time::Ts;
 
+pub use devices::{DeviceInfo, devices, setcap};
 pub use error::CaptureError;
 pub use input::open_file;
+pub use live::{BUFFER_MIB, LiveCounts, LiveOptions, LiveStats, SNAP_LEN_MAX, THREAD, Tap, Wanted};
 pub use merged::MergedSource;
+pub use queue::LiveSource;
 pub use tally::{InputSummary, Progress};
 
 /// How files are read.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args as ArgGroup, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use crate::capture::{BUFFER_MIB, SNAP_LEN_MAX};
 use crate::detect::Tier;
 use crate::values::{parse_domain, parse_home_net, parse_mail_server};
 
@@ -30,7 +31,16 @@ pub enum Command {
     /// your machines send spam or worms, which are misused, and which only suffer from it; with the evidence. Nothing is
     /// ever sent to the network.
     #[command(after_long_help = EXAMPLES, after_help = "More with --help, examples too.")]
-    Replay(ReplayArgs),
+    Replay(Box<ReplayArgs>),
+    /// The same live: from a mirror port, in the terminal or as a service
+    ///
+    /// Captures on a device and ranks offenders while the traffic passes, on a screen (`?` shows its keys) or, with
+    /// --headless, as lines of JSON. Nothing is ever sent to the network. Once the device is open, the program gives up
+    /// every right that it does not need.
+    #[command(after_long_help = WATCH_EXAMPLES, after_help = "More with --help, examples too.")]
+    Watch(Box<WatchArgs>),
+    /// List what can be captured on, and what right is missing
+    Devices,
 }
 
 /// Told at the end of both helps.
@@ -65,6 +75,26 @@ Examples:
     exit_status!()
 );
 
+const WATCH_EXAMPLES: &str = concat!(
+    "\
+Examples:
+  Who is it, right now?
+      sudo smtphound watch -i eth0
+
+  Without being root, once and for all:
+      sudo setcap cap_net_raw=ep $(command -v smtphound)
+
+  As a service: an incident a line, every connection a line in a file that SIGHUP opens anew:
+      smtphound watch -i eth0 --headless --sessions /var/log/smtphound/sessions.ndjson >>incidents.ndjson
+
+  The report of what was seen so far:
+      smtphound watch -i eth0 --headless --report report.json &
+      kill -USR1 $!
+
+",
+    exit_status!()
+);
+
 /// `replay` and its flags.
 #[derive(ArgGroup, Debug)]
 pub struct ReplayArgs {
@@ -74,6 +104,76 @@ pub struct ReplayArgs {
     /// The flags that every way of running shares.
     #[command(flatten)]
     pub shared: SharedArgs,
+    /// Show the capture on the screen of `watch`; then `space` pauses it and `.` goes on by one frame
+    #[arg(long, help_heading = SCREEN)]
+    pub tui: bool,
+    /// How fast the screen plays the capture: 1 is as it was recorded, 0 as fast as it can be read
+    #[arg(long, value_name = "FACTOR", default_value_t = 0.0, value_parser = parse_speed, requires = "tui", help_heading = SCREEN)]
+    pub speed: f64,
+    /// The screen.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
+}
+
+/// `watch` and its flags.
+#[derive(ArgGroup, Debug)]
+pub struct WatchArgs {
+    /// The device to capture on, such as eth0 (`smtphound devices` lists them)
+    #[arg(short = 'i', long = "interface", value_name = "DEVICE", help_heading = CAPTURE)]
+    pub device: String,
+    /// No screen: incidents go to standard output, a line of JSON whenever one opens, grows by a tier, or closes
+    #[arg(long, help_heading = OUTPUT)]
+    pub headless: bool,
+    /// Look into tunnels too (GRE, ERSPAN, VXLAN, TZSP, IP in IP, GTP-U, MPLS, PPPoE): then the kernel hands up all of them
+    #[arg(long, help_heading = CAPTURE)]
+    pub tunnels: bool,
+    /// Bytes of a frame to keep; fewer than all hide mail
+    #[arg(long, value_name = "BYTES", default_value_t = SNAP_LEN_MAX, value_parser = clap::value_parser!(u32).range(96..=i64::from(SNAP_LEN_MAX)), help_heading = CAPTURE)]
+    pub snaplen: u32,
+    /// Mebibytes for frames that wait in the kernel
+    #[arg(long, value_name = "MIB", default_value_t = BUFFER_MIB, value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = CAPTURE)]
+    pub buffer: u32,
+    /// Keep the frames that were looked at in this file, a capture that `replay` judges alike (it holds whole mails)
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub write: Option<PathBuf>,
+    /// Take only frames that are addressed to this machine (a mirror port needs the others)
+    #[arg(long, help_heading = CAPTURE)]
+    pub no_promiscuous: bool,
+    /// Keep the rights that the program was started with
+    #[arg(long, help_heading = CAPTURE)]
+    pub keep_privileges: bool,
+    /// The flags that every way of running shares.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+    /// The screen.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
+}
+
+/// How the screen looks.
+#[derive(ArgGroup, Debug, Default)]
+pub struct ScreenArgs {
+    /// Colours of the screen [default: dark, or mono if NO_COLOR is set]
+    #[arg(long, value_name = "NAME", help_heading = SCREEN)]
+    pub theme: Option<ThemeName>,
+    /// Take the mouse (the terminal's own selection of text needs Shift then)
+    #[arg(long, help_heading = SCREEN)]
+    pub mouse: bool,
+}
+
+/// `--theme`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThemeName {
+    /// For dark terminals
+    #[default]
+    Dark,
+    /// For light terminals
+    Light,
+    /// Without colours
+    Mono,
+    /// Told apart by everybody: blue and orange, no red against green
+    Colorblind,
 }
 
 /// Flags of every way of running.
@@ -99,7 +199,8 @@ pub struct SharedArgs {
     /// A TCP port that SMTP is spoken on (repeatable) [default: 25]
     #[arg(long = "port", value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = SITE)]
     pub ports: Vec<u16>,
-    /// A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules
+    /// A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules, theme,
+    /// mouse, [bindings]
     ///
     /// A flag replaces the key of the same meaning in the file.
     #[arg(long, value_name = "FILE", help_heading = SITE)]
@@ -130,7 +231,19 @@ pub struct SharedArgs {
     pub quiet: bool,
 }
 
+/// A factor of time, from 0 (no waiting) up.
+fn parse_speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "write a number, such as 10".to_owned())?;
+    if speed.is_finite() && (0.0..=1e6).contains(&speed) {
+        Ok(speed)
+    } else {
+        Err("from 0 to 1000000, where 0 means as fast as it can be read".to_owned())
+    }
+}
+
 const SITE: &str = "Your site";
+const CAPTURE: &str = "Capturing";
+const SCREEN: &str = "Screen";
 const RUN: &str = "Reading";
 const OUTPUT: &str = "Output";
 

@@ -16,13 +16,15 @@ use ipnet::IpNet;
 
 pub use file::FileConfig;
 
-use crate::cli::{ColorChoice, ReplayArgs, WORKERS_MAX};
+use crate::capture::{LiveOptions, Wanted};
+use crate::cli::{ColorChoice, ReplayArgs, ScreenArgs, SharedArgs, ThemeName, WORKERS_MAX, WatchArgs};
 use crate::detect::replies::ReplyRules;
 use crate::detect::{DetectSettings, Tier};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::output::{Style, Target};
 use crate::site::Site;
+use crate::tui::Bindings;
 use crate::wire::shown;
 
 /// The SMTP port (RFC 5321 section 4.5.4.2; submission on 587 needs a login and is left out unless asked for).
@@ -99,21 +101,79 @@ pub struct Config {
     pub table: Option<Style>,
     /// The tier of an incident from which on the exit status is 1.
     pub fail_on: Option<Tier>,
+    /// The screen that `replay` shows the capture on, if it shall, and how fast: 1 is as recorded, 0 without waiting.
+    pub screen: Option<(Screen, f64)>,
+}
+
+/// How the screen looks and listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Screen {
+    /// Colours.
+    pub theme: ThemeName,
+    /// The mouse is taken.
+    pub mouse: bool,
+    /// Which key does what.
+    pub bindings: Bindings,
+}
+
+/// All that `watch` is told, valid.
+#[derive(Clone, Debug)]
+pub struct WatchConfig {
+    /// What it shares with `replay`; there are no inputs.
+    pub run: Config,
+    /// The device.
+    pub live: LiveOptions,
+    /// The screen; `None` if incidents go to standard output as lines.
+    pub screen: Option<Screen>,
+    /// A file for the frames that were looked at.
+    pub write: Option<PathBuf>,
+    /// Rights are kept once the device is open.
+    pub keep_privileges: bool,
+}
+
+impl WatchConfig {
+    /// Reads the files that the flags name, and resolves all.
+    pub fn load(args: WatchArgs, env: &Environment) -> Result<Self, Error> {
+        let (file, rules) = files(&args.shared)?;
+        Self::resolve(args, file, rules, env)
+    }
+
+    /// Puts flags over the file over the defaults, and checks what no value alone can show.
+    pub fn resolve(
+        args: WatchArgs,
+        file: FileConfig,
+        reply_rules: Arc<ReplyRules>,
+        env: &Environment,
+    ) -> Result<Self, Error> {
+        for (flag, path) in [("--report", &args.shared.report), ("--sessions", &args.shared.sessions)] {
+            if path.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+                let taken = if args.headless { "the incidents' lines" } else { "the screen" };
+                return Err(Error::Usage(format!("{flag} -: standard output belongs to {taken}, so name a file")));
+            }
+        }
+        if !args.headless && !env.terminal {
+            let message = "standard output is no terminal to show a screen on: add --headless for lines of JSON";
+            return Err(Error::Usage(message.to_owned()));
+        }
+        let screen = (!args.headless).then(|| screen(&args.screen, &file, env));
+        let run = Config::common(args.shared, Vec::new(), file, reply_rules, env)?;
+        let live = LiveOptions {
+            device: args.device,
+            wanted: Wanted { ports: run.ports.clone(), tunnels: args.tunnels },
+            filter: run.filter.clone(),
+            snap_len: args.snaplen,
+            buffer_mib: args.buffer,
+            promiscuous: !args.no_promiscuous,
+        };
+        Ok(Self { run, live, screen, write: args.write, keep_privileges: args.keep_privileges })
+    }
 }
 
 impl Config {
     /// Reads the files that the flags name, and resolves all.
     pub fn load(args: ReplayArgs, env: &Environment) -> Result<Self, Error> {
-        let file = match &args.shared.config {
-            Some(path) => FileConfig::parse(&read(path)?, path)?,
-            None => FileConfig::default(),
-        };
-        let rules = match args.shared.reply_rules.as_ref().or(file.reply_rules.as_ref()) {
-            Some(path) => ReplyRules::from_toml(&read(path)?)
-                .map_err(|error| Error::Config { place: shown(path), message: error.to_string() })?,
-            None => ReplyRules::builtin(),
-        };
-        Self::resolve(args, file, Arc::new(rules), env)
+        let (file, rules) = files(&args.shared)?;
+        Self::resolve(args, file, rules, env)
     }
 
     /// Puts flags over the file over the defaults, and checks what no value alone can show.
@@ -123,11 +183,28 @@ impl Config {
         reply_rules: Arc<ReplyRules>,
         env: &Environment,
     ) -> Result<Self, Error> {
-        let shared = args.shared;
         let inputs: Vec<Input> = args.files.into_iter().map(Input::new).collect();
         if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
             return Err(Error::Usage("standard input (`-`) can be read only once: name it once".to_owned()));
         }
+        let to_stdout =
+            [&args.shared.report, &args.shared.sessions].into_iter().flatten().any(|p| p.as_os_str() == "-");
+        if args.tui && (to_stdout || !env.terminal) {
+            return Err(Error::Usage(
+                "--tui: standard output must be a terminal that belongs to the screen".to_owned(),
+            ));
+        }
+        let screen = args.tui.then(|| (screen(&args.screen, &file, env), args.speed));
+        Ok(Self { screen, ..Self::common(args.shared, inputs, file, reply_rules, env)? })
+    }
+
+    fn common(
+        shared: SharedArgs,
+        inputs: Vec<Input>,
+        file: FileConfig,
+        reply_rules: Arc<ReplyRules>,
+        env: &Environment,
+    ) -> Result<Self, Error> {
         let (report, sessions) = (shared.report.map(Target::new), shared.sessions.map(Target::new));
         check_targets(&inputs, report.as_ref(), sessions.as_ref())?;
         let stdout_taken = [&report, &sessions].into_iter().flatten().any(|target| *target == Target::Stdout);
@@ -157,7 +234,32 @@ impl Config {
             sessions,
             table,
             fail_on: shared.fail_on.map(Tier::from),
+            screen: None,
         })
+    }
+}
+
+/// What the files say that the flags name.
+fn files(shared: &SharedArgs) -> Result<(FileConfig, Arc<ReplyRules>), Error> {
+    let file = match &shared.config {
+        Some(path) => FileConfig::parse(&read(path)?, path)?,
+        None => FileConfig::default(),
+    };
+    let rules = match shared.reply_rules.as_ref().or(file.reply_rules.as_ref()) {
+        Some(path) => ReplyRules::from_toml(&read(path)?)
+            .map_err(|error| Error::Config { place: shown(path), message: error.to_string() })?,
+        None => ReplyRules::builtin(),
+    };
+    Ok((file, Arc::new(rules)))
+}
+
+fn screen(args: &ScreenArgs, file: &FileConfig, env: &Environment) -> Screen {
+    // Who sets NO_COLOR means it for all programs; a flag is meant for this one.
+    let default = if env.no_color { ThemeName::Mono } else { file.theme.unwrap_or_default() };
+    Screen {
+        theme: args.theme.unwrap_or(default),
+        mouse: args.mouse || file.mouse.unwrap_or(false),
+        bindings: file.bindings.clone().unwrap_or_default(),
     }
 }
 

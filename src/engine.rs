@@ -12,7 +12,7 @@ mod share;
 
 pub use batch::Batch;
 pub use clock::{EventClock, Stamp};
-pub use front::{Front, FrontItem};
+pub use front::{Front, FrontItem, FrontStats};
 pub use shard::Shard;
 pub use share::{Cause, Share};
 
@@ -89,6 +89,30 @@ impl Engine {
         self.show(sink);
     }
 
+    /// The judge, who has seen all events that were shown so far.
+    pub const fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// Connections seen twice so far.
+    pub const fn twins(&self) -> &Twins {
+        &self.twins
+    }
+
+    /// What became of the frames so far.
+    pub fn front_stats(&self) -> FrontStats {
+        self.front.stats()
+    }
+
+    /// What became of the segments so far.
+    pub fn tcp_stats(&self) -> TcpStats {
+        let mut tcp = TcpStats::default();
+        for shard in self.shares.iter().flat_map(Share::shards) {
+            tcp.merge(shard.stats());
+        }
+        tcp
+    }
+
     /// The end of the capture: everything open closes.
     pub fn finish(mut self, sink: &mut impl FnMut(&SessionEvent)) -> Finished {
         let Self { front, batch, shards, .. } = &mut self;
@@ -108,11 +132,6 @@ impl Engine {
         }
         self.show(sink);
         Finished { front: self.front, tcp, twins: self.twins, judge: self.judge }
-    }
-
-    /// The judge as it stands.
-    pub const fn judge(&self) -> &Judge {
-        &self.judge
     }
 
     fn follow(&mut self) {

@@ -2,6 +2,8 @@
 //!
 //! The way of the data is one direction through small rooms, each a module; `docs/architecture.md` is the map.
 
+pub mod activity;
+pub mod balance;
 pub mod capture;
 pub mod cli;
 pub mod config;
@@ -10,18 +12,22 @@ pub mod detect;
 pub mod engine;
 pub mod error;
 pub mod frame;
+pub mod identity;
 pub mod incident;
 pub mod ledger;
 pub mod limits;
 pub mod net;
 pub mod output;
 pub mod pipeline;
+pub mod privileges;
 pub mod replay;
 pub mod session;
 pub mod site;
 pub mod smtp;
 pub mod tcp;
 pub mod time;
+pub mod tui;
 pub mod values;
+pub mod watch;
 pub mod weird;
 pub mod wire;

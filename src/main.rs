@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use smtphound::cli::{Args, Command};
-use smtphound::config::{Config, Environment};
+use smtphound::config::{Config, Environment, WatchConfig};
 use smtphound::error::Error;
 use smtphound::replay::replay;
+use smtphound::watch::{list_devices, watch};
 
 /// Sessions are made of many small pieces that are given back together, long after they were last touched: this allocator
 /// neither looks at their neighbours then nor merges them (docs/performance.md has the figures).
@@ -15,8 +16,12 @@ use smtphound::replay::replay;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Command::Replay(args) = Args::parse().command;
-    let run = Config::load(args, &Environment::detect()).and_then(|config| replay(&config, &mut complain));
+    let env = Environment::detect();
+    let run = match Args::parse().command {
+        Command::Replay(args) => Config::load(*args, &env).and_then(|config| replay(&config, &mut complain)),
+        Command::Watch(args) => WatchConfig::load(*args, &env).and_then(|config| watch(&config, &mut complain)),
+        Command::Devices => list_devices(&mut std::io::stdout().lock()),
+    };
     let status = run.unwrap_or_else(|error| {
         complain(&error);
         error.status()

@@ -60,8 +60,9 @@ mod tests {
     use crate::error::Status;
 
     fn config(flags: &[&str]) -> Config {
-        let Command::Replay(args) =
-            Args::try_parse_from(["smtphound", "replay", "x.pcap"].iter().chain(flags)).unwrap().command;
+        let command = Args::try_parse_from(["smtphound", "replay", "x.pcap"].iter().chain(flags)).unwrap().command;
+        let Command::Replay(args) = command else { panic!("not replay") };
+        let args = *args;
         Config::load(args, &Environment { no_color: false, terminal: false, columns: None, cpus: 1 }).unwrap()
     }
 

@@ -6,6 +6,7 @@
 //! of one, and puts them in the order of the frames that caused them.
 
 use std::panic::resume_unwind;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -13,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use crate::capture::{CaptureError, Captured, FrameSource};
 use crate::decode::PortSet;
 use crate::detect::Judge;
-use crate::engine::{self, Batch, Cause, Engine, Finished, Front, FrontItem, Share, shard_of, shards};
+use crate::engine::{self, Batch, Cause, Engine, Finished, Front, FrontItem, FrontStats, Share, shard_of, shards};
 use crate::frame::{At, Frame, FrameNo};
 use crate::limits::Limits;
 use crate::session::{SessionEvent, Twins};
@@ -31,6 +32,12 @@ const QUEUE: usize = 4;
 
 /// An event with its place in the batch.
 type Placed = (Cause, SessionEvent);
+
+/// What a worker made of one batch, and its counts after it.
+struct Followed {
+    placed: Vec<Placed>,
+    stats: TcpStats,
+}
 
 enum ToWorker {
     Batch(Batch),
@@ -61,6 +68,52 @@ pub struct Ran {
     pub errors: Vec<CaptureError>,
 }
 
+impl Ran {
+    /// The run at its end, as a watcher saw it on the way; `front` is what became of the frames.
+    pub const fn at_end<'a>(&'a self, front: &'a FrontStats) -> SoFar<'a> {
+        let Finished { tcp, twins, judge, .. } = &self.finished;
+        SoFar { judge, front, tcp, twins, filtered: self.filtered }
+    }
+}
+
+/// Looks on while a run goes, from the thread that judges. What it does there holds the judgement up, never a capture.
+pub trait Watcher: Send {
+    /// An event, after the judge has seen it.
+    fn handle(&mut self, event: &SessionEvent);
+
+    /// Some events more were judged, or the link was idle: a moment at which everything agrees.
+    fn look(&mut self, so_far: &SoFar<'_>);
+}
+
+/// A run at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct SoFar<'a> {
+    /// The judge.
+    pub judge: &'a Judge,
+    /// What became of the frames; with several threads these may be a little ahead of the judge.
+    pub front: &'a FrontStats,
+    /// What became of the segments.
+    pub tcp: &'a TcpStats,
+    /// Connections that were seen twice.
+    pub twins: &'a Twins,
+    /// Frames that a filter rejected.
+    pub filtered: u64,
+}
+
+/// A watcher that only takes events.
+struct Sink<'a>(&'a mut (dyn FnMut(&SessionEvent) + Send));
+
+impl Watcher for Sink<'_> {
+    fn handle(&mut self, event: &SessionEvent) {
+        (self.0)(event);
+    }
+
+    fn look(&mut self, _: &SoFar<'_>) {}
+}
+
+/// Frames between two looks where one thread does everything; a link that runs dry is looked at as well.
+const LOOK_EVERY: u32 = 4096;
+
 /// Runs a source through the engine and shows every event to `sink` after the judge has seen it; `progress` is called
 /// now and then with the source and the connections ended so far.
 pub fn run(
@@ -77,16 +130,49 @@ pub fn run(
         }
         sink(event);
     };
-    let mut reader = Reader { source, filtered: 0, errors: Vec::new(), progress, ended: &ended };
+    run_watched(source, plan, judge, &mut Sink(&mut counted), &mut |source| {
+        progress(source, ended.load(Ordering::Relaxed));
+    })
+}
+
+/// Runs a source through the engine before the eyes of a watcher; `progress` is called now and then with the source.
+pub fn run_watched(
+    source: &mut dyn FrameSource,
+    plan: &Plan<'_>,
+    judge: Judge,
+    watcher: &mut dyn Watcher,
+    progress: &mut dyn FnMut(&dyn FrameSource),
+) -> Ran {
+    let mut reader = Reader { source, filtered: 0, errors: Vec::new(), progress };
     let finished = if plan.workers <= 1 {
         let mut engine = Engine::new(plan.ports, plan.limits, judge);
-        reader.read(|taken| match taken {
-            Taken::Frame(no, frame) => engine.handle_frame(no, &frame, &mut counted),
-            Taken::Idle(now) => engine.handle_idle(now, &mut counted),
+        let mut until_look = LOOK_EVERY;
+        reader.read(|taken, filtered| {
+            match taken {
+                Taken::Frame(no, frame) => {
+                    engine.handle_frame(no, &frame, &mut |event| watcher.handle(event));
+                    until_look -= 1;
+                }
+                Taken::Idle(now) => {
+                    engine.handle_idle(now, &mut |event| watcher.handle(event));
+                    until_look = 0;
+                }
+            }
+            if until_look == 0 {
+                until_look = LOOK_EVERY;
+                let (front, tcp) = (engine.front_stats(), engine.tcp_stats());
+                watcher.look(&SoFar {
+                    judge: engine.judge(),
+                    front: &front,
+                    tcp: &tcp,
+                    twins: engine.twins(),
+                    filtered,
+                });
+            }
         });
-        engine.finish(&mut counted)
+        engine.finish(&mut |event| watcher.handle(event))
     } else {
-        run_threads(&mut reader, plan, judge, &mut counted)
+        run_threads(&mut reader, plan, judge, watcher)
     };
     Ran { finished, filtered: reader.filtered, errors: reader.errors }
 }
@@ -96,8 +182,7 @@ struct Reader<'a> {
     source: &'a mut dyn FrameSource,
     filtered: u64,
     errors: Vec<CaptureError>,
-    progress: &'a mut dyn FnMut(&dyn FrameSource, u64),
-    ended: &'a AtomicU64,
+    progress: &'a mut dyn FnMut(&dyn FrameSource),
 }
 
 /// What a source gave that the engine wants.
@@ -107,35 +192,39 @@ enum Taken<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&mut self, mut take: impl FnMut(Taken<'_>)) {
+    fn read(&mut self, mut take: impl FnMut(Taken<'_>, u64)) {
         let mut until_progress = PROGRESS_EVERY;
         while let Some(next) = self.source.next_frame() {
             match next {
-                Ok(Captured::Frame(no, frame)) => take(Taken::Frame(no, frame)),
+                Ok(Captured::Frame(no, frame)) => take(Taken::Frame(no, frame), self.filtered),
                 Ok(Captured::Filtered(..)) => self.filtered += 1,
-                Ok(Captured::Idle(now)) => take(Taken::Idle(now)),
+                Ok(Captured::Idle(now)) => {
+                    take(Taken::Idle(now), self.filtered);
+                    // Somebody waits for what there is.
+                    until_progress = 1;
+                }
                 Err(error) => self.errors.push(error),
             }
             until_progress -= 1;
             if until_progress == 0 {
                 until_progress = PROGRESS_EVERY;
-                (self.progress)(&*self.source, self.ended.load(Ordering::Relaxed));
+                (self.progress)(&*self.source);
             }
         }
-        (self.progress)(&*self.source, self.ended.load(Ordering::Relaxed));
+        (self.progress)(&*self.source);
     }
 }
 
-fn run_threads(
-    reader: &mut Reader<'_>,
-    plan: &Plan<'_>,
-    judge: Judge,
-    sink: &mut (dyn FnMut(&SessionEvent) + Send),
-) -> Finished {
+fn run_threads(reader: &mut Reader<'_>, plan: &Plan<'_>, judge: Judge, watcher: &mut dyn Watcher) -> Finished {
     let workers = plan.workers - 1;
     let mut front = Front::new(plan.ports.clone(), plan.limits);
     let total = plan.limits.tcp.shards;
     let shares = Share::deal(shards(plan.ports, plan.limits), workers);
+    let told = Mutex::new((FrontStats::default(), 0));
+    let tell = |front: &Front, filtered: u64| {
+        // Poisoned or not, it holds counts and nothing that could be half done.
+        *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (front.stats(), filtered);
+    };
     std::thread::scope(|scope| {
         let (spent_to, spent) = unbounded();
         let mut to_workers = Vec::with_capacity(workers);
@@ -149,16 +238,21 @@ fn run_threads(
             to_workers.push(batches_to);
             from_workers.push(placed);
         }
-        let merger = scope.spawn(move || merge(&from_workers, judge, sink));
+        let told = &told;
+        let merger = scope.spawn(move || merge(&from_workers, judge, watcher, told));
 
         let mut dealer = Dealer::new(to_workers, total, spent);
-        reader.read(|taken| match taken {
+        reader.read(|taken, filtered| match taken {
             Taken::Frame(no, frame) => {
                 front.handle_frame(no, &frame, &mut |item| dealer.deal(item));
-                dealer.send_if_full();
+                if dealer.is_full() {
+                    tell(&front, filtered);
+                    dealer.send();
+                }
             }
             Taken::Idle(now) => {
                 front.handle_idle(now, &mut |item| dealer.deal(item));
+                tell(&front, filtered);
                 dealer.send();
             }
         });
@@ -215,10 +309,8 @@ impl Dealer {
         }
     }
 
-    fn send_if_full(&mut self) {
-        if self.items >= BATCH_ITEMS || self.bytes >= BATCH_BYTES {
-            self.send();
-        }
+    const fn is_full(&self) -> bool {
+        self.items >= BATCH_ITEMS || self.bytes >= BATCH_BYTES
     }
 
     fn send(&mut self) {
@@ -244,7 +336,7 @@ impl Dealer {
 fn follow(
     mut share: Share,
     batches: &Receiver<ToWorker>,
-    placed_to: &Sender<Vec<Placed>>,
+    placed_to: &Sender<Followed>,
     spent_to: &Sender<Batch>,
 ) -> TcpStats {
     for message in batches {
@@ -258,10 +350,14 @@ fn follow(
             }
             ToWorker::Finish(at, shard) => share.finish_shard(shard, at, &mut place),
         }
-        if placed_to.send(placed).is_err() {
+        if placed_to.send(Followed { placed, stats: counts(&share) }).is_err() {
             break;
         }
     }
+    counts(&share)
+}
+
+fn counts(share: &Share) -> TcpStats {
     let mut stats = TcpStats::default();
     for shard in share.shards() {
         stats.merge(shard.stats());
@@ -271,23 +367,30 @@ fn follow(
 
 /// The merger: puts the events of each batch into the order of their causes, then judges.
 fn merge(
-    from_workers: &[Receiver<Vec<Placed>>],
+    from_workers: &[Receiver<Followed>],
     mut judge: Judge,
-    sink: &mut dyn FnMut(&SessionEvent),
+    watcher: &mut dyn Watcher,
+    told: &Mutex<(FrontStats, u64)>,
 ) -> (Twins, Judge) {
     let mut twins = Twins::default();
     let mut all: Vec<Placed> = Vec::new();
     let mut events: Vec<SessionEvent> = Vec::new();
     loop {
+        let mut tcp = TcpStats::default();
         for from_worker in from_workers {
             match from_worker.recv() {
-                Ok(placed) => all.extend(placed),
+                Ok(Followed { placed, stats }) => {
+                    all.extend(placed);
+                    tcp.merge(&stats);
+                }
                 Err(_) => return (twins, judge),
             }
         }
         // Stable: events of one cause stay as they were.
         all.sort_by_key(|(cause, _)| *cause);
         events.extend(all.drain(..).map(|(_, event)| event));
-        engine::show(&mut events, &mut twins, &mut judge, sink);
+        engine::show(&mut events, &mut twins, &mut judge, &mut |event| watcher.handle(event));
+        let (front, filtered) = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        watcher.look(&SoFar { judge: &judge, front: &front, tcp: &tcp, twins: &twins, filtered });
     }
 }

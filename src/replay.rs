@@ -1,22 +1,26 @@
 //! `smtphound replay`: saved captures in, report, session lines and table out.
 
+mod paced;
+mod shown;
+
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+pub use shown::stage_of;
+
+use crate::balance;
 use crate::capture::{CaptureError, FrameSource, InputSummary, MergedSource, OpenOptions, open_file};
 use crate::config::{Config, Input};
-use crate::decode::{Ignored, PortSet, Undecoded};
+use crate::decode::PortSet;
 use crate::detect::Judge;
-use crate::engine::Finished;
 use crate::error::{Error, Status};
 use crate::incident::Judgement;
-use crate::output::{self, Counts, FrameCounts, InputFacts, Results, RunFacts, SessionWriter};
+use crate::output::{self, Counts, Results, SessionWriter};
 use crate::pipeline::{self, Plan};
 use crate::session::SessionEvent;
-use crate::wire;
 
 /// Replays captures as `config` says. What is wrong with one input is told to `complain`, and the others go on.
 pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Status, Error> {
@@ -35,12 +39,17 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
             session_error = writer.handle(event).err();
         }
     };
-    let bar = progress_bar();
     let plan = Plan { ports: &ports, limits: &config.limits, workers: config.workers };
-    let ran = pipeline::run(&mut opened.source, &plan, judge, &mut handle, &mut |source, ended| {
-        show_progress(&bar, source, ended);
-    });
-    bar.finish_and_clear();
+    let (ran, mut inputs) = if let Some((screen, speed)) = &config.screen {
+        shown::run(opened.source, &plan, judge, &mut handle, screen, *speed)?
+    } else {
+        let bar = progress_bar();
+        let ran = pipeline::run(&mut opened.source, &plan, judge, &mut handle, &mut |source, ended| {
+            show_progress(&bar, source, ended);
+        });
+        bar.finish_and_clear();
+        (ran, opened.source.summaries())
+    };
     if let (Some(target), Some(error)) = (&config.sessions, session_error) {
         return Err(target.error(error));
     }
@@ -48,13 +57,12 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
         writer.finish().map_err(|error| target.error(error))?.finish()?;
     }
     for error in &ran.errors {
-        complain(&operator_error(error));
+        complain(&balance::told(error));
     }
 
-    let mut inputs = opened.source.summaries();
     inputs.extend(opened.failed);
     let damaged = inputs.iter().any(|input| input.error.is_some());
-    let facts = facts(&ran.finished, ran.filtered, inputs);
+    let facts = balance::facts(&ran.at_end(&ran.finished.front.stats()), inputs, Counts::default());
     let judge = &ran.finished.judge;
     let judgement = Judgement::of(judge);
     let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
@@ -66,7 +74,7 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
 
 /// The inputs that could be opened, as one source, and what is to be said of the others.
 struct Opened {
-    source: Box<dyn FrameSource>,
+    source: Box<dyn FrameSource + Send>,
     failed: Vec<InputSummary>,
 }
 
@@ -81,80 +89,22 @@ fn open_all(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Opened,
         };
         match open_file(path, &options) {
             Ok(source) => sources.push(source),
-            Err(error @ CaptureError::Filter { .. }) => return Err(operator_error(&error)),
+            Err(error @ CaptureError::Filter { .. }) => return Err(balance::told(&error)),
             // The last one left: nothing to report about.
             Err(error) if sources.is_empty() && failed.len() + 1 == config.inputs.len() => {
-                return Err(operator_error(&error));
+                return Err(balance::told(&error));
             }
             Err(error) => {
-                complain(&operator_error(&error));
+                complain(&balance::told(&error));
                 let file = path.display().to_string();
                 failed.push(InputSummary { file, error: Some(error.to_string()), ..InputSummary::default() });
             }
         }
     }
     // One source needs no merging, and its frames no copy.
-    let source: Box<dyn FrameSource> =
+    let source: Box<dyn FrameSource + Send> =
         if sources.len() == 1 { sources.remove(0) } else { Box::new(MergedSource::new(sources)) };
     Ok(Opened { source, failed })
-}
-
-fn operator_error(error: &CaptureError) -> Error {
-    match error {
-        CaptureError::Filter { filter, reason, .. } => {
-            Error::Filter { filter: filter.clone(), message: reason.clone() }
-        }
-        other => Error::Input(wire::escape(other.to_string().as_bytes()).into_owned()),
-    }
-}
-
-fn facts(finished: &Finished, filtered: u64, inputs: Vec<InputSummary>) -> RunFacts {
-    let (decode, tcp) = (finished.front.decode_stats(), &finished.tcp);
-    let mut ignored: Counts = Ignored::ALL.iter().map(|why| (why.name(), decode.ignored(*why))).collect();
-    ignored.add("filtered", filtered);
-    let mut limits_hit = Counts::default();
-    for (name, count) in [
-        ("attempts_evicted", tcp.attempts_evicted),
-        ("connections_closed_early", tcp.closed_early),
-        ("quiet_connections_evicted", tcp.quiet_evicted),
-        ("active_connections_evicted", tcp.active_evicted),
-        ("reassembly_of_one_connection", tcp.held_flow_limit),
-        ("reassembly_of_all", tcp.held_total_limit),
-        ("fragments_evicted", decode.fragments().evicted),
-        ("translations_forgotten", finished.twins.forgotten()),
-        ("stamps_ignored", finished.front.clock().jumps_ignored()),
-        ("stamps_backward", finished.front.clock().backward()),
-    ] {
-        limits_hit.add(name, count);
-    }
-    RunFacts {
-        inputs: inputs.into_iter().map(input_facts).collect(),
-        frames: FrameCounts {
-            total: decode.total() + filtered,
-            smtp: decode.segments(),
-            dns: decode.questions(),
-            ignored,
-            undecoded: Undecoded::ALL.iter().map(|why| (why.name(), decode.undecoded(*why))).collect(),
-        },
-        gaps: tcp.gaps,
-        missed_bytes: tcp.missed_bytes,
-        duplicates: decode.ignored(Ignored::Duplicate),
-        translated: finished.twins.joined(),
-        drops: Counts::default(),
-        limits_hit,
-    }
-}
-
-fn input_facts(input: InputSummary) -> InputFacts {
-    InputFacts {
-        file: wire::escape(input.file.as_bytes()).into_owned(),
-        frames: input.frames,
-        bytes: input.bytes,
-        first_ts: input.first_ts,
-        last_ts: input.last_ts,
-        truncated: input.truncated,
-        error: input.error.map(|error| wire::escape(error.as_bytes()).into_owned()),
-    }
 }
 
 /// A bar on standard error, if that is a terminal.

@@ -78,7 +78,8 @@ fn written(capture: &Path, flags: &[String], workers: usize) -> (String, String)
     argv.extend(flags.iter().map(String::as_str));
     argv.extend(["--report", report.to_str().unwrap(), "--sessions", sessions.to_str().unwrap()]);
     argv.push(capture.to_str().unwrap());
-    let Command::Replay(args) = Args::try_parse_from(argv).unwrap().command;
+    let Command::Replay(args) = Args::try_parse_from(argv).unwrap().command else { panic!("not replay") };
+    let args = *args;
     let environment = Environment { no_color: true, terminal: false, columns: None, cpus: 1 };
     let config = Config::resolve(args, FileConfig::default(), Arc::clone(&RULES), &environment).unwrap();
     // What is wrong with a capture is part of its report.

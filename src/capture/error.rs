@@ -70,4 +70,20 @@ pub enum CaptureError {
         /// What libpcap says.
         reason: String,
     },
+    /// What was captured cannot be kept.
+    #[error("{file} cannot be written: {source}")]
+    Write {
+        /// As the operator named it.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The device cannot be captured on.
+    #[error("{device} cannot be captured on: {reason}")]
+    Device {
+        /// As the operator named it.
+        device: String,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
 }

@@ -37,8 +37,10 @@ fn help_at_the_top() {
     Usage: smtphound <COMMAND>
 
     Commands:
-      replay  Rank offenders in saved captures
-      help    Print this message or the help of the given subcommand(s)
+      replay   Rank offenders in saved captures
+      watch    The same live: from a mirror port, in the terminal or as a service
+      devices  List what can be captured on, and what right is missing
+      help     Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -68,7 +70,7 @@ fn short_help_of_replay() {
           --local-domain <NAME>  A domain that you take mail for (repeatable)
           --port <N>             A TCP port that SMTP is spoken on (repeatable) [default: 25]
           --config <FILE>        A TOML file with home_nets, mail_servers, local_domains, relay_domains,
-                                 relay_networks, ports, reply_rules
+                                 relay_networks, ports, reply_rules, theme, mouse, [bindings]
           --reply-rules <FILE>   Rules that say what servers' replies mean, instead of the built-in ones
 
     Reading:
@@ -86,6 +88,15 @@ fn short_help_of_replay() {
           --color <WHEN>     Colours in the table; `auto` means on a terminal, unless NO_COLOR is set
                              [default: auto] [possible values: auto, always, never]
       -q, --quiet            No table on standard output
+
+    Screen:
+          --tui             Show the capture on the screen of `watch`; then `space` pauses it and `.`
+                            goes on by one frame
+          --speed <FACTOR>  How fast the screen plays the capture: 1 is as it was recorded, 0 as fast as
+                            it can be read [default: 0]
+          --theme <NAME>    Colours of the screen [default: dark, or mono if NO_COLOR is set] [possible
+                            values: dark, light, mono, colorblind]
+          --mouse           Take the mouse (the terminal's own selection of text needs Shift then)
 
     More with --help, examples too.
     "#);
@@ -134,7 +145,7 @@ fn long_help_of_replay() {
 
           --config <FILE>
               A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks,
-              ports, reply_rules
+              ports, reply_rules, theme, mouse, [bindings]
 
               A flag replaces the key of the same meaning in the file.
 
@@ -177,6 +188,29 @@ fn long_help_of_replay() {
 
       -q, --quiet
               No table on standard output
+
+    Screen:
+          --tui
+              Show the capture on the screen of `watch`; then `space` pauses it and `.` goes on by one
+              frame
+
+          --speed <FACTOR>
+              How fast the screen plays the capture: 1 is as it was recorded, 0 as fast as it can be
+              read
+
+              [default: 0]
+
+          --theme <NAME>
+              Colours of the screen [default: dark, or mono if NO_COLOR is set]
+
+              Possible values:
+              - dark:       For dark terminals
+              - light:      For light terminals
+              - mono:       Without colours
+              - colorblind: Told apart by everybody: blue and orange, no red against green
+
+          --mouse
+              Take the mouse (the terminal's own selection of text needs Shift then)
 
     Examples:
       Who is it? (a table for people)
@@ -237,7 +271,8 @@ fn every_flag_is_taken() {
         "b.pcap",
     ])
     .unwrap();
-    let Command::Replay(ReplayArgs { files, shared }) = args.command;
+    let Command::Replay(args) = args.command else { panic!("not replay") };
+    let ReplayArgs { files, shared, .. } = *args;
     assert_eq!(files, ["a.pcap", "b.pcap"].map(PathBuf::from));
     assert_eq!(shared.home_nets.len(), 2);
     assert_eq!(shared.local_domains, ["adatum.example"]);
@@ -266,8 +301,39 @@ fn a_mistake_is_named_with_its_flag_and_remedy() {
         (&["replay", "--port", "0", "x"], "error: invalid value '0' for '--port <N>': 0 is not in 1..=65535"),
         (&["replay", "--workers", "17", "x"], "error: invalid value '17' for '--workers <N>': 17 is not in 1..=16"),
         (&["replay"], "error: the following required arguments were not provided:"),
-        (&["watch"], "error: unrecognized subcommand 'watch'"),
+        (&["watch"], "error: the following required arguments were not provided:"),
+        (&["listen"], "error: unrecognized subcommand 'listen'"),
     ] {
         assert_eq!(complaint(args), wanted);
     }
+}
+
+#[test]
+fn watch_has_flags_of_its_own() {
+    let parse = |flags: &[&str]| {
+        let parsed = Args::try_parse_from(["smtphound", "watch"].iter().chain(flags)).map(|args| args.command);
+        parsed.map(|command| match command {
+            Command::Watch(args) => args,
+            _ => panic!("not watch"),
+        })
+    };
+    let args = parse(&["-i", "eth0"]).unwrap();
+    assert_eq!((args.device.as_str(), args.snaplen, args.buffer), ("eth0", 262_144, 64));
+    assert!(!args.headless && !args.no_promiscuous && !args.tunnels && !args.keep_privileges);
+    assert!(parse(&[]).is_err(), "a device has to be named");
+    for wrong in [["--snaplen", "40"], ["--snaplen", "300000"], ["--buffer", "0"], ["--theme", "pink"]] {
+        assert!(parse(&["-i", "eth0", wrong[0], wrong[1]]).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_speed_is_a_number_that_makes_sense() {
+    let parse = |speed: &str| Args::try_parse_from(["smtphound", "replay", "--tui", "--speed", speed, "x.pcap"]);
+    for speed in ["0", "1", "0.5", "1000000"] {
+        assert!(parse(speed).is_ok(), "{speed}");
+    }
+    for speed in ["-1", "fast", "inf", "NaN", "1e9"] {
+        assert!(parse(speed).is_err(), "{speed}");
+    }
+    assert!(Args::try_parse_from(["smtphound", "replay", "--speed", "2", "x.pcap"]).is_err(), "without a screen");
 }

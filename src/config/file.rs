@@ -1,6 +1,7 @@
 //! The TOML file: its keys, and errors that name the file, the line, and what was meant. Thresholds of detectors stand in
 //! tables of their own, `[detect.ndr_flood]` and so on; their keys and defaults are those of `docs/detectors/`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::bytecount;
+use crate::cli::ThemeName;
 use crate::detect::{DetectSettings, WrongSetting};
 use crate::error::Error;
+use crate::tui::Bindings;
 use crate::values::{parse_domain, parse_home_net, parse_mail_server, parse_port};
 use crate::wire::shown;
 
@@ -26,6 +29,17 @@ struct Raw {
     ports: Option<Vec<Spanned<i64>>>,
     reply_rules: Option<PathBuf>,
     detect: Option<DetectSettings>,
+    theme: Option<ThemeName>,
+    mouse: Option<bool>,
+    bindings: Option<Spanned<BTreeMap<String, OneOrMore>>>,
+}
+
+/// A key, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
 }
 
 /// What a configuration file says, each value valid; `None` where it says nothing.
@@ -47,6 +61,12 @@ pub struct FileConfig {
     pub reply_rules: Option<PathBuf>,
     /// Thresholds of the detectors, those that are not named at their defaults.
     pub detect: Option<DetectSettings>,
+    /// Colours of the screen.
+    pub theme: Option<ThemeName>,
+    /// The screen takes the mouse.
+    pub mouse: Option<bool>,
+    /// Which key does what on the screen.
+    pub bindings: Option<Bindings>,
 }
 
 impl FileConfig {
@@ -75,8 +95,28 @@ impl FileConfig {
             ports: list(raw.ports, text, path, "ports", parse_port)?,
             reply_rules: raw.reply_rules.map(|rules| path.parent().unwrap_or(Path::new("")).join(rules)),
             detect: raw.detect,
+            theme: raw.theme,
+            mouse: raw.mouse,
+            bindings: match raw.bindings {
+                Some(table) => Some(bindings(table, text, path)?),
+                None => None,
+            },
         })
     }
+}
+
+/// Keys over the default ones, an action at a time.
+fn bindings(table: Spanned<BTreeMap<String, OneOrMore>>, text: &str, path: &Path) -> Result<Bindings, Error> {
+    let start = table.span().start;
+    let mut bindings = Bindings::default();
+    for (action, keys) in table.into_inner() {
+        let keys = match keys {
+            OneOrMore::One(key) => vec![key],
+            OneOrMore::More(keys) => keys,
+        };
+        bindings.rebind(&action, &keys).map_err(|message| wrong(text, path, start, format!("bindings: {message}")))?;
+    }
+    Ok(bindings)
 }
 
 /// Checks each value of a list; the first wrong one is named with its line.

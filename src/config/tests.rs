@@ -16,8 +16,9 @@ fn env() -> Environment {
 }
 
 fn args(flags: &[&str]) -> ReplayArgs {
-    let Command::Replay(args) = Args::try_parse_from(["smtphound", "replay"].iter().chain(flags)).unwrap().command;
-    args
+    let command = Args::try_parse_from(["smtphound", "replay"].iter().chain(flags)).unwrap().command;
+    let Command::Replay(args) = command else { panic!("not replay") };
+    *args
 }
 
 fn file(text: &str) -> FileConfig {
@@ -155,11 +156,11 @@ fn a_wrong_file_is_told_with_its_place_and_the_remedy() {
         ("ports = [25]\nmail-server = 'x'", "line 2: there is no key `mail-server`: did you mean `mail_servers`?"),
         (
             "colour = 1",
-            "line 1: there is no key `colour`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules, detect",
+            "line 1: there is no key `colour`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules, detect, theme, mouse, bindings",
         ),
         (
             "[site]\nhome_nets = []",
-            "line 1: there is no key `site`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules, detect",
+            "line 1: there is no key `site`: the keys are home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules, detect, theme, mouse, bindings",
         ),
         (
             "home_nets = [\n  '10.0.0.0/8',\n  '10.0.0/8',\n]",
@@ -274,4 +275,47 @@ fn every_threshold_is_on_the_page_of_its_detector() {
         );
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+fn watch(flags: &[&str], text: &str, env: &Environment) -> Result<WatchConfig, Error> {
+    let command = Args::try_parse_from(["smtphound", "watch", "-i", "eth0"].iter().chain(flags)).unwrap().command;
+    let Command::Watch(args) = command else { panic!("not watch") };
+    WatchConfig::resolve(*args, file(text), Arc::clone(&RULES), env)
+}
+
+#[test]
+fn a_screen_needs_a_terminal_and_standard_output_has_one_owner() {
+    let (terminal, none) = (Environment { terminal: true, ..env() }, env());
+    assert!(watch(&[], "", &terminal).unwrap().screen.is_some());
+    assert!(watch(&["--headless"], "", &none).unwrap().screen.is_none());
+    for (flags, env, begins) in [
+        (&[][..], &none, "standard output is no terminal to show a screen on: add --headless"),
+        (&["--headless", "--report", "-"], &none, "--report -: standard output belongs to the incidents' lines"),
+        (&["--sessions", "-"], &terminal, "--sessions -: standard output belongs to the screen"),
+    ] {
+        let error = watch(flags, "", env).unwrap_err();
+        assert!(error.to_string().starts_with(begins), "{error}");
+        assert_eq!(error.status(), Status::Usage);
+    }
+}
+
+#[test]
+fn the_screen_is_as_flags_file_and_surroundings_say() {
+    let terminal = Environment { terminal: true, ..env() };
+    let screen = |flags: &[&str], text: &str, env: &Environment| watch(flags, text, env).unwrap().screen.unwrap();
+    let text = "theme = \"light\"\nmouse = true\n[bindings]\nquit = \"x\"\n";
+    let from_file = screen(&[], text, &terminal);
+    assert_eq!((from_file.theme, from_file.mouse), (ThemeName::Light, true));
+    assert_ne!(from_file.bindings, Bindings::default());
+    assert_eq!(screen(&["--theme", "colorblind"], text, &terminal).theme, ThemeName::Colorblind);
+    let no_color = Environment { no_color: true, ..terminal };
+    assert_eq!(screen(&[], text, &no_color).theme, ThemeName::Mono);
+    assert_eq!(screen(&["--theme", "dark"], "", &no_color).theme, ThemeName::Dark);
+    for (wrong, begins) in [
+        ("[bindings]\nqiut = \"x\"", "/etc/smtphound.toml, line 1: bindings: there is no action `qiut`"),
+        ("[bindings]\nquit = \"hyper-x\"", "/etc/smtphound.toml, line 1: bindings: `hyper-x` is no key"),
+    ] {
+        let error = FileConfig::parse(wrong, Path::new("/etc/smtphound.toml")).unwrap_err().to_string();
+        assert!(error.starts_with(begins), "{error}");
+    }
 }

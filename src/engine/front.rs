@@ -44,6 +44,19 @@ impl std::fmt::Debug for Front {
     }
 }
 
+/// What became of the frames so far.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct FrontStats {
+    /// What they were.
+    pub decode: DecodeStats,
+    /// Event time.
+    pub now: Ts,
+    /// Frames stamped more than a second before an earlier frame.
+    pub stamps_backward: u64,
+    /// Frames whose stamp lay far ahead and was not confirmed.
+    pub stamps_ignored: u64,
+}
+
 #[derive(Debug)]
 struct HeldFrame {
     no: FrameNo,
@@ -81,7 +94,11 @@ impl Front {
 
     /// The link is idle, and its clock says it is `now` (live capture only).
     pub fn handle_idle(&mut self, now: Ts, out: &mut impl FnMut(FrontItem<'_>)) {
-        if self.held.is_none() && now > self.clock.now() {
+        // The clock is as good a witness as another frame.
+        if let Some(held) = self.held.take() {
+            self.let_go(&held, Some(now), out);
+        }
+        if now > self.clock.now() && self.ticked.is_none_or(|ticked| now.since(ticked) >= TICK) {
             self.tick(now, out);
         }
     }
@@ -102,6 +119,16 @@ impl Front {
     /// The clock, for its counts.
     pub const fn clock(&self) -> &EventClock {
         &self.clock
+    }
+
+    /// All counts so far.
+    pub fn stats(&self) -> FrontStats {
+        FrontStats {
+            decode: self.decoder.stats().clone(),
+            now: self.clock.now(),
+            stamps_backward: self.clock.backward(),
+            stamps_ignored: self.clock.jumps_ignored(),
+        }
     }
 
     fn let_go(&mut self, held: &HeldFrame, next: Option<Ts>, out: &mut impl FnMut(FrontItem<'_>)) {

@@ -15,6 +15,7 @@ use super::facts::{Counts, FrameCounts, InputFacts, Results};
 use super::layout::Lines;
 use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Rounded, Severity, Standing, Tier};
 use crate::frame::FrameNo;
+use crate::identity::vendor;
 use crate::incident::{EvidenceLine, Incident, IncidentId, RankedHost};
 use crate::ledger::Role;
 use crate::net::{HostKey, Mac};
@@ -33,6 +34,45 @@ pub const HOSTS_MAX: usize = 10_000;
 pub fn write(out: &mut dyn Write, results: &Results<'_>) -> io::Result<()> {
     let mut json = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
     Report::of(results).serialize(&mut json).map_err(io::Error::from)?;
+    out.write_all(b"\n")
+}
+
+/// What became of an incident.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentChange {
+    /// It is new, or there again after it was closed.
+    Opened,
+    /// Its tier grew.
+    Raised,
+    /// Nothing came to it for long, or what spoke for it was taken back.
+    Closed,
+}
+
+/// Writes an incident as one line, as `watch` tells it while it comes about: `event`, `ts` and the record of the report.
+pub fn write_incident_line(out: &mut dyn Write, event: IncidentChange, ts: Ts, incident: &Incident) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        event: IncidentChange,
+        ts: Ts,
+        incident: IncidentRecord<'a>,
+    }
+    let line = Line { event, ts, incident: IncidentRecord::of(incident) };
+    serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
+    out.write_all(b"\n")
+}
+
+/// Writes a host with its incidents, the records of the report: `host` and `incidents`.
+pub fn write_host(out: &mut dyn Write, host: &RankedHost, incidents: &[&Incident]) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Selection<'a> {
+        schema_version: u32,
+        host: HostRecord<'a>,
+        incidents: Vec<IncidentRecord<'a>>,
+    }
+    let incidents = incidents.iter().map(|incident| IncidentRecord::of(incident)).collect();
+    let selection = Selection { schema_version: SCHEMA_VERSION, host: HostRecord::of(host), incidents };
+    serde_json::to_writer_pretty(&mut *out, &selection).map_err(io::Error::from)?;
     out.write_all(b"\n")
 }
 
@@ -239,7 +279,7 @@ impl<'a> HostRecord<'a> {
             classes: &host.classes,
             identity: Identity {
                 mac: &row.macs,
-                vendor: None,
+                vendor: row.macs.first().and_then(|mac| vendor(*mac)),
                 vlan: &row.vlans,
                 names: row.helos.first().map(|helo| ("helo", helo)).into_iter().collect(),
                 os: None,

@@ -47,11 +47,21 @@ impl<W: Write> SessionWriter<W> {
 
     /// Writes the sums that are still open, and gives back what it wrote to.
     pub fn finish(mut self) -> io::Result<W> {
+        self.end()?;
+        Ok(self.out)
+    }
+
+    /// Writes the sums that are still open: the run is over.
+    pub fn end(&mut self) -> io::Result<()> {
         for sum in self.flood.finish() {
             self.write(|json| line::summed(json, &sum.first, &sum.summed()))?;
         }
-        self.out.flush()?;
-        Ok(self.out)
+        self.out.flush()
+    }
+
+    /// What it writes to.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.out
     }
 
     /// Lines written.

@@ -1,0 +1,151 @@
+//! Around every view: where we are on top, who it is below that, and what was lost at the bottom.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::page::{Piece, paint, put};
+use crate::detect::Tier;
+use crate::tui::app::{App, View};
+use crate::tui::keys::Action;
+use crate::tui::text::{clean, clock, counted, fit, grouped, line_of, short, width};
+
+/// Below so many cells all drops are one number.
+const NARROW: u16 = 60;
+
+/// The views, and what time it is.
+pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.theme;
+    let now = app.snapshot.now;
+    let time = if app.snapshot.serial == 0 { String::new() } else { clock(now, now) };
+    let right = format!(" {time} {} ", state(app));
+    // What everybody knows goes first where there is little room: the program's name, then those of the other views.
+    let names = |program: bool, title: bool, all: bool| -> Vec<Piece> {
+        let mut pieces = vec![(if program { " smtphound".to_owned() } else { String::new() }, theme.heading)];
+        if title {
+            pieces.push((format!(" {} ", app.title), theme.text));
+        }
+        for (n, view) in View::ALL.iter().enumerate() {
+            let here = *view == app.view;
+            let text = if all || here { format!(" {} {}", n + 1, view.name()) } else { format!(" {}", n + 1) };
+            let style = if here { theme.selected.patch(theme.heading) } else { theme.dim };
+            pieces.push((text + if here { " " } else { "" }, style));
+        }
+        pieces
+    };
+    let cells = |pieces: &[Piece]| -> usize { pieces.iter().map(|(text, _)| width(text)).sum() };
+    let room = usize::from(area.width).saturating_sub(width(&right));
+    let choices = [(true, true, true), (false, true, true), (true, true, false), (false, true, false)];
+    let fitting = choices.into_iter().map(|(program, title, all)| names(program, title, all));
+    let pieces = fitting.into_iter().find(|pieces| cells(pieces) <= room).unwrap_or_else(|| names(false, false, false));
+    put(buffer, area, &pieces);
+    if cells(&pieces) <= room {
+        let place = Rect { x: area.right() - width(&right) as u16, width: width(&right) as u16, ..area };
+        let paused = app.paused || app.stage.playback.is_paused();
+        put(buffer, place, &[(right, if paused { theme.doubtful } else { theme.dim })]);
+    }
+}
+
+fn state(app: &App) -> String {
+    let playback = &app.stage.playback;
+    if app.paused || playback.is_paused() {
+        "PAUSED".to_owned()
+    } else if app.snapshot.over {
+        "ended".to_owned()
+    } else if playback.there {
+        let speed = playback.speed();
+        if speed == 0.0 { "replay".to_owned() } else { format!("{speed}x") }
+    } else if app.snapshot.live.is_some_and(|live| live.down) {
+        "DEVICE AWAY".to_owned()
+    } else {
+        "live".to_owned()
+    }
+}
+
+/// Who it is, in one line that cannot be overlooked.
+pub(super) fn alarm(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.theme;
+    let judgement = &app.snapshot.judgement;
+    let accused: Vec<_> = judgement.hosts.iter().take_while(|host| host.tier.is_some()).collect();
+    let Some(worst) = accused.first() else {
+        let victims = judgement.incidents.len();
+        let (text, style) = if app.snapshot.serial == 0 {
+            (" waiting for the first frames ...".to_owned(), theme.dim)
+        } else if judgement.hosts.is_empty() && app.snapshot.foreign > 0 {
+            let who: Vec<String> = app.snapshot.candidates.iter().take(2).map(|(host, _)| host.to_string()).collect();
+            let hint = if who.is_empty() { String::new() } else { format!(", is it {}?", who.join(" or ")) };
+            (format!(" Nobody of yours is seen: name your network with --home-net{hint}"), theme.doubtful)
+        } else if victims > 0 {
+            (format!(" {}, nobody of yours to blame", counted(victims as u64, "incident", "incidents")), theme.doubtful)
+        } else {
+            let seen = counted(judgement.hosts.len() as u64, "host", "hosts");
+            (format!(" ✓ nothing against any of your {seen}"), theme.good)
+        };
+        put(buffer, area, &[(text, style)]);
+        return;
+    };
+    let name = super::host::name(&worst.row).unwrap_or_default();
+    let classes: Vec<&str> = worst.classes.iter().map(|class| class.name()).collect();
+    let tier = worst.tier.map_or("", Tier::name).to_uppercase();
+    let others = match accused.len() - 1 {
+        0 => String::new(),
+        more => format!("   and {}", counted(more as u64, "other", "others")),
+    };
+    let style = if worst.tier == Some(Tier::Confirmed) { theme.alarm } else { theme.tier(worst.tier) };
+    let mark = match worst.tier {
+        Some(Tier::Confirmed) => "!!",
+        Some(Tier::Likely) => "! ",
+        _ => "? ",
+    };
+    let text = clean(&format!(" {mark} {tier}  {}  {name}  {}{others}", worst.row.host, classes.join(" ")));
+    put(buffer, area, &[(fit(&text, area.width.into(), false), style)]);
+    if worst.tier == Some(Tier::Confirmed) {
+        paint(buffer, area, theme.alarm);
+    }
+}
+
+/// What was captured and what was lost; or what is being typed, or what came of a key.
+pub(super) fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.theme;
+    if let Some(text) = &app.typing {
+        let shown = line_of(text.as_bytes());
+        let hint = "   host: class: tier: score> score<  enter keeps, esc drops";
+        put(buffer, area, &[("/".to_owned(), theme.heading), (shown + "▏", theme.text), (hint.to_owned(), theme.dim)]);
+        return;
+    }
+    if let Some(message) = &app.message {
+        put(buffer, area, &[(format!(" {}", clean(message)), theme.heading)]);
+        return;
+    }
+    let (snapshot, facts) = (&app.snapshot, &app.snapshot.facts);
+    let rate = app.rate().map(|rate| format!(" {}/s", short(rate.round() as u64))).unwrap_or_default();
+    let mut pieces = vec![(format!(" {} frames{rate}", grouped(facts.frames.total)), theme.text)];
+    let mut lost = |name: &str, count: u64| {
+        let style = if count > 0 { theme.bad } else { theme.dim };
+        pieces.push((format!("  {name} {}", short(count)), style));
+    };
+    if let Some(live) = &snapshot.live {
+        if area.width < NARROW {
+            lost("drops", live.kernel_drops + live.interface_drops + live.queue_drops);
+        } else {
+            lost("kernel drops", live.kernel_drops);
+            lost("queue drops", live.queue_drops);
+            if live.interface_drops > 0 {
+                lost("interface drops", live.interface_drops);
+            }
+        }
+    }
+    let style = if facts.gaps > 0 { theme.doubtful } else { theme.dim };
+    pieces.push((format!("  gaps {}", short(facts.gaps)), style));
+    pieces.push((format!("  {}", counted(snapshot.judgement.hosts.len() as u64, "host", "hosts")), theme.dim));
+    if !app.filter_text.is_empty() {
+        let text = line_of(app.filter_text.as_bytes());
+        pieces.push((format!("  /{text}"), theme.doubtful));
+    }
+    let help = format!("  {} help  {} quit", app.bindings.first(Action::Help), app.bindings.first(Action::Quit));
+    let cells: usize = pieces.iter().map(|(text, _)| width(text)).sum();
+    put(buffer, area, &pieces);
+    if cells + width(&help) < usize::from(area.width) {
+        let place = Rect { x: area.right() - width(&help) as u16 - 1, width: width(&help) as u16, ..area };
+        put(buffer, place, &[(help, theme.dim)]);
+    }
+}

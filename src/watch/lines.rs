@@ -1,0 +1,142 @@
+//! A file of lines that a service adds to for weeks: whole lines only, each batch of them one write, opened anew when
+//! somebody else has moved it.
+//!
+//! However the program ends, what stands in the file are whole lines; where the machine itself went down, or the disk was
+//! full, the last one may be cut, and whoever adds to the file later begins a line of his own.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes gathered at most before they are written: some hundred session lines.
+const GATHERED_MAX: usize = 256 << 10;
+
+/// The file.
+#[derive(Debug)]
+pub(super) struct LineFile {
+    path: PathBuf,
+    file: File,
+    gathered: Vec<u8>,
+    /// Lines that could not be written.
+    lost: u64,
+    trouble: Option<io::Error>,
+}
+
+impl LineFile {
+    /// Opens a file to add to it; it is made if it is not there.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: append(path)?, gathered: Vec::new(), lost: 0, trouble: None })
+    }
+
+    /// Writes what was gathered, and goes on in the file that now has the name.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        self.write_out();
+        self.file = append(&self.path)?;
+        Ok(())
+    }
+
+    /// What went wrong since this was asked last.
+    pub(super) fn take_trouble(&mut self) -> Option<io::Error> {
+        self.trouble.take()
+    }
+
+    /// Lines that could not be written.
+    pub(super) const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    fn write_out(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        if let Err(error) = self.file.write_all(&self.gathered) {
+            self.lost += memchr::memchr_iter(b'\n', &self.gathered).count() as u64;
+            self.trouble = Some(error);
+            // What was written of it may end in the middle of a line: the next one is to begin anew.
+            if let Ok(file) = append(&self.path) {
+                self.file = file;
+            }
+        }
+        self.gathered.clear();
+    }
+}
+
+/// Takes whole lines; what goes wrong is asked for apart, because there is nothing a writer of lines could do about it.
+impl Write for LineFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() >= GATHERED_MAX && bytes.ends_with(b"\n") {
+            self.write_out();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_out();
+        Ok(())
+    }
+}
+
+/// Opens a file to add lines to: a last line that was cut is ended first.
+fn append(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    if file.metadata()?.is_file() && cut(path).unwrap_or(false) {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+fn cut(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_added_and_a_cut_one_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sessions.ndjson");
+        fs::write(&path, "{\"whole\":1}\n{\"cut\":").unwrap();
+        let mut lines = LineFile::open(&path).unwrap();
+        lines.write_all(b"{\"next\":1}\n").unwrap();
+        assert!(fs::read_to_string(&path).unwrap().ends_with("{\"cut\":\n"), "not written before it is flushed");
+        lines.flush().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"whole\":1}\n{\"cut\":\n{\"next\":1}\n");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_is_left_and_a_new_one_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, old) = (dir.path().join("a"), dir.path().join("a.1"));
+        let mut lines = LineFile::open(&path).unwrap();
+        lines.write_all(b"1\n").unwrap();
+        fs::rename(&path, &old).unwrap();
+        lines.reopen().unwrap();
+        lines.write_all(b"2\n").unwrap();
+        lines.flush().unwrap();
+        assert_eq!(
+            (fs::read_to_string(&old).unwrap(), fs::read_to_string(&path).unwrap()),
+            ("1\n".into(), "2\n".into())
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_the_lines_are_counted() {
+        let Ok(mut lines) = LineFile::open(Path::new("/dev/full")) else { return };
+        lines.write_all(b"1\n2\n").unwrap();
+        lines.flush().unwrap();
+        assert_eq!(lines.take_trouble().unwrap().kind(), io::ErrorKind::StorageFull);
+        assert_eq!((lines.lost(), lines.take_trouble().is_none()), (2, true));
+    }
+}
