@@ -200,7 +200,7 @@ pub struct SharedArgs {
     #[arg(long = "port", value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = SITE)]
     pub ports: Vec<u16>,
     /// A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks, ports, reply_rules, theme,
-    /// mouse, [bindings]
+    /// mouse, bindings
     ///
     /// A flag replaces the key of the same meaning in the file.
     #[arg(long, value_name = "FILE", help_heading = SITE)]

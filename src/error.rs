@@ -52,7 +52,7 @@ pub enum Error {
     #[error("{0}")]
     Input(String),
     /// An output cannot be written.
-    #[error("{target} cannot be written: {source}")]
+    #[error("{target} cannot be written: {source}{}", remedy(source))]
     Write {
         /// The file, or `standard output`.
         target: String,
@@ -80,6 +80,15 @@ impl Error {
             Self::Capture { .. } => Status::Capture,
             Self::Input(_) => Status::Input,
         }
+    }
+}
+
+/// What to do where writing failed, as far as the system's words do not say it.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull => "; make room there, or name another place",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "; name a place that you may write to",
+        _ => "",
     }
 }
 

@@ -1,8 +1,8 @@
 //! The screen: shows snapshots of the judgement and takes keys. It owns nothing that the capture or the judgement waits
 //! for, so a terminal that is slow, held (Ctrl-S) or gone delays only itself.
 //!
-//! State ([`app`]) is apart from drawing ([`view`]); the same state gives the same cells. What hosts say is escaped, and
-//! cleaned of all that terminals count differently ([`text`]).
+//! State (`app`) is apart from drawing (`view`); the same state gives the same cells. What hosts say is escaped, and
+//! cleaned of all that terminals count differently (`text`).
 
 mod app;
 mod export;

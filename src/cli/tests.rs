@@ -70,7 +70,7 @@ fn short_help_of_replay() {
           --local-domain <NAME>  A domain that you take mail for (repeatable)
           --port <N>             A TCP port that SMTP is spoken on (repeatable) [default: 25]
           --config <FILE>        A TOML file with home_nets, mail_servers, local_domains, relay_domains,
-                                 relay_networks, ports, reply_rules, theme, mouse, [bindings]
+                                 relay_networks, ports, reply_rules, theme, mouse, bindings
           --reply-rules <FILE>   Rules that say what servers' replies mean, instead of the built-in ones
 
     Reading:
@@ -145,7 +145,7 @@ fn long_help_of_replay() {
 
           --config <FILE>
               A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks,
-              ports, reply_rules, theme, mouse, [bindings]
+              ports, reply_rules, theme, mouse, bindings
 
               A flag replaces the key of the same meaning in the file.
 

@@ -162,3 +162,29 @@ impl Front {
         out(FrontItem::Tick(At { ts, frame: self.last }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(secs: i64) -> Frame<'static> {
+        Frame { ts: Ts::from_parts(secs, 0), link: LinkType::ETHERNET, wire_len: 4, bytes: b"none" }
+    }
+
+    #[test]
+    fn a_frame_after_a_long_silence_waits_for_the_clock_at_most() {
+        let mut front = Front::new(PortSet::default(), &Limits::default());
+        front.handle_frame(FrameNo(1), &frame(100), &mut |_| ());
+        front.handle_frame(FrameNo(2), &frame(100 + 3600), &mut |_| ());
+        assert_eq!((front.decode_stats().total(), front.clock().now()), (1, Ts::from_parts(100, 0)), "held");
+        let mut ticks = Vec::new();
+        front.handle_idle(Ts::from_parts(100 + 3601, 0), &mut |item| {
+            if let FrontItem::Tick(at) = item {
+                ticks.push(at.ts);
+            }
+        });
+        assert_eq!((front.decode_stats().total(), front.clock().now()), (2, Ts::from_parts(3700, 0)));
+        assert_eq!(ticks, [Ts::from_parts(3700, 0), Ts::from_parts(3701, 0)]);
+        assert_eq!(front.clock().jumps_ignored(), 0);
+    }
+}

@@ -74,6 +74,8 @@ pub(super) fn alarm(app: &App, area: Rect, buffer: &mut Buffer) {
             let who: Vec<String> = app.snapshot.candidates.iter().take(2).map(|(host, _)| host.to_string()).collect();
             let hint = if who.is_empty() { String::new() } else { format!(", is it {}?", who.join(" or ")) };
             (format!(" Nobody of yours is seen: name your network with --home-net{hint}"), theme.doubtful)
+        } else if judgement.hosts.is_empty() {
+            (" no host of yours has used port 25 yet".to_owned(), theme.dim)
         } else if victims > 0 {
             (format!(" {}, nobody of yours to blame", counted(victims as u64, "incident", "incidents")), theme.doubtful)
         } else {
