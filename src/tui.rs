@@ -26,6 +26,7 @@ use crossbeam_channel::Receiver;
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 pub use keys::{Action, Bindings};
 pub use snapshot::{HostIndex, Playback, Recent, SessionLine, SessionState, Snapshot, Stage};
@@ -57,7 +58,7 @@ pub fn run(
     let mut app = App::new(title, Theme::of(screen.theme), screen.bindings.clone(), stage.clone());
     let mut guard = Guard::take(screen.mouse).map_err(Error::stdout)?;
     let mut dirty = true;
-    while !stop.load(Ordering::Relaxed) && Guard::has_it() {
+    'screen: while !stop.load(Ordering::Relaxed) && Guard::has_it() {
         for error in trouble.try_iter() {
             app.message = Some(error.to_string());
             told.push(error);
@@ -70,11 +71,14 @@ pub fn run(
         if std::mem::take(&mut dirty) {
             guard.terminal.draw(|frame| view::draw(&app, frame.area(), frame.buffer_mut())).map_err(Error::stdout)?;
         }
-        if event::poll(WAIT).map_err(Error::stdout)? {
+        if !wait().map_err(Error::stdout)? {
+            break;
+        }
+        while event::poll(Duration::ZERO).map_err(Error::stdout)? {
             dirty = true;
             match handle(&mut app, &event::read().map_err(Error::stdout)?) {
                 Effect::None => {}
-                Effect::Quit => break,
+                Effect::Quit => break 'screen,
                 Effect::Export => app.message = Some(export::told(export::write(&app, Path::new(".")))),
                 Effect::Copy(text) => {
                     copy(&text).map_err(Error::stdout)?;
@@ -85,6 +89,19 @@ pub fn run(
     }
     drop(guard);
     Ok(told)
+}
+
+/// Waits for a key, no longer than until the snapshot is to be looked at again; whether the terminal is still there. Nothing
+/// must be read from one that was closed: it gives nothing for ever, and the reader would not come back.
+fn wait() -> io::Result<bool> {
+    let out = io::stdout();
+    let mut fds = [PollFd::new(&out, PollFlags::IN)];
+    let until = Timespec { tv_sec: 0, tv_nsec: WAIT.subsec_nanos().into() };
+    match rustix::event::poll(&mut fds, Some(&until)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(!fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL))
 }
 
 /// Takes what the terminal says.
