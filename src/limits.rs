@@ -226,7 +226,7 @@ impl Default for SmtpLimits {
 pub struct DetectLimits {
     /// Hosts of ours that are judged at once. A /16 full of machines. With sixteen refused mails each they take some 15 KB
     /// over all detectors, and all of them 1 GB (measured, see `docs/performance.md`); one that calls hundreds of servers
-    /// takes more, up to some 60 KB, made-up ones that only knock far less.
+    /// takes more (by the sizes of the lists some 60 KB, not measured), made-up ones that only knock far less.
     pub hosts_max: usize,
     /// Mails remembered as 'no news' in each half of the four-hour window. A million takes 4 MB and covers a site that
     /// sends seventy mails a second; when it is full, the filters turn early and that is counted.

@@ -1,6 +1,7 @@
 //! The screen on a terminal of its own: a pair of pseudo-terminals (pty(7)), whose other end is this test.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+#![allow(clippy::disallowed_methods, reason = "a program that must end by itself is waited for by the clock")]
 
 use std::fs::File;
 use std::io::{Read, Write};
