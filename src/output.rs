@@ -20,6 +20,7 @@ pub use facts::{Counts, FrameCounts, InputFacts, Results, RunFacts};
 pub use file::{Sink, Target};
 pub use sessions::SessionWriter;
 pub use text::Style;
+pub(crate) use text::{counted, grouped};
 
 use crate::error::Error;
 

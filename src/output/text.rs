@@ -128,7 +128,7 @@ fn pieces(word: &str, room: usize) -> Vec<(&str, usize, bool)> {
 }
 
 /// A count with commas between thousands.
-pub(super) fn grouped(count: u64) -> String {
+pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -141,7 +141,7 @@ pub(super) fn grouped(count: u64) -> String {
 }
 
 /// `1 host`, `7 hosts`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 

@@ -4,6 +4,7 @@
 //! program count differently: characters without a width of their own that join others, and pairs that terminals draw as
 //! one. Read Unicode's UAX #11 for widths.
 
+pub(super) use crate::output::{counted, grouped};
 use std::fmt::Write;
 
 use unicode_width::UnicodeWidthChar;
@@ -125,24 +126,6 @@ pub(super) fn short(count: u64) -> String {
         }
     }
     count.to_string()
-}
-
-/// A count with commas between thousands.
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 mail`, `7 mails`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
 /// Of a hundred, or a dash where there was nothing.
