@@ -231,7 +231,7 @@ impl Backscatter {
             run.recipients.note(&Wire::capped(&rcpt.to.as_bytes().to_ascii_lowercase(), NAME_MAX), now);
             if bounce.unmatched {
                 run.clients.note(&client, now);
-                run.samples.add(seen.id, mail.tx.ended.frame, rcpt.reply.as_ref());
+                run.samples.add(seen.id, mail.tx.ended.frame);
             }
             if let Cause::Host(host) = cause {
                 run.self_caused.note(&host, now);

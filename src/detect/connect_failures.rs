@@ -190,7 +190,7 @@ impl ConnectFailures {
             Failure::Closed => track.closed += 1,
         }
         track.first_failed.get_or_insert(id.ts);
-        track.samples.add(id, seen.at.frame, None);
+        track.samples.add(id, seen.at.frame);
         track.walk.add(self.failure_db, now);
     }
 

@@ -128,7 +128,7 @@ impl DialectBook {
         speaker.other |= seen.voice == Voice::Other;
         speaker.sessions += 1;
         speaker.last = speaker.last.max(now);
-        speaker.samples.add(seen.id, session.conn.first, None);
+        speaker.samples.add(seen.id, session.conn.first);
         for tx in &session.smtp.transactions {
             let unknown = |reply| ctx.rules.classify(reply, Stage::Rcpt).outcome() == OutcomeClass::BadRecipient;
             let bad = tx.rcptto.iter().filter(|rcpt| rcpt.reply.as_ref().is_some_and(unknown)).count();

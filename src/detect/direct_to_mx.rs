@@ -194,7 +194,7 @@ impl Detector for DirectToMx {
                 let track = self.note(client, seen, seen.id.ts, seen.id, false);
                 let submission = session.smtp.tls.state.is_hidden() || !session.smtp.auth.is_empty();
                 track.submissions += u64::from(submission);
-                track.samples.add(seen.id, session.conn.first, None);
+                track.samples.add(seen.id, session.conn.first);
             }
             _ => {}
         }

@@ -58,7 +58,7 @@ impl<const N: usize> Lapses<N> {
         self.last = self.last.max(now);
         self.sessions += 1;
         self.servers.insert(id.resp.host);
-        self.samples.add(id, frame, None);
+        self.samples.add(id, frame);
         for (kind, _) in self.kinds.iter_mut().zip(seen).filter(|(_, seen)| *seen) {
             kind.last = Some(now);
             kind.sessions += 1;

@@ -235,7 +235,7 @@ impl NdrFlood {
         state.deferred += u64::from(tx.outcome == Outcome::Deferred);
         state.networks.insert(seen.id.resp.host.site());
         state.last = now;
-        state.samples.add(seen.id, tx.ended.frame, tx.data_reply.as_ref());
+        state.samples.add(seen.id, tx.ended.frame);
         if let Some(trigger) = answers {
             state.matched += 1;
             state.triggers += u64::from(trigger.answered == 1);

@@ -235,7 +235,7 @@ impl OutcomeBurst {
         track.observe(&self.settings, &self.weights, outcome, site, seen.at.ts);
         if outcome != OutcomeClass::Accepted {
             track.first_bad.get_or_insert(mail.tx.began.ts);
-            track.samples.add(seen.id, mail.tx.ended.frame, mail.refusal.map(|refusal| refusal.reply));
+            track.samples.add(seen.id, mail.tx.ended.frame);
         }
     }
 

@@ -125,7 +125,7 @@ impl Detector for PortScan {
                 let welcome = session.smtp.greeting.as_ref().is_some_and(crate::smtp::Reply::is_positive);
                 if whole && welcome && !spoke(session) {
                     state.silent += 1;
-                    state.samples.add(seen.id, session.conn.first, None);
+                    state.samples.add(seen.id, session.conn.first);
                 }
             }
             _ => {}

@@ -227,7 +227,7 @@ impl RepliesInTime {
                 Some((_, n)) => *n += 1,
                 None => state.causes.push((class, 1)),
             }
-            state.samples.add(seen.id, mail.tx.ended.frame, Some(reply.1));
+            state.samples.add(seen.id, mail.tx.ended.frame);
             state.note_refuser(server, reply.1, now);
             state.add(true, &self.settings, now);
         }

@@ -17,7 +17,7 @@ pub struct Samples {
 
 impl Samples {
     /// Notes a case; kept if there is room.
-    pub fn add(&mut self, id: ConnId, frame: FrameNo, _: Option<&Reply>) {
+    pub fn add(&mut self, id: ConnId, frame: FrameNo) {
         if self.kept.len() < SAMPLES_MAX {
             self.kept.reserve_exact(1);
             self.kept.push((id, frame));

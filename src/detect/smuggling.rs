@@ -151,7 +151,7 @@ impl Smuggling {
         case.last = case.last.max(seen.at.ts);
         case.lossy |= session.conn.gaps > 0 || session.conn.one_sided;
         let frame = session.smtp.smuggling.as_ref().map_or(session.conn.first, |facts| facts.at.frame);
-        case.samples.add(seen.id, frame, None);
+        case.samples.add(seen.id, frame);
         if case.peers.len() < PEERS_MAX || case.peers.contains_key(&peer) {
             let (count, _, last) = case.peers.entry(peer).or_insert((0, seen.id.ts, seen.at.ts));
             *count += 1;

@@ -269,7 +269,7 @@ impl Abuse {
             account.alarm();
         }
         account.clients.note(&client, now);
-        account.samples.add(seen.id, auth.at.frame, None);
+        account.samples.add(seen.id, auth.at.frame);
         if self.sessions.len() >= SESSIONS_MAX {
             self.sessions.remove_lru();
             self.forgotten += 1;
@@ -316,7 +316,7 @@ impl Abuse {
             let refusal = rcpt.reply.as_ref().filter(|reply| reply.is_transient() || reply.is_permanent());
             if let Some(reply) = refusal.filter(|_| mail.novel) {
                 account.observe(settings, ctx.rules.classify(reply, Stage::Rcpt).outcome(), domain, now);
-                account.samples.add(seen.id, tx.ended.frame, Some(reply));
+                account.samples.add(seen.id, tx.ended.frame);
             } else if refusal.is_none() && tx.outcome == Outcome::Accepted {
                 if self.onward.len() >= ONWARD_MAX {
                     self.onward.remove_lru();
@@ -356,7 +356,7 @@ impl Abuse {
                 account.observe(settings, outcome, novelty::key(&[&domain]), now);
                 account.last = now;
                 if outcome != OutcomeClass::Accepted {
-                    account.samples.add(seen.id, mail.tx.ended.frame, refusal);
+                    account.samples.add(seen.id, mail.tx.ended.frame);
                 }
             }
         }

@@ -226,7 +226,7 @@ impl Guessing {
             guesser.names.push(shown.clone());
         }
         guesser.well_known |= is_well_known(name);
-        guesser.samples.add(seen.id, auth.at.frame, auth.reply.as_ref());
+        guesser.samples.add(seen.id, auth.at.frame);
 
         let fresh = new_pair || insists;
         if fresh {
@@ -254,7 +254,7 @@ impl Guessing {
         let clients = target.clients.note(novelty::key(&[&client.octets()]), settings.window, now);
         target.clients_most = target.clients_most.max(clients);
         target.crowd.note(&client, now);
-        target.samples.add(seen.id, auth.at.frame, auth.reply.as_ref());
+        target.samples.add(seen.id, auth.at.frame);
         target.alarmed |= clients >= settings.clients_min;
         if fresh {
             target.fresh.note(target.failures, settings.window, now);

@@ -145,7 +145,7 @@ impl Prober {
         self.hour.1 += 1;
         let (_, invalid, valid) = self.hour;
         self.invalid_most = self.invalid_most.max(invalid);
-        self.samples.add(seen.id, seen.at.frame, what.map(|(_, reply)| reply));
+        self.samples.add(seen.id, seen.at.frame);
         if let Some(name) = name
             && self.names.len() < NAMES_SHOWN
         {

@@ -40,7 +40,7 @@ impl Answer {
         self.networks.insert(network(other));
         self.first.get_or_insert(seen.at.ts);
         self.last = seen.at.ts;
-        self.samples.add(seen.id, seen.at.frame, None);
+        self.samples.add(seen.id, seen.at.frame);
     }
 }
 

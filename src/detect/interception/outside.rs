@@ -234,7 +234,7 @@ impl Outside {
             record.refused |= is_refusal_of_sender(ctx, stage, reply);
             record.words = Some(words(reply));
         }
-        record.samples.add(seen.id, tx.ended.frame, refusal.map(|(_, reply)| reply));
+        record.samples.add(seen.id, tx.ended.frame);
         let points = state.points(client, settings, &self.replies);
         if let Some(record) = state.clients.get_mut(&client) {
             record.points = points;
