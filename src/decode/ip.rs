@@ -238,6 +238,13 @@ impl<'w> Walk<'w, '_> {
         if header_len < TCP_HEADER_LEN || at + header_len > self.wire_end {
             return Undecoded::BadTcpHeader.into();
         }
+        self.find(at, header_len, ip, (src_port, dst_port));
+        Stop::Segment
+    }
+
+    /// Notes a header of ours, and who speaks to whom.
+    #[inline]
+    fn find(&mut self, at: usize, header_len: usize, ip: &Ip<'_>, (src_port, dst_port): (u16, u16)) {
         let head = ip.head();
         self.found = Some(Found {
             src: Endpoint { host: head.src, port: src_port },
@@ -248,7 +255,6 @@ impl<'w> Walk<'w, '_> {
             end: self.bytes.len(),
             wire_end: self.wire_end,
         });
-        Stop::Segment
     }
 
     /// A segment to a DNS server: a question, if it holds a message (what it holds is tested later).
@@ -270,16 +276,7 @@ impl<'w> Walk<'w, '_> {
         if at + header_len >= self.bytes.len() {
             return carrier.otherwise().into();
         }
-        let head = ip.head();
-        self.found = Some(Found {
-            src: Endpoint { host: head.src, port: src_port },
-            dst: Endpoint { host: head.dst, port: dst_port },
-            ip: head.facts,
-            tcp_at: at,
-            header_len,
-            end: self.bytes.len(),
-            wire_end: self.wire_end,
-        });
+        self.find(at, header_len, ip, (src_port, dst_port));
         Stop::Question(carrier)
     }
 
