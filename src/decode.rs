@@ -15,6 +15,7 @@ mod duplicate;
 mod ip;
 mod link;
 mod outcome;
+mod plain;
 mod ports;
 mod segment;
 #[cfg(test)]
@@ -30,13 +31,14 @@ pub use ports::PortSet;
 pub use segment::{IpFacts, Segment, SegmentHeader, TcpFlags};
 pub use twin::TwinFinder;
 
-use crate::frame::{At, Frame, FrameNo};
+use crate::frame::{At, Frame, FrameNo, LinkType};
 use crate::limits::DecodeLimits;
 use crate::net::{Endpoint, FlowKey, LinkFacts, SeqNum};
 
 use defrag::DefragPool;
 use dns::Question;
 use duplicate::DuplicateCache;
+use plain::Plain;
 use walk::{Carrier, Found, Shared, Stop, Walk};
 
 /// What a frame turned out to be.
@@ -94,6 +96,21 @@ impl Decoder {
 
     /// Says of a frame what it is. Frames come in the order of the run; stamps may go backwards.
     pub fn decode<'a>(&'a mut self, no: FrameNo, frame: &Frame<'a>) -> Decoded<'a> {
+        if frame.link == LinkType::ETHERNET {
+            match plain::read(frame.bytes, &self.ports) {
+                Some(Plain::OtherPort) => return self.ignored(Ignored::OtherPort),
+                Some(Plain::Segment(found, link)) => {
+                    return self.segment(At { ts: frame.ts, frame: no }, link, &found, Some(frame.bytes));
+                }
+                None => {}
+            }
+        }
+        self.walk(no, frame)
+    }
+
+    /// Says of any frame what it is, layer by layer.
+    #[inline(never)]
+    fn walk<'a>(&'a mut self, no: FrameNo, frame: &Frame<'a>) -> Decoded<'a> {
         let shared = Shared {
             ports: &self.ports,
             limits: &self.limits,

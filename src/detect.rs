@@ -4,6 +4,7 @@
 //! reply means, whether a mail is news), shows it to each detector, and keeps the ledger. Nothing here looks at a frame.
 
 pub mod accounts;
+mod audience;
 pub mod backscatter;
 pub mod behind_nat;
 pub mod blocklisted;
@@ -50,7 +51,7 @@ pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, R
 pub use hosts::{HostBook, HostIdx, PerHost};
 pub use judge::{Judge, JudgeStats};
 pub use novelty::Recent;
-pub use observation::{Coming, Keys, Mail, Observation, Refusal, Way, What};
+pub use observation::{Coming, Keys, Kind, Mail, Observation, Refusal, Way, What};
 pub use reputation::Reputation;
 pub use roles::{RoleBook, Roles, Voice, is_fqdn, same_name};
 pub use samples::{Samples, words};
@@ -70,7 +71,10 @@ pub trait Detector: std::fmt::Debug + Send {
     /// The name that findings carry; snake case, unique in the registry.
     fn name(&self) -> &'static str;
 
-    /// Learns from one observation.
+    /// Whether it learns from a kind of observation on a way. It is told of no other; the answer is always the same.
+    fn wants(&self, way: Way, kind: Kind) -> bool;
+
+    /// Learns from one observation that it wants.
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>);
 
     /// Asks memory for what will be needed to learn from an event that comes soon. Nothing is learned and nothing

@@ -106,9 +106,9 @@ pub struct TcpLimits {
     /// How long a closed connection takes in last ACKs and retransmissions: as Zeek's `tcp_close_delay`.
     pub closed_linger: Span,
     /// How long it is kept whole for that once it is over: a RST, or both FINs acknowledged. After that only its ends and
-    /// numbers are remembered, so that what comes late opens no connection. Half a second is longer than nearly all round
-    /// trips, which is what the other side's bytes in flight take, or a repeated FIN (Linux repeats after 200 ms at first);
-    /// Zeek's `tcp_reset_delay` is 0.1 s.
+    /// numbers are remembered, so that what comes late opens no connection. Zeek's `tcp_reset_delay`, 0.1 s: longer than most
+    /// round trips, which is what the other side's bytes in flight take; what is kept longer pushes what is open out of the
+    /// processor's cache.
     pub over_linger: Span,
     /// How long a hole that the receiver has acknowledged, or a reply whose command is missing, is waited for. The
     /// frames were on the wire already; all that is bridged is the disorder of the capture (queues of a network card,
@@ -133,7 +133,7 @@ impl Default for TcpLimits {
             quiet_timeout: Span::mins(6),
             idle_timeout: Span::mins(11),
             closed_linger: Span::secs(5),
-            over_linger: Span::millis(500),
+            over_linger: Span::millis(100),
             reorder_wait: Span::secs(1),
             reorder_segments: 3,
         }

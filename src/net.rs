@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Serialize, Serializer};
@@ -28,6 +28,7 @@ impl PartialOrd for HostKey {
 
 /// As one number: a hash of sixteen bytes asks for two multiplications, not for a loop.
 impl Hash for HostKey {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u128(u128::from_ne_bytes(self.0));
     }
@@ -35,6 +36,7 @@ impl Hash for HostKey {
 
 impl HostKey {
     /// An IPv4 address.
+    #[inline]
     pub const fn v4(octets: [u8; 4]) -> Self {
         // Built as one number, so that it is stored at once.
         let mapped = 0xffff_0000_0000_u128 | u32::from_be_bytes(octets) as u128;
@@ -52,11 +54,13 @@ impl HostKey {
     }
 
     /// The sixteen bytes.
+    #[inline]
     pub const fn octets(self) -> [u8; 16] {
         self.0
     }
 
     /// The sixteen bytes as two numbers, for hashing.
+    #[inline]
     pub(crate) const fn words(self) -> [u64; 2] {
         let number = u128::from_le_bytes(self.0);
         [number as u64, (number >> 64) as u64]
@@ -64,16 +68,19 @@ impl HostKey {
 
     /// The network that counts as one destination: /24 of IPv4, /48 of IPv6 (the size a site is given, RFC 6177).
     #[must_use]
+    #[inline]
     pub const fn site(self) -> Self {
         let host_bits = if self.is_v4() { 8 } else { 80 };
         Self((self.number() >> host_bits << host_bits).to_be_bytes())
     }
 
     /// Whether this is an IPv4 address.
+    #[inline]
     pub const fn is_v4(self) -> bool {
         self.number() >> 32 == 0xffff
     }
 
+    #[inline]
     const fn number(self) -> u128 {
         u128::from_be_bytes(self.0)
     }
@@ -182,6 +189,7 @@ impl FlowKey {
     }
 
     /// One end of the flow.
+    #[inline]
     pub const fn end(&self, end: End) -> Endpoint {
         match end {
             End::Lower => self.lower,
@@ -191,10 +199,19 @@ impl FlowKey {
 
     /// A hash that is the same in every run and for both directions: for what reaches a report, and for the choice of
     /// the shard. Never for a hash table, whose keys are the attacker's choice.
+    #[inline]
     pub fn stable_hash(&self) -> u64 {
         let ([lower_low, lower_high], [upper_low, upper_high]) = (self.lower.host.words(), self.upper.host.words());
         let ports = u64::from(self.lower.port) << 16 | u64::from(self.upper.port);
         mix(mix(lower_low ^ ports << 32, lower_high), mix(upper_low, upper_high ^ ports))
+    }
+
+    /// A hash for tables whose keys are the attacker's choice, the same for both directions.
+    pub(crate) fn seeded_hash(&self, seed: &Seed) -> u64 {
+        let ([lower_low, lower_high], [upper_low, upper_high]) = (self.lower.host.words(), self.upper.host.words());
+        let ports = u64::from(self.lower.port) << 16 | u64::from(self.upper.port);
+        let [a, b, c, d] = seed.0;
+        mix(mix(lower_low ^ a, lower_high ^ ports << 32 ^ b), mix(upper_low ^ c, upper_high ^ ports ^ d))
     }
 
     /// The key as bytes, for hashing.
@@ -221,9 +238,49 @@ impl End {
 
 /// A number that depends on all bits of two others, as the multiplication of hash functions does it. The odd constants
 /// (the fractions of the square roots of 2 and 3) keep zeros from swallowing the other factor.
+#[inline]
 pub(crate) const fn mix(a: u64, b: u64) -> u64 {
     let product = (a ^ 0x6a09_e667_f3bc_c909) as u128 * (b ^ 0xbb67_ae85_84ca_a73b) as u128;
     (product >> 64) as u64 ^ product as u64
+}
+
+/// Random numbers for hashes that nobody must be able to foretell. Each factor of a [`mix`] whose other factor is the
+/// attacker's choice wants one of its own, or that choice could make it zero.
+#[derive(Clone, Copy)]
+pub(crate) struct Seed([u64; 4]);
+
+impl Seed {
+    /// Another one for each table.
+    pub(crate) fn random() -> Self {
+        Self([(); 4].map(|()| foldhash::quality::RandomState::default().hash_one(0_u64)))
+    }
+
+    /// Goes on from `hash` with two numbers.
+    #[inline]
+    pub(crate) const fn fold(&self, hash: u64, [one, other]: [u64; 2]) -> u64 {
+        let [a, b, ..] = self.0;
+        mix(hash ^ one ^ a, other ^ b)
+    }
+
+    /// Goes on from `hash` with bytes, sixteen at a time; the last ones are filled up with zeros, so that their number has to
+    /// go in elsewhere.
+    #[inline]
+    pub(crate) fn fold_bytes(&self, mut hash: u64, bytes: &[u8]) -> u64 {
+        let words = |chunk: [u8; 16]| {
+            let number = u128::from_le_bytes(chunk);
+            [number as u64, (number >> 64) as u64]
+        };
+        let (chunks, rest) = bytes.as_chunks();
+        for chunk in chunks {
+            hash = self.fold(hash, words(*chunk));
+        }
+        if !rest.is_empty() {
+            let mut chunk = [0; 16];
+            chunk[..rest.len()].copy_from_slice(rest);
+            hash = self.fold(hash, words(chunk));
+        }
+        hash
+    }
 }
 
 /// A side of a connection in Zeek's words: who opened it, and who answered.
@@ -252,12 +309,14 @@ pub struct SeqNum(pub u32);
 
 impl SeqNum {
     /// How far `self` lies after `earlier`; negative if before. Right while the two are less than 2^31 apart.
+    #[inline]
     pub const fn since(self, earlier: Self) -> i32 {
         self.0.wrapping_sub(earlier.0).cast_signed()
     }
 
     /// `self` moved on by `n`.
     #[must_use]
+    #[inline]
     pub const fn plus(self, n: u32) -> Self {
         Self(self.0.wrapping_add(n))
     }

@@ -46,6 +46,7 @@ impl Ts {
     }
 
     /// How long before `self` the instant `earlier` was; negative if it was later.
+    #[inline]
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }

@@ -26,12 +26,8 @@
 //! that every run forgets the same segments; what is compared is a hash with a random seed, so that nobody can make two
 //! different segments look equal, and results still never depend on it (two that do by chance are one in 2^64).
 
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::fast::RandomState;
-
 use crate::limits::DecodeLimits;
-use crate::net::{Mac, mix};
+use crate::net::{Encap, LinkFacts, Mac, Seed, mix};
 use crate::time::{Span, Ts};
 
 use super::segment::{Segment, SegmentHeader};
@@ -44,7 +40,7 @@ const COMPARED_MAX: usize = 128;
 pub(super) struct DuplicateCache {
     seen: Box<[Seen]>,
     mask: u64,
-    seed: RandomState,
+    seed: Seed,
     window: Span,
     window_same_path: Span,
 }
@@ -69,7 +65,7 @@ impl DuplicateCache {
         Self {
             seen: vec![nothing; entries].into(),
             mask: entries as u64 - 1,
-            seed: RandomState::default(),
+            seed: Seed::random(),
             window: limits.duplicate_window,
             window_same_path: limits.duplicate_window_same_path,
         }
@@ -117,37 +113,33 @@ const fn place([src_low, src_high, dst_low, dst_high, numbers, ports_id]: Words)
 }
 
 /// Of the words, flags, window, payload length, options, and the payload as far as it is compared.
-fn identity(words: Words, segment: &Segment<'_>, seed: &RandomState) -> u64 {
-    let head = &segment.head;
-    let lens = (segment.options.len() as u64) << 56 | head.payload_len as u64; // 40 bytes of options at most
-    let mut hasher = seed.build_hasher();
-    for word in words {
-        hasher.write_u64(word);
-    }
-    hasher.write_u64(lens | (head.flags.0 as u64) << 48 | (head.window as u64) << 32);
-    if !segment.options.is_empty() {
-        hasher.write(segment.options);
-    }
-    match segment.payload.split_first_chunk::<{ COMPARED_MAX / 2 }>() {
-        Some((first, rest)) if segment.payload.len() > COMPARED_MAX => {
-            hasher.write(first);
-            hasher.write(rest.last_chunk::<{ COMPARED_MAX / 2 }>().unwrap_or(first));
+fn identity([a, b, c, d, e, f]: Words, segment: &Segment<'_>, seed: &Seed) -> u64 {
+    let (head, Segment { options, payload, .. }) = (&segment.head, segment);
+    let fields = (options.len() as u64) << 56 // 40 bytes of options at most
+        | (head.flags.0 as u64) << 48
+        | (head.window as u64) << 32
+        | head.payload_len as u64;
+    let hash = seed.fold(seed.fold(seed.fold(0, [a, b]), [c, d]), [e, f]);
+    let hash = seed.fold_bytes(seed.fold(hash, [fields, payload.len() as u64]), options);
+    match payload.split_first_chunk::<{ COMPARED_MAX / 2 }>() {
+        Some((first, rest)) if payload.len() > COMPARED_MAX => {
+            let last = rest.last_chunk::<{ COMPARED_MAX / 2 }>().unwrap_or(first);
+            seed.fold_bytes(seed.fold_bytes(hash, first), last)
         }
-        _ if segment.payload.is_empty() => {}
-        _ => hasher.write(segment.payload),
+        _ => seed.fold_bytes(hash, payload),
     }
-    hasher.finish()
 }
 
 /// The way a segment came by, as a number: what routers, switches and tunnels change.
 fn path_of(head: &SegmentHeader) -> u16 {
     let mac = |Mac([a, b, c, d, e, f]): Mac| u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
     let macs = head.link.macs.map_or(0, |(src, dst)| mix(mac(src), mac(dst)));
+    let LinkFacts { vlans: [outer, inner], encaps: [a, b, c, d], .. } = head.link;
     // 4,096 is no identifier: no tag differs from tag zero.
-    let [outer, inner] = head.link.vlans.map(|vlan| vlan.unwrap_or(4096) as u64);
-    let [a, b, c, d] = head.link.encaps.map(|encap| encap.map_or(0, |encap| encap as u8));
-    let tunnels = u32::from_be_bytes([a, b, c, d]) as u64;
-    (mix(macs ^ tunnels << 32, outer << 16 | inner) ^ head.ip.ttl as u64) as u16
+    let tag = |vlan: Option<u16>| vlan.unwrap_or(4096) as u64;
+    let tunnel = |encap: Option<Encap>| encap.map_or(0, |encap| encap as u8);
+    let tunnels = u32::from_be_bytes([tunnel(a), tunnel(b), tunnel(c), tunnel(d)]) as u64;
+    (mix(macs ^ tunnels << 32, tag(outer) << 16 | tag(inner)) ^ head.ip.ttl as u64) as u16
 }
 
 #[cfg(test)]

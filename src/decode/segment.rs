@@ -26,11 +26,13 @@ impl TcpFlags {
     pub const CWR: u8 = 0x80;
 
     /// Whether all of `bits` are set.
+    #[inline]
     pub const fn has(self, bits: u8) -> bool {
         self.0 & bits == bits
     }
 
     /// Whether any of `bits` is set.
+    #[inline]
     pub const fn any(self, bits: u8) -> bool {
         self.0 & bits != 0
     }

@@ -13,7 +13,7 @@ mod tests;
 use super::context::Context;
 use super::finding::Finding;
 use super::novelty;
-use super::observation::{Observation, Way, What};
+use super::observation::{Kind, Observation, Way, What};
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::net::HostKey;
@@ -133,6 +133,10 @@ impl Accounts {
 impl Detector for Accounts {
     fn name(&self) -> &'static str {
         "accounts"
+    }
+
+    fn wants(&self, _: Way, kind: Kind) -> bool {
+        matches!(kind, Kind::Auth | Kind::Transaction | Kind::Closed)
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

@@ -16,7 +16,7 @@ use super::crowd::Crowd;
 use super::finding::{Finding, Numbers, Peer, Ruling};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
-use super::observation::{Coming, Mail, Observation, Way, What};
+use super::observation::{Coming, Kind, Mail, Observation, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage};
 use super::samples::Samples;
 use super::score::{Class, Confidence, Family, Severity, Tier};
@@ -158,7 +158,6 @@ pub struct Backscatter {
     sent: Recent,
     /// Which host of ours used a sender last, by a fixed hash of the sender.
     forged: Sets<Option<HostKey>>,
-    began: Option<Ts>,
 }
 
 impl Backscatter {
@@ -171,7 +170,6 @@ impl Backscatter {
             senders: PerHost::default(),
             sent,
             forged: Sets::new(FORGED_MAX),
-            began: None,
         }
     }
 
@@ -271,13 +269,12 @@ impl Backscatter {
         })
     }
 
-    fn finding(&self, server: HostKey, run: &Run, now: Ts) -> Finding {
+    fn finding(&self, server: HostKey, run: &Run, known_for: Span) -> Finding {
         let settings = &self.settings;
         let share = |part: u64| part as f64 / run.bounces.max(1) as f64;
         let recipients = run.recipients.top();
         let to_one = recipients.first().map_or(0.0, |(_, member)| share(member.count));
         let kind = if to_one >= settings.one_share { "joe_job" } else { "random" };
-        let known_for = self.began.map_or(Span::ZERO, |began| now.since(began));
         let young = known_for < settings.expected_for || self.sent.early_turns() > 0;
         let own = run.self_caused.top();
         let caused: u64 = own.iter().map(|(_, member)| member.count).sum();
@@ -377,8 +374,11 @@ impl Detector for Backscatter {
         "backscatter"
     }
 
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        kind == Kind::Transaction && way != Way::Inside
+    }
+
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
-        self.began.get_or_insert(seen.at.ts);
         let What::Transaction(mail) = seen.what else { return };
         match (seen.way, seen.client) {
             (Way::Outbound, Some(client)) => self.sent(client, seen, mail, ctx),
@@ -394,10 +394,10 @@ impl Detector for Backscatter {
         mails ^ u64::from(forged.is_some())
     }
 
-    fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {
+    fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (server, state) in self.servers.sorted() {
             if state.alarmed.is_some() {
-                out.push(self.finding(server, &state.run, now.ts));
+                out.push(self.finding(server, &state.run, now.ts.since(ctx.began)));
             }
         }
     }

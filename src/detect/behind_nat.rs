@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
-use super::observation::{Coming, Observation, Way, What};
+use super::observation::{Coming, Kind, Observation, Way, What};
 use super::roles::is_fqdn;
 use super::score::{Class, Family};
 use super::table::Weigh;
@@ -94,6 +94,10 @@ impl HostState {
 impl Detector for BehindNat {
     fn name(&self) -> &'static str {
         "behind_nat"
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        way == Way::Outbound && kind == Kind::Closed
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
 use super::hosts::{HostIdx, PerHost};
-use super::observation::{Coming, Observation, Refusal, Way, What};
+use super::observation::{Coming, Kind, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage, Verdict};
 use super::samples::words;
 use super::score::{Class, Confidence, Family, Severity, Tier};
@@ -237,6 +237,10 @@ fn domain_of(rcpt: Option<&Wire>, server: HostKey) -> SmallVec<[u8; 64]> {
 impl Detector for Blocklisted {
     fn name(&self) -> &'static str {
         "blocklisted"
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        way == Way::Outbound && matches!(kind, Kind::Unanswered | Kind::Greeted | Kind::Transaction)
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

@@ -7,15 +7,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
-
 use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::Recent;
-use super::observation::{Coming, Observation, Way, What};
+use super::observation::{Coming, Kind, Observation, Way, What};
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
@@ -24,7 +20,6 @@ use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
-use crate::net::HostKey;
 use crate::session::SessionEventKind;
 use crate::tcp::{ConnId, ConnState};
 use crate::time::{Span, Ts};
@@ -97,6 +92,16 @@ struct Track {
 #[derive(Debug, Default)]
 struct HostState {
     voices: [Track; 2],
+    lately: Lately,
+}
+
+/// First contacts of a host in the running window, for the outage guard.
+#[derive(Debug, Default)]
+struct Lately {
+    /// Which window: when it began.
+    window: Option<Ts>,
+    contacts: u64,
+    failures: u64,
 }
 
 impl Weigh for HostState {
@@ -127,8 +132,8 @@ pub struct ConnectFailures {
     dead: Recent,
     /// Servers that each host has reached, or that have written to it.
     reached: Recent,
-    /// Contacts and failures of each host in the running window, for the outage guard.
-    window: (Ts, HashMap<HostKey, (u64, u64), RandomState>),
+    /// When the running window of the outage guard began, and who tried to reach somebody in it.
+    window: (Ts, Vec<HostIdx>),
     /// The line was seen to be cut, and nobody has reached anybody since.
     cut: bool,
 }
@@ -147,7 +152,7 @@ impl ConnectFailures {
             contacted,
             dead,
             reached,
-            window: (Ts::EPOCH, HashMap::default()),
+            window: (Ts::EPOCH, Vec::new()),
             cut: false,
         }
     }
@@ -157,11 +162,11 @@ impl ConnectFailures {
         if !self.contacted.insert_hash(seen.pair, now) {
             return;
         }
-        self.note_for_outage(host, failure.is_some(), now);
+        let Some(client) = seen.client else { return };
+        self.note_for_outage(client, failure.is_some(), now);
         let is_server = ctx.role(host) == Role::Server && seen.voice == Voice::Own;
         let was_reached = failure.is_some() && is_server && self.reached.contains_hash(seen.pair, now);
         let outage = failure.is_some() && is_server && self.line_is_cut(ctx);
-        let Some(client) = seen.client else { return };
         let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.contacts += 1;
         track.last = track.last.max(now);
@@ -194,17 +199,23 @@ impl ConnectFailures {
         track.walk.add(self.failure_db, now);
     }
 
-    fn note_for_outage(&mut self, host: HostKey, failed: bool, now: Ts) {
+    fn note_for_outage(&mut self, host: HostIdx, failed: bool, now: Ts) {
         self.cut &= failed;
         let (began, hosts) = &mut self.window;
         if now.since(*began) >= self.settings.outage_window {
-            (*began, *hosts) = (now, HashMap::default());
+            *began = now;
+            hosts.clear();
         }
-        if hosts.len() < OUTAGE_TABLE_MAX || hosts.contains_key(&host) {
-            let (contacts, failures) = hosts.entry(host).or_default();
-            *contacts += 1;
-            *failures += u64::from(failed);
+        let lately = &mut self.hosts.touch(host).lately;
+        if lately.window != Some(*began) {
+            if hosts.len() >= OUTAGE_TABLE_MAX {
+                return;
+            }
+            hosts.push(host);
+            *lately = Lately { window: Some(*began), ..Lately::default() };
         }
+        lately.contacts += 1;
+        lately.failures += u64::from(failed);
     }
 
     /// Whether the line seems to be cut: three hosts, or as many as have tried, fail nearly always, a server among them.
@@ -214,14 +225,17 @@ impl ConnectFailures {
         if !self.cut {
             let share = self.settings.outage_share;
             let (mut telling, mut down, mut server) = (0, 0, false);
-            for (host, (contacts, failures)) in &self.window.1 {
+            for host in &self.window.1 {
+                let Some(Lately { contacts, failures, .. }) = self.hosts.get(*host).map(|state| &state.lately) else {
+                    continue;
+                };
                 if *contacts < OUTAGE_CONTACTS_MIN {
                     continue;
                 }
                 telling += 1;
                 if *failures as f64 >= share * *contacts as f64 {
                     down += 1;
-                    server |= ctx.role(*host) == Role::Server;
+                    server |= ctx.hosts.key(*host).is_some_and(|host| ctx.role(host) == Role::Server);
                 }
             }
             self.cut = server && down >= self.settings.outage_hosts.min(telling);
@@ -233,6 +247,14 @@ impl ConnectFailures {
 impl Detector for ConnectFailures {
     fn name(&self) -> &'static str {
         "connect_failures"
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        match way {
+            Way::Outbound => matches!(kind, Kind::Unanswered | Kind::Greeted | Kind::Closed),
+            Way::Inbound => kind == Kind::Greeted,
+            Way::Inside | Way::Foreign => false,
+        }
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
@@ -317,6 +339,7 @@ impl Detector for ConnectFailures {
 
     fn forget(&mut self, host: HostIdx) {
         self.hosts.forget(host);
+        self.window.1.retain(|known| *known != host);
     }
 
     fn stats(&self) -> DetectorStats {

@@ -29,6 +29,8 @@ pub struct Context<'a> {
     pub ledger: &'a HostLedger,
     /// What replies mean.
     pub rules: &'a ReplyRules,
+    /// The time of the first observation.
+    pub began: Ts,
     /// Event time.
     pub now: Ts,
 }

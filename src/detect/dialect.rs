@@ -11,7 +11,7 @@ use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::helo::HeloForm;
 use super::novelty::{self, Recent};
-use super::observation::{Observation, Way, What};
+use super::observation::{Kind, Observation, Way, What};
 use super::replies::{OutcomeClass, Stage};
 use super::roles::Voice;
 use super::samples::Samples;
@@ -191,6 +191,10 @@ fn dialect_of(session: &Session) -> u64 {
 impl Detector for DialectBook {
     fn name(&self) -> &'static str {
         "dialect"
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        way == Way::Outbound && kind == Kind::Closed
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

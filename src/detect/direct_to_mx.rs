@@ -10,7 +10,7 @@ use super::context::Context;
 use super::few::Few;
 use super::finding::{Finding, Numbers, Peer};
 use super::hosts::{HostIdx, PerHost};
-use super::observation::{Coming, Observation, Way, What};
+use super::observation::{Coming, Kind, Observation, Way, What};
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
@@ -179,6 +179,10 @@ fn note_peer(peers: &mut Few<Peer, PEERS_MAX>, ip: HostKey, ts: Ts) {
 impl Detector for DirectToMx {
     fn name(&self) -> &'static str {
         "direct_to_mx"
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        way == Way::Outbound && matches!(kind, Kind::Unanswered | Kind::Transaction | Kind::Closed)
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {

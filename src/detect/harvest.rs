@@ -21,7 +21,7 @@ use hashlink::LruCache;
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
 use super::novelty::{self, Recent};
-use super::observation::{Coming, Mail, Observation, Way, What};
+use super::observation::{Coming, Kind, Mail, Observation, Way, What};
 use super::replies::{ReplyClass, Stage};
 use super::roles::Voice;
 use super::score::{Class, Family, Severity};
@@ -411,6 +411,10 @@ fn answer(reply: &Reply, ctx: &Context<'_>) -> Option<Answer> {
 impl Detector for Harvest {
     fn name(&self) -> &'static str {
         "harvest"
+    }
+
+    fn wants(&self, _: Way, kind: Kind) -> bool {
+        matches!(kind, Kind::Transaction | Kind::Closed)
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

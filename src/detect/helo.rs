@@ -13,7 +13,7 @@ use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::lapses::{Lapses, counted};
 use super::novelty::{key, key_lower};
-use super::observation::{Coming, Observation, Way, What};
+use super::observation::{Coming, Kind, Observation, Way, What};
 use super::roles::{Voice, first_name, is_fqdn};
 use super::score::{Class, Family};
 use super::table::Weigh;
@@ -232,6 +232,10 @@ impl Track {
 impl Detector for Helo {
     fn name(&self) -> &'static str {
         "helo"
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        way == Way::Outbound && kind == Kind::Closed
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

@@ -21,7 +21,8 @@ use crate::net::HostKey;
 pub struct HostIdx(u32);
 
 impl HostIdx {
-    const fn place(self) -> usize {
+    /// As an index.
+    pub(super) const fn place(self) -> usize {
         self.0 as usize
     }
 }
@@ -68,9 +69,15 @@ impl HostBook {
     }
 
     /// The place of a host, which is heard of now; one that is new may take the place of another, which is told. `weight`
-    /// tells how much is held against a host, 0 for what tells nothing yet.
-    pub fn hear(&mut self, host: HostKey, weight: impl Fn(HostIdx) -> u64) -> (HostIdx, Option<HostKey>) {
-        let (at, gone) = match self.search(host) {
+    /// tells how much is held against a host, 0 for what tells nothing yet. `likely` is where it was found a while ago.
+    pub fn hear(
+        &mut self,
+        host: HostKey,
+        likely: Option<HostIdx>,
+        weight: impl Fn(HostIdx) -> u64,
+    ) -> (HostIdx, Option<HostKey>) {
+        let still = likely.filter(|at| self.hosts.get(at.place()) == Some(&host));
+        let (at, gone) = match still.or_else(|| self.search(host)) {
             Some(at) => (at, None),
             None if self.hosts.len() < self.max => (self.add(host), None),
             None => self.replace(host, weight),
@@ -251,7 +258,7 @@ mod tests {
 
     /// Hears of a host; what had to go is forgotten.
     fn hear(book: &mut HostBook, states: &mut PerHost<u64>, n: u32) -> HostIdx {
-        let (at, gone) = book.hear(host(n), |at| states.weight(at));
+        let (at, gone) = book.hear(host(n), None, |at| states.weight(at));
         if gone.is_some() {
             states.forget(at);
         }
@@ -305,7 +312,7 @@ mod tests {
             let (mut book, mut states) = (HostBook::new(max), PerHost::default());
             let mut model = std::collections::BTreeMap::new();
             for n in heard {
-                let (at, gone) = book.hear(host(n), |at| states.weight(at));
+                let (at, gone) = book.hear(host(n), None, |at| states.weight(at));
                 if let Some(gone) = gone {
                     states.forget(at);
                     proptest::prop_assert!(model.remove(&gone).is_some());

@@ -12,7 +12,7 @@ mod outside;
 use super::context::Context;
 use super::finding::Finding;
 use super::hosts::HostIdx;
-use super::observation::{Coming, Observation, Way, What};
+use super::observation::{Coming, Kind, Observation, Way, What};
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::session::SessionEventKind;
@@ -98,6 +98,10 @@ const NAME: &str = "interception";
 impl Detector for Interception {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        kind == Kind::Closed || (way == Way::Outbound && kind == Kind::Greeted)
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

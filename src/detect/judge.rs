@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::audience::Audience;
 use super::behind_nat::Strangers;
 use super::context::Context;
 use super::domains::LocalDomains;
 use super::finding::Finding;
 use super::hosts::{HostBook, HostIdx};
 use super::novelty::{self, Recent};
-use super::observation::{Coming, Keys, Mail, Observation, Refusal, Way, What};
+use super::observation::{Coming, Keys, Kind, Mail, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyRules, Stage};
 use super::reputation::Reputation;
 use super::roles::{RoleBook, Roles, Voice};
@@ -21,12 +22,16 @@ use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionH
 use crate::site::{Ours, Site};
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
-use crate::time::Span;
+use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
 /// How long a mail is 'no news' after it was first tried: postfix and Exchange try again for hours, the first times
 /// within four.
 const NOVEL_FOR: Span = Span::hours(4);
+
+/// Hosts whose memory is taken to be near once it was asked for: what is kept of so many fits into a core's cache beside all
+/// else. Asking again and again for one that floods would cost more than it brings.
+const NEAR_HOSTS: usize = 32;
 
 /// The whole judgement.
 #[derive(Debug)]
@@ -40,7 +45,12 @@ pub struct Judge {
     domains: LocalDomains,
     triplets: Recent,
     detectors: Vec<Box<dyn Detector>>,
+    audience: Audience,
+    /// Hosts whose memory was asked for lately, by the low bits of their places.
+    near: [Option<HostIdx>; NEAR_HOSTS],
     ledger: HostLedger,
+    /// When the first observation was made.
+    began: Option<Ts>,
     now: At,
     strangers: Strangers,
     events: u64,
@@ -64,6 +74,7 @@ pub struct JudgeStats {
 impl Judge {
     /// A judge for a home network.
     pub fn new(site: Site, rules: Arc<ReplyRules>, settings: &DetectSettings, limits: &DetectLimits) -> Self {
+        let detectors = registry(settings, limits);
         Self {
             ours: site.ours(),
             site,
@@ -73,8 +84,11 @@ impl Judge {
             reputation: Reputation::default(),
             domains: LocalDomains::new(limits.hosts_max),
             triplets: Recent::new(NOVEL_FOR, limits.triplets_max),
-            detectors: registry(settings, limits),
+            audience: Audience::of(&detectors),
+            near: [None; NEAR_HOSTS],
+            detectors,
             ledger: HostLedger::default(),
+            began: None,
             now: At::default(),
             strangers: Strangers::default(),
             events: 0,
@@ -118,21 +132,22 @@ impl Judge {
 
     /// Learns from one event.
     pub fn handle(&mut self, event: &SessionEvent) {
-        let keys = self.coming(event).keys;
-        self.handle_one(event, keys);
+        let coming = self.coming(event);
+        self.handle_one(event, &coming);
     }
 
-    /// Learns from events in order, and shows each to `after` when it is done. It makes no difference to what is learned
-    /// how events are put together; it is faster to have many at once.
+    /// Learns from events in order, and then shows each to `after`. It makes no difference to what is learned how events are
+    /// put together; it is faster to have many at once.
     pub fn handle_all(&mut self, events: &[SessionEvent], after: &mut dyn FnMut(&SessionEvent)) {
-        let coming: Vec<Coming<'_>> = events.iter().map(|event| self.coming(event)).collect();
+        let mut coming: Vec<Coming<'_>> = events.iter().map(|event| self.coming(event)).collect();
         if coming.len() > 1 {
-            std::hint::black_box(self.fetch(&coming));
+            self.fetch(&mut coming);
         }
         for (event, coming) in events.iter().zip(&coming) {
-            self.handle_one(event, coming.keys);
-            after(event);
+            self.handle_one(event, coming);
         }
+        // Not in between: judging and telling are large pieces of code, and would push each other out of the processor's cache.
+        events.iter().for_each(after);
     }
 
     /// Works out where an event will be looked up.
@@ -154,52 +169,57 @@ impl Judge {
         let way = self.way(id);
         let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hosts.find(id.orig.host)).flatten();
         let server = matches!(way, Way::Inbound | Way::Inside).then(|| self.hosts.find(id.resp.host)).flatten();
-        Coming { kind: &event.kind, id, way, client, server, keys: Keys { pair, triplet } }
+        let ends = [client, server];
+        Coming { kind: &event.kind, id, way, ends, client, server, keys: Keys { pair, triplet } }
     }
 
-    /// Asks memory for what events will need, one detector after the other.
-    fn fetch(&self, coming: &[Coming<'_>]) -> u64 {
+    /// Asks memory for what events will need.
+    fn fetch(&mut self, coming: &mut [Coming<'_>]) {
         let mut read = 0;
         for coming in coming {
-            read ^= self.roles.fetch(coming) ^ self.triplets.fetch(coming.keys.triplet);
-        }
-        for detector in &self.detectors {
-            for coming in coming {
-                read ^= detector.fetch(coming);
+            for end in [&mut coming.client, &mut coming.server] {
+                let Some(host) = *end else { continue };
+                let near = &mut self.near[host.place() % NEAR_HOSTS];
+                if near.replace(host) == Some(host) {
+                    *end = None;
+                }
+            }
+            let Some(kind) = Kind::of(coming.kind) else { continue };
+            read ^= self.roles.fetch(coming);
+            if kind == Kind::Transaction {
+                read ^= self.triplets.fetch(coming.keys.triplet);
+            }
+            for place in self.audience.wanted_by(coming.way, kind).places() {
+                read ^= self.detectors[place].fetch(coming);
             }
         }
-        read
+        std::hint::black_box(read);
     }
 
-    fn handle_one(&mut self, event: &SessionEvent, keys: Keys) {
+    fn handle_one(&mut self, event: &SessionEvent, coming: &Coming<'_>) {
         self.events += 1;
         self.now = At { ts: self.now.ts.max(event.at.ts), frame: event.at.frame };
         let at = event.at;
         match &event.kind {
-            SessionEventKind::Unanswered(attempt) => {
-                self.show(at, attempt.id, keys, None, What::Unanswered(attempt));
-            }
-            SessionEventKind::Greeted(head) => self.show(at, head.id, keys, head.helo.as_ref(), What::Greeted(head)),
-            SessionEventKind::Auth(head, auth) => {
-                self.show(at, head.id, keys, head.helo.as_ref(), What::Auth(head, auth));
-            }
-            SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, keys, head, tx),
+            SessionEventKind::Unanswered(attempt) => self.show(at, coming, None, What::Unanswered(attempt)),
+            SessionEventKind::Greeted(head) => self.show(at, coming, head.helo.as_ref(), What::Greeted(head)),
+            SessionEventKind::Auth(head, auth) => self.show(at, coming, head.helo.as_ref(), What::Auth(head, auth)),
+            SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, coming, head, tx),
             SessionEventKind::Closed(session) => {
-                self.show(at, session.conn.id, keys, session.smtp.helo.as_ref(), What::Closed(session));
+                self.show(at, coming, session.smtp.helo.as_ref(), What::Closed(session));
             }
-            SessionEventKind::DnsQuery(query) => self.handle_dns(at, keys, query),
+            SessionEventKind::DnsQuery(query) => self.handle_dns(at, coming, query),
             SessionEventKind::Translated(translation) => self.handle_translation(at, translation),
         }
     }
 
     /// A question to a DNS server is no connection: only the detectors look at it, and the asker gets a row.
-    fn handle_dns(&mut self, at: At, keys: Keys, query: &DnsQuery) {
-        let id = ConnId { ts: query.at.ts, orig: query.client, resp: query.server };
-        let way = self.way(id);
+    fn handle_dns(&mut self, at: At, coming: &Coming<'_>, query: &DnsQuery) {
+        let &Coming { id, way, .. } = coming;
         if matches!(way, Way::Outbound | Way::Inside) {
-            let (client, server) = self.hear(way, id, true);
+            let (client, server) = self.hear(coming, true);
             self.ledger.update(id.orig.host, at, |_| {});
-            let (voice, pair, what) = (Voice::Own, keys.pair, What::DnsQuery(query));
+            let (voice, pair, what) = (Voice::Own, coming.keys.pair, What::DnsQuery(query));
             self.teach(&Observation { at, id, way, client, server, voice, pair, what });
         }
     }
@@ -209,29 +229,29 @@ impl Judge {
         let (inner, outer) = translation.changed();
         if self.ours.contains(inner.host) {
             self.reputation.note_public_ip(outer.host.ip());
-            self.hear_of(inner.host);
+            self.hear_of(inner.host, None);
             self.ledger.update(inner.host, at, |row| row.note_public(outer.host));
         }
     }
 
-    fn handle_transaction(&mut self, at: At, keys: Keys, head: &SessionHead, tx: &Transaction) {
+    fn handle_transaction(&mut self, at: At, coming: &Coming<'_>, head: &SessionHead, tx: &Transaction) {
         let rules = Arc::clone(&self.rules);
-        let triplet = keys.triplet;
+        let triplet = coming.keys.triplet;
         let novel = self.triplets.insert_hash(triplet, at.ts);
         let (outcome, refusal) = judge_outcome(&rules, tx);
         let mail = Mail { head, tx, outcome, refusal, triplet, novel };
-        self.show(at, head.id, keys, head.helo.as_ref(), What::Transaction(&mail));
+        self.show(at, coming, head.helo.as_ref(), What::Transaction(&mail));
     }
 
-    fn show(&mut self, at: At, id: ConnId, keys: Keys, helo: Option<&Wire>, what: What<'_>) {
-        let way = self.way(id);
+    fn show(&mut self, at: At, coming: &Coming<'_>, helo: Option<&Wire>, what: What<'_>) {
+        let &Coming { id, way, keys, .. } = coming;
         if way == Way::Foreign {
             if matches!(what, What::Unanswered(_) | What::Closed(_)) {
                 self.strangers.note(id);
             }
             return;
         }
-        let (client, server) = self.hear(way, id, !matches!(what, What::Unanswered(_)));
+        let (client, server) = self.hear(coming, !matches!(what, What::Unanswered(_)));
         let voice = self.roles.voice(client, helo);
         let seen = Observation { at, id, way, client, server, voice, pair: keys.pair, what };
         self.roles.handle(&seen);
@@ -243,6 +263,7 @@ impl Judge {
 
     /// Shows an observation to the detectors.
     fn teach(&mut self, seen: &Observation<'_>) {
+        let began = *self.began.get_or_insert(seen.at.ts);
         // Not `self.context()`: the detectors are borrowed for writing beside it.
         let ctx = Context {
             site: &self.site,
@@ -253,10 +274,11 @@ impl Judge {
             domains: &self.domains,
             ledger: &self.ledger,
             rules: &self.rules,
+            began,
             now: self.now.ts,
         };
-        for detector in &mut self.detectors {
-            detector.handle(seen, &ctx);
+        for place in self.audience.wanted_by(seen.way, seen.what.kind()).places() {
+            self.detectors[place].handle(seen, &ctx);
         }
     }
 
@@ -270,17 +292,18 @@ impl Judge {
     }
 
     /// Looks up the ends that are ours. A server that did not answer may be made up, and is not entered.
-    fn hear(&mut self, way: Way, id: ConnId, answered: bool) -> (Option<HostIdx>, Option<HostIdx>) {
-        let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hear_of(id.orig.host));
+    fn hear(&mut self, coming: &Coming<'_>, answered: bool) -> (Option<HostIdx>, Option<HostIdx>) {
+        let &Coming { id, way, ends: [client_at, server_at], .. } = coming;
+        let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hear_of(id.orig.host, client_at));
         let server = matches!(way, Way::Inbound | Way::Inside) && answered;
-        (client, server.then(|| self.hear_of(id.resp.host)))
+        (client, server.then(|| self.hear_of(id.resp.host, server_at)))
     }
 
     /// The place of a host of ours. Where another one had to go for it, everybody forgets that.
-    fn hear_of(&mut self, host: HostKey) -> HostIdx {
+    fn hear_of(&mut self, host: HostKey, likely: Option<HostIdx>) -> HostIdx {
         let (detectors, roles) = (&self.detectors, &self.roles);
         let weight = |at| detectors.iter().map(|detector| detector.weight(at)).sum::<u64>() + roles.weight(at);
-        let (at, gone) = self.hosts.hear(host, weight);
+        let (at, gone) = self.hosts.hear(host, likely, weight);
         if let Some(gone) = gone {
             self.ledger.remove(gone);
             self.roles.forget(at);
@@ -312,6 +335,7 @@ impl Judge {
             domains: &self.domains,
             ledger: &self.ledger,
             rules: &self.rules,
+            began: self.began.unwrap_or(self.now.ts),
             now: self.now.ts,
         }
     }

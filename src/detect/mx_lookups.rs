@@ -10,7 +10,7 @@ use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty;
-use super::observation::{Observation, What};
+use super::observation::{Kind, Observation, Way, What};
 use super::score::{Class, Family};
 use super::sequential::Peak;
 use super::table::Weigh;
@@ -135,6 +135,10 @@ impl MxLookups {
 impl Detector for MxLookups {
     fn name(&self) -> &'static str {
         "mx_lookups"
+    }
+
+    fn wants(&self, _: Way, kind: Kind) -> bool {
+        kind == Kind::DnsQuery
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {

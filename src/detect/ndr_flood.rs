@@ -18,7 +18,7 @@ use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty;
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Kind, Mail, Observation, Way, What};
 use super::replies::{ReplyClass, Stage};
 use super::samples::Samples;
 use super::score::{Class, Family};
@@ -390,6 +390,10 @@ fn note_client(clients: &mut BTreeMap<HostKey, Client>, client: HostKey, now: Ts
 impl Detector for NdrFlood {
     fn name(&self) -> &'static str {
         "ndr_flood"
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        kind == Kind::Transaction && way != Way::Inside
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

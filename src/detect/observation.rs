@@ -22,6 +22,47 @@ pub enum Way {
     Foreign,
 }
 
+impl Way {
+    /// Those that are ours to judge, in the order of their numbers.
+    pub const HOME: [Self; 3] = [Self::Outbound, Self::Inbound, Self::Inside];
+}
+
+/// The kinds of observations, without what was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// [`What::Unanswered`]
+    Unanswered,
+    /// [`What::Greeted`]
+    Greeted,
+    /// [`What::Auth`]
+    Auth,
+    /// [`What::Transaction`]
+    Transaction,
+    /// [`What::Closed`]
+    Closed,
+    /// [`What::DnsQuery`]
+    DnsQuery,
+}
+
+impl Kind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Unanswered, Self::Greeted, Self::Auth, Self::Transaction, Self::Closed, Self::DnsQuery];
+
+    /// The kind of the observation that an event becomes, if it becomes one.
+    pub const fn of(event: &SessionEventKind) -> Option<Self> {
+        Some(match event {
+            SessionEventKind::Unanswered(_) => Self::Unanswered,
+            SessionEventKind::Greeted(_) => Self::Greeted,
+            SessionEventKind::Auth(..) => Self::Auth,
+            SessionEventKind::Transaction(..) => Self::Transaction,
+            SessionEventKind::Closed(_) => Self::Closed,
+            SessionEventKind::DnsQuery(_) => Self::DnsQuery,
+            SessionEventKind::Translated(_) => return None,
+        })
+    }
+}
+
 /// One observation.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
@@ -52,9 +93,11 @@ pub struct Coming<'a> {
     pub id: ConnId,
     /// Which way it goes.
     pub way: Way,
-    /// The client, if it is one of ours and known.
+    /// Where client and server stand in the book, if they are ours and known.
+    pub ends: [Option<HostIdx>; 2],
+    /// The client, if it is one of ours and known, and was not asked for lately.
     pub client: Option<HostIdx>,
-    /// The server, if it is one of ours and known.
+    /// The server, in the same way.
     pub server: Option<HostIdx>,
     /// Hashes.
     pub keys: Keys,
@@ -84,6 +127,20 @@ pub enum What<'a> {
     Closed(&'a Session),
     /// A question to a DNS server; the connection is made up of the two ends.
     DnsQuery(&'a DnsQuery),
+}
+
+impl What<'_> {
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Unanswered(_) => Kind::Unanswered,
+            Self::Greeted(_) => Kind::Greeted,
+            Self::Auth(..) => Kind::Auth,
+            Self::Transaction(_) => Kind::Transaction,
+            Self::Closed(_) => Kind::Closed,
+            Self::DnsQuery(_) => Kind::DnsQuery,
+        }
+    }
 }
 
 /// A mail transaction, judged by the replies to it.

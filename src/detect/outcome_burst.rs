@@ -15,7 +15,7 @@ use super::few::Few;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
-use super::observation::{Coming, Mail, Observation, Way, What};
+use super::observation::{Coming, Kind, Mail, Observation, Way, What};
 use super::replies::OutcomeClass;
 use super::roles::Voice;
 use super::samples::Samples;
@@ -379,6 +379,11 @@ fn weigh(p1: f64, p0: f64, z_max: f64) -> f64 {
 impl Detector for OutcomeBurst {
     fn name(&self) -> &'static str {
         "outcome_burst"
+    }
+
+    fn wants(&self, _: Way, _: Kind) -> bool {
+        // Of each it learns how late it is.
+        true
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::context::Context;
 use super::finding::{Finding, Numbers, Ruling};
 use super::hosts::{HostIdx, PerHost};
-use super::observation::{Coming, Observation, Way, What};
+use super::observation::{Coming, Kind, Observation, Way, What};
 use super::samples::Samples;
 use super::score::{Class, Confidence, Family, Severity, Tier};
 use super::table::Weigh;
@@ -108,6 +108,10 @@ fn spoke(session: &Session) -> bool {
 impl Detector for PortScan {
     fn name(&self) -> &'static str {
         "port_scan"
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        way == Way::Outbound && matches!(kind, Kind::Unanswered | Kind::Transaction | Kind::Closed)
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
@@ -285,7 +289,7 @@ mod tests {
         let mut scan = PortScan::new(Settings::default());
         let mut hosts = super::super::HostBook::new(10);
         let end = |n: u32| crate::net::Endpoint { host: HostKey::v4(n.to_be_bytes()), port: 25 };
-        let client = hosts.hear(end(1).host, |_| 0).0;
+        let client = hosts.hear(end(1).host, None, |_| 0).0;
         for n in 0..10_000 {
             scan.tried(client, ConnId { ts: Ts::EPOCH, orig: end(1), resp: end(n) }, Ts::EPOCH);
         }

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::lapses::{Lapses, counted};
-use super::observation::{Observation, Way, What};
+use super::observation::{Kind, Observation, Way, What};
 use super::roles::Voice;
 use super::score::{Class, Family};
 use super::table::Weigh;
@@ -89,6 +89,10 @@ fn lapses(session: &Session) -> [bool; 4] {
 impl Detector for Protocol {
     fn name(&self) -> &'static str {
         "protocol"
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        way == Way::Outbound && kind == Kind::Closed
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {

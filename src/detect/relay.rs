@@ -23,7 +23,7 @@ use self::records::{Onward, Others, Record, Records, Shown};
 use self::ring::{Keys, Ring, Taken};
 use super::context::Context;
 use super::finding::{Finding, RelayOutcome, RelayVerdict};
-use super::observation::{Mail, Observation, Way, What};
+use super::observation::{Kind, Mail, Observation, Way, What};
 use super::samples::{SAMPLES_MAX, words};
 use super::table::{HostTable, Weigh};
 use super::{Detector, DetectorStats};
@@ -475,6 +475,14 @@ fn proven(taken: &Taken, known: bool, onward: Onward, tx: &Transaction, rcpt: &W
 impl Detector for Relay {
     fn name(&self) -> &'static str {
         "relay"
+    }
+
+    fn wants(&self, way: Way, kind: Kind) -> bool {
+        match way {
+            Way::Inbound => matches!(kind, Kind::Auth | Kind::Transaction | Kind::Closed),
+            Way::Outbound | Way::Inside => kind == Kind::Transaction,
+            Way::Foreign => false,
+        }
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

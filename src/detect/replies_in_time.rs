@@ -14,7 +14,7 @@ use super::few::Few;
 use super::finding::{Finding, Numbers, Peer, Ruling};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::{self, Recent};
-use super::observation::{Coming, Mail, Observation, What};
+use super::observation::{Coming, Kind, Mail, Observation, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage};
 use super::samples::{Samples, words};
 use super::score::{Class, Confidence, Family, Severity, Tier};
@@ -412,6 +412,10 @@ const fn meaning(class: ReplyClass) -> &'static str {
 impl Detector for RepliesInTime {
     fn name(&self) -> &'static str {
         "replies_in_time"
+    }
+
+    fn wants(&self, _: Way, kind: Kind) -> bool {
+        matches!(kind, Kind::Transaction | Kind::Closed)
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {

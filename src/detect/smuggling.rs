@@ -12,7 +12,7 @@ use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::Recent;
-use super::observation::{Observation, Way, What};
+use super::observation::{Kind, Observation, Way, What};
 use super::samples::Samples;
 use super::score::{Class, Confidence, Family, Severity, Tier};
 use super::table::Weigh;
@@ -249,6 +249,10 @@ fn hex(bytes: &[u8]) -> String {
 impl Detector for Smuggling {
     fn name(&self) -> &'static str {
         "smuggling"
+    }
+
+    fn wants(&self, _: Way, kind: Kind) -> bool {
+        kind == Kind::Closed
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {

@@ -23,16 +23,17 @@ impl Shard {
         Self { flows: FlowTable::new(ports, &limits.tcp), limits: limits.smtp.clone() }
     }
 
-    /// Takes a segment that belongs here.
+    /// Takes a segment that belongs here; `hash` is [`Self::hash`] of its key.
     pub fn handle_segment(
         &mut self,
+        hash: u32,
         head: &SegmentHeader,
         options: &[u8],
         payload: &[u8],
         out: &mut impl FnMut(SessionEvent),
     ) {
         let segment = Segment { head: *head, options, payload };
-        self.flows.handle_segment(&segment, &mut Emit { out, limits: &self.limits });
+        self.flows.handle_segment(hash, &segment, &mut Emit { out, limits: &self.limits });
     }
 
     /// Expires what is due.
@@ -45,9 +46,14 @@ impl Shard {
         self.flows.finish(at, &mut Emit { out, limits: &self.limits });
     }
 
+    /// See [`FlowTable::hash`].
+    pub(super) fn hash(&self, key: &FlowKey) -> u32 {
+        self.flows.hash(key)
+    }
+
     /// Where the connection of a key probably stands (see [`FlowTable::guess`]).
-    pub(super) fn guess(&self, key: &FlowKey) -> Option<u32> {
-        self.flows.guess(key)
+    pub(super) fn guess(&self, hash: u32) -> Option<u32> {
+        self.flows.guess(hash)
     }
 
     /// Brings the connection at a guessed place near.

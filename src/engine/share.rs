@@ -49,8 +49,8 @@ impl Share {
     pub fn follow(&mut self, batch: &mut Batch, tell: &mut impl FnMut(Cause, SessionEvent)) {
         let (items, bytes) = batch.parts();
         for items in items.chunks_mut(AHEAD) {
-            self.look_ahead(items);
-            for Item { order, kind } in items {
+            let hashes = self.look_ahead(items);
+            for (Item { order, kind }, hash) in items.iter_mut().zip(hashes) {
                 let order = *order;
                 match kind {
                     &mut ItemKind::Segment { ref head, shard, options, at, payload } => {
@@ -59,7 +59,7 @@ impl Share {
                         let payload = rest.get(..payload as usize).unwrap_or_default();
                         if let Some(own) = self.shards.get_mut(usize::from(shard) / self.of) {
                             let cause = Cause { order, shard };
-                            own.handle_segment(head, options, payload, &mut |event| tell(cause, event));
+                            own.handle_segment(hash, head, options, payload, &mut |event| tell(cause, event));
                         }
                     }
                     ItemKind::Event(event) => {
@@ -104,13 +104,15 @@ impl Share {
         shards.iter_mut().enumerate().map(move |(no, shard)| (shard, cause(no)))
     }
 
-    /// Brings what the next items need near; changes nothing.
-    fn look_ahead(&self, items: &[Item]) {
-        let mut places = [None; AHEAD];
-        for (place, item) in places.iter_mut().zip(items) {
-            if let ItemKind::Segment { head, shard, .. } = &item.kind {
-                let own = self.shards.get(usize::from(*shard) / self.of);
-                *place = own.and_then(|own| own.guess(&head.key).map(|place| (own, place)));
+    /// Brings what the next items need near; changes nothing. Returns the hash of each segment's key.
+    fn look_ahead(&self, items: &[Item]) -> [u32; AHEAD] {
+        let (mut hashes, mut places) = ([0; AHEAD], [None; AHEAD]);
+        for ((hash, place), item) in hashes.iter_mut().zip(&mut places).zip(items) {
+            if let ItemKind::Segment { head, shard, .. } = &item.kind
+                && let Some(own) = self.shards.get(usize::from(*shard) / self.of)
+            {
+                *hash = own.hash(&head.key);
+                *place = own.guess(*hash).map(|place| (own, place));
             }
         }
         let guessed = || places.iter().flatten();
@@ -124,5 +126,6 @@ impl Share {
             black_box(due().fold(0, |sum, (own, place)| sum ^ own.touch_flow(place)));
             black_box(due().fold(0, |sum, (own, place)| sum ^ own.touch_end(place)));
         }
+        hashes
     }
 }

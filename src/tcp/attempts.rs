@@ -4,10 +4,8 @@
 //! its list links, two cache lines), the table asks for its room at once, and taking the oldest out is as cheap as putting a
 //! new one in: under a flood the oldest lies just where the last one lay, so that memory is walked through in order.
 
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::num::NonZeroU16;
 
-use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::slab::{Slab, TimeList};
@@ -16,16 +14,6 @@ use crate::decode::SegmentHeader;
 use crate::frame::{At, FrameNo};
 use crate::net::{Encap, End, Endpoint, FlowKey, LinkFacts, Mac, SeqNum};
 use crate::time::{Span, Ts};
-
-/// The hash of a key under a table's random seed.
-pub(super) fn hash(seed: &RandomState, key: &FlowKey) -> u32 {
-    let mut hasher = seed.build_hasher();
-    let (lower, upper) = (key.end(End::Lower), key.end(End::Upper));
-    lower.host.hash(&mut hasher);
-    upper.host.hash(&mut hasher);
-    hasher.write_u32(u32::from(lower.port) << 16 | u32::from(upper.port));
-    (hasher.finish() >> 32) as u32
-}
 
 /// Places by key. The hash stands beside the number, so that growing, and sweeping out what was removed, need not look at
 /// the entries: under a flood both happen all the time, and the entries are far away.
@@ -114,6 +102,7 @@ impl HalfOpen {
     pub(super) fn new(hash: u32, head: &SegmentHeader, syn: &SynSignature) -> Self {
         let bit = |set: bool, bit: u8| u8::from(set) * bit;
         let (src, dst) = head.link.macs.unwrap_or_default();
+        let [outer, inner] = head.link.vlans;
         Self {
             first_ts: head.at.ts,
             last_ts: head.at.ts,
@@ -128,7 +117,7 @@ impl HalfOpen {
             orig: head.key.end(head.from),
             resp: head.key.end(head.from.other()),
             macs: [src, dst],
-            vlans: head.link.vlans.map(|vlan| vlan.and_then(NonZeroVlan::new)),
+            vlans: [outer.and_then(NonZeroVlan::new), inner.and_then(NonZeroVlan::new)],
             encaps: head.link.encaps,
             mss: syn.mss,
             wsize: syn.wsize,
@@ -173,7 +162,7 @@ impl HalfOpen {
 
     /// Unpacked.
     pub(super) fn attempt(&self) -> Attempt {
-        let [src, dst] = self.macs;
+        let ([src, dst], [outer, inner]) = (self.macs, self.vlans);
         Attempt {
             id: ConnId { ts: self.first_ts, orig: self.orig, resp: self.resp },
             first: FrameNo(self.first),
@@ -181,7 +170,7 @@ impl HalfOpen {
             syns: u32::from(self.syns.get()),
             link: LinkFacts {
                 macs: self.has(MACS).then_some((src, dst)),
-                vlans: self.vlans.map(|vlan| vlan.map(NonZeroVlan::get)),
+                vlans: [outer.map(NonZeroVlan::get), inner.map(NonZeroVlan::get)],
                 encaps: self.encaps,
             },
             syn: SynSignature {

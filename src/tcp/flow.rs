@@ -152,7 +152,7 @@ impl Flow {
         flow.history.advance(Side::Orig, flags, 0);
         flow.last = last;
         let [orig, resp] = &mut flow.halves;
-        orig.learn_syn(isn, syn.scale.map_or(Scale::Absent, |shift| Scale::By(shift.min(14))));
+        orig.learn_syn(isn, Scale::of(syn.scale));
         orig.frames = syns;
         resp.edge = u64::from(syn.wsize);
         flow
@@ -254,8 +254,7 @@ impl Flow {
 
         let (own, peer) = self.own_and_peer(side);
         if syn {
-            let scale = SynSignature::from_segment(segment).scale;
-            own.learn_syn(head.seq, scale.map_or(Scale::Absent, |shift| Scale::By(shift.min(14))));
+            own.learn_syn(head.seq, Scale::of(SynSignature::scale_in(segment.options)));
         }
         own.learn_segment(head.seq.plus(u32::from(syn)), len);
         let offset = own.offset(head.seq) + i64::from(syn);

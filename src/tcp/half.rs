@@ -37,6 +37,13 @@ pub(super) enum Scale {
     By(u8),
 }
 
+impl Scale {
+    /// What the option of a SYN says; 14 is the most there is (RFC 7323 section 2.3).
+    pub(super) fn of(offered: Option<u8>) -> Self {
+        offered.map_or(Self::Absent, |shift| Self::By(shift.min(14)))
+    }
+}
+
 /// Offsets are of the side's own stream: 0 is the byte after the SYN, or the first one seen. Neither SYN nor FIN counts, but
 /// `acked` and `sent` may lie one behind a FIN, as the sequence numbers do.
 ///

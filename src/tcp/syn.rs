@@ -96,25 +96,35 @@ impl SynSignature {
 
     /// Reads the signature off a SYN.
     pub fn from_segment(segment: &Segment<'_>) -> Self {
-        let head = &segment.head;
-        let ip = &head.ip;
-        let mut signature = Self {
-            v6: ip.v6,
-            ttl: ip.ttl,
-            olen: ip.olen,
-            wsize: head.window,
-            ip_id: ip.id,
-            quirks: header_quirks(head),
-            ..Self::default()
-        };
-        if head.payload_len > 0 {
-            signature.quirks |= Self::PAYLOAD;
-        }
-        signature.quirks |= (segment.options.len().min(40) as u32 / 4) << Self::OPTION_WORDS;
+        let mut signature = Self { quirks: fixed_quirks(segment), ..Self::default() }.with_header(&segment.head);
         if signature.read_options(segment.options).is_none() {
             signature.quirks |= Self::BAD;
         }
         signature
+    }
+
+    fn with_header(self, head: &SegmentHeader) -> Self {
+        let ip = &head.ip;
+        Self { v6: ip.v6, ttl: ip.ttl, olen: ip.olen, wsize: head.window, ip_id: ip.id, ..self }
+    }
+
+    /// As [`Self::from_segment`], knowing the last one: under a flood all SYNs have the same options, and reading them costs
+    /// more than all else that is done with one.
+    pub(super) fn after(last: &mut LastOptions, segment: &Segment<'_>) -> Self {
+        if segment.options != last.options() {
+            let read = Self::from_segment(segment);
+            last.keep(segment.options, &read);
+            return read;
+        }
+        Self { quirks: last.read.quirks | fixed_quirks(segment), ..last.read }.with_header(&segment.head)
+    }
+
+    /// The window scale that options hold.
+    pub(super) fn scale_in(options: &[u8]) -> Option<u8> {
+        let mut signature = Self::default();
+        // What comes before an option that does not parse counts all the same.
+        let _ = signature.read_options(options);
+        signature.scale
     }
 
     /// Reads the options; `None` where one runs over the end.
@@ -225,6 +235,47 @@ impl SynSignature {
         let fits = |&(applies, _, divisor): &(bool, &str, u32)| applies && window.is_multiple_of(divisor);
         divisors.into_iter().find(fits).map(|(_, unit, divisor)| (unit, window / divisor))
     }
+}
+
+/// The options read last, and what they came to.
+pub(super) struct LastOptions {
+    bytes: [u8; 40],
+    len: usize,
+    /// Only what options say.
+    read: SynSignature,
+}
+
+impl LastOptions {
+    pub(super) fn new() -> Self {
+        Self { bytes: [0; 40], len: 0, read: SynSignature::default() }
+    }
+
+    fn options(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn keep(&mut self, options: &[u8], read: &SynSignature) {
+        // More than 40 bytes do not fit into a header (RFC 9293 section 3.1).
+        if let Some(room) = self.bytes.get_mut(..options.len()) {
+            room.copy_from_slice(options);
+            self.len = options.len();
+            self.read = SynSignature { quirks: read.quirks & OPTION_QUIRKS, ..*read };
+        }
+    }
+}
+
+/// The quirks that options have.
+const OPTION_QUIRKS: u32 = SynSignature::TS1_ZERO
+    | SynSignature::TS2_NONZERO
+    | SynSignature::OPT_NONZERO
+    | SynSignature::EXCESSIVE_SCALE
+    | SynSignature::BAD;
+
+/// What `quirks` holds of all but the contents of options.
+fn fixed_quirks(segment: &Segment<'_>) -> u32 {
+    let payload = u32::from(segment.head.payload_len > 0) * SynSignature::PAYLOAD;
+    let words = (segment.options.len().min(40) as u32 / 4) << SynSignature::OPTION_WORDS;
+    header_quirks(&segment.head) | payload | words
 }
 
 fn header_quirks(head: &SegmentHeader) -> u32 {
@@ -412,6 +463,21 @@ mod tests {
     }
 
     proptest! {
+        /// What was read last changes nothing.
+        #[test]
+        fn the_last_options_are_only_a_short_cut(
+            all in prop::collection::vec((prop::sample::select(vec![LINUX, WINDOWS, &[2, 4, 5], &[3, 3, 15, 0], &[]]), any::<[u8; 5]>()), 1..12),
+        ) {
+            let mut last = LastOptions::new();
+            for (options, [ttl, flags, window, len, seq]) in all {
+                let mut head = Script::new().syn(u32::from(seq)).head;
+                (head.ip.ttl, head.flags, head.window) = (ttl, TcpFlags(flags | TcpFlags::SYN), u16::from(window));
+                head.payload_len = u32::from(len % 3);
+                let segment = Segment { head, options, payload: b"" };
+                prop_assert_eq!(SynSignature::after(&mut last, &segment), SynSignature::from_segment(&segment));
+            }
+        }
+
         #[test]
         fn no_options_panic(options in prop::collection::vec(any::<u8>(), 0..60), window: u16, ttl: u8, v6: bool) {
             let text = signature(|head| (head.window, head.ip.ttl, head.ip.v6) = (window, ttl, v6), &options);

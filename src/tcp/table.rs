@@ -17,18 +17,17 @@
 
 use std::collections::VecDeque;
 
-use foldhash::fast::RandomState;
-
-use super::attempts::{Attempts, HalfOpen, Index, hash};
+use super::attempts::{Attempts, HalfOpen, Index};
 use super::closed::ClosedConnections;
 use super::flow::{Flow, Phase};
 use super::sink::{ConnStart, FlowSink};
 use super::slab::{Slab, TimeList};
+use super::syn::LastOptions;
 use super::{ConnId, SynSignature, TcpStats};
 use crate::decode::{Segment, TcpFlags};
 use crate::frame::{At, FrameNo};
 use crate::limits::TcpLimits;
-use crate::net::{End, FlowKey, LinkFacts, Side};
+use crate::net::{End, FlowKey, LinkFacts, Seed, Side};
 use crate::time::{Span, Ts};
 
 /// Places on the lists are exact to this: most connections are over before they would be moved.
@@ -63,7 +62,7 @@ pub struct FlowTable<A> {
     ports: Vec<u16>,
     /// For this shard: counts are divided already.
     limits: TcpLimits,
-    seed: RandomState,
+    seed: Seed,
     index: Index,
     flows: Slab<Entry<A>>,
     lists: [TimeList; 4],
@@ -72,6 +71,7 @@ pub struct FlowTable<A> {
     /// When the oldest connection that is over is to be told; `Ts::MAX` if there is none.
     over_due: Ts,
     waiting: VecDeque<Waiting>,
+    last_options: LastOptions,
     /// Bytes held out of order by all connections.
     held: usize,
     stats: TcpStats,
@@ -100,7 +100,7 @@ impl<A> FlowTable<A> {
         };
         Self {
             ports: ports.to_vec(),
-            seed: RandomState::default(),
+            seed: Seed::random(),
             index: Index::new(),
             flows: Slab::with_capacity(0),
             lists: [const { TimeList::new() }; 4],
@@ -108,6 +108,7 @@ impl<A> FlowTable<A> {
             closed: ClosedConnections::new(limits.closed_max),
             over_due: Ts::MAX,
             waiting: VecDeque::new(),
+            last_options: LastOptions::new(),
             held: 0,
             stats: TcpStats::default(),
             limits,
@@ -129,10 +130,14 @@ impl<A> FlowTable<A> {
         self.attempts.len()
     }
 
-    /// Where the connection of a key probably stands, from the index alone: the place may be of another one with the same
-    /// hash. With [`Self::touch`] and [`Self::app`] it brings near what [`Self::handle_segment`] will need soon.
-    pub fn guess(&self, key: &FlowKey) -> Option<u32> {
-        let hash = hash(&self.seed, key);
+    /// The hash of a key under this table's random seed: what [`Self::handle_segment`] wants with each segment.
+    pub fn hash(&self, key: &FlowKey) -> u32 {
+        (key.seeded_hash(&self.seed) >> 32) as u32
+    }
+
+    /// Where the connection of a key with this hash probably stands, from the index alone: the place may be of another one with
+    /// the same hash. With [`Self::touch`] and [`Self::app`] it brings near what [`Self::handle_segment`] will need soon.
+    pub fn guess(&self, hash: u32) -> Option<u32> {
         self.index.find(hash, |_| true).or_else(|| {
             self.attempts.guess(hash);
             None
@@ -158,14 +163,13 @@ impl<A> FlowTable<A> {
         self.flows.get(place).map(|entry| &entry.app)
     }
 
-    /// Takes in one segment.
-    pub fn handle_segment<S: FlowSink<App = A>>(&mut self, segment: &Segment<'_>, sink: &mut S) {
+    /// Takes in one segment, whose key has this hash.
+    pub fn handle_segment<S: FlowSink<App = A>>(&mut self, hash: u32, segment: &Segment<'_>, sink: &mut S) {
         self.stats.segments += 1;
         if segment.head.at.ts >= self.over_due {
             self.tell_over(segment.head.at, sink);
         }
         let key = &segment.head.key;
-        let hash = hash(&self.seed, key);
         let is_it = |slot| self.flows.get(slot).is_some_and(|entry| entry.is_of(key));
         if let Some(slot) = self.index.find(hash, is_it) {
             self.handle_known(slot, hash, segment, sink);
@@ -459,7 +463,7 @@ impl<A> FlowTable<A> {
             self.stats.unanswered += 1;
             sink.unanswered(gone.attempt(), head.at);
         }
-        self.attempts.insert(HalfOpen::new(hash, head, &SynSignature::from_segment(segment)));
+        self.attempts.insert(HalfOpen::new(hash, head, &SynSignature::after(&mut self.last_options, segment)));
     }
 
     fn give_up_attempt<S: FlowSink<App = A>>(&mut self, attempt: u32, at: At, sink: &mut S) {

@@ -245,7 +245,8 @@ impl Rig {
     }
 
     pub(super) fn feed(&mut self, seg: &Seg) -> &mut Self {
-        self.table.handle_segment(&seg.segment(), &mut self.told);
+        let hash = self.table.hash(&seg.head.key);
+        self.table.handle_segment(hash, &seg.segment(), &mut self.told);
         self
     }
 
