@@ -328,9 +328,9 @@ fn a_fin_before_what_was_seen_is_told_and_not_followed() {
 fn a_closed_connection_takes_in_late_segments() {
     let mut rig = Rig::new();
     rig.handshake().play(|s| s.c_fin(101, 501, "a")).play(|s| s.s_fin(501, 103, "")).play(|s| s.c(103, 502, ""));
-    rig.wait(Span::millis(400)).play(|s| s.c_fin(101, 501, "a")).play(|s| s.s(502, 103, ""));
+    rig.wait(Span::millis(80)).play(|s| s.c_fin(101, 501, "a")).play(|s| s.s(502, 103, ""));
     assert_eq!((rig.told.starts.len(), rig.told.connections.len()), (1, 0));
-    rig.wait(Span::millis(100));
+    rig.wait(Span::millis(20));
     expect(&rig.told.log[1..], &[r#"C "a" @0"#, "C fin", "S fin", "close SF ShAFfTa"]);
     assert_eq!(rig.told.connections[0].frames, 8);
 }
