@@ -7,7 +7,7 @@ the switch, each once: short dialogues of infected machines (input D) and SYNs o
 three thousand frames a second. No host of the lab answers them; the mirror port sees them.
 
 Writes into OUT: `samples.ndjson` (a line each --every seconds), `verdict.json`, `report.json`, `incidents.ndjson`,
-`stderr.txt`, `office.pcap` (the office's own mail, recorded beside by tcpdump). Session lines are rotated at every sample,
+`stderr.txt`, `office.pcap` (the office's own frames, recorded beside by tcpdump). Session lines are rotated at every sample,
 counted and removed. Exit status 0 if all checks hold, 1 if not, 77 if this machine cannot do it.
 """
 
@@ -39,6 +39,8 @@ GUILTY, QUIET = live.GUILTY, live.QUIET
 DIALOGUES = ("D", 0.4, 5_500_000)
 SYNS = ("C", 0.6, 10_000_000)
 FLOOD_NET = "10."
+# What the kernel hands to `watch` of everything else on this network (docs/watch.md).
+OFFICE_FRAMES = "(tcp port 25 or udp dst port 53) and not net 10.0.0.0/8"
 # Unanswered attempts wait half a minute, and tcpdump hands up what it has once a second.
 SETTLES = 40
 
@@ -137,7 +139,7 @@ class Watch:
 
 def capture(report: Path) -> dict:
     seen = json.loads(report.read_text())["capture"]
-    return {"smtp_frames": seen["frames"]["smtp"], "undecoded": seen["frames"]["undecoded"], "drops": seen["drops"],
+    return {"frames": seen["frames"]["total"], "undecoded": seen["frames"]["undecoded"], "drops": seen["drops"],
             "limits_hit": seen["limits_hit"]}
 
 
@@ -188,8 +190,8 @@ def checks(samples: list[dict], streams: list[Stream], counts: Counter, office: 
         ("no thread is gone", len(threads) == 1, " then ".join(sorted(threads))),
         ("the generator sent all", (sent_d, sent_c) == (dialogues["frames"], syns["frames"]),
          f"{sent_d} of {dialogues['frames']} and {sent_c} of {syns['frames']}"),
-        ("frames", last["smtp_frames"] + drops + lost == sent_d + sent_c + office,
-         f"{sent_d + sent_c} of the flood and {office} of the office; {last['smtp_frames']} counted, {drops} drops reported "
+        ("frames", last["frames"] + drops + lost == sent_d + sent_c + office,
+         f"{sent_d + sent_c} of the flood and {office} of the office; {last['frames']} counted, {drops} drops reported "
          f"{last['drops']}, {lost} lost by the lab's own devices"),
         ("the end", status == 0 and not (out / "stderr.txt").read_text(), f"status {status}, {(out / 'stderr.txt').read_text()!r}"),
     ]
@@ -230,7 +232,7 @@ def main() -> None:
         flood.ip("link", "set", "eth0", "arp", "off")
         watch = Watch(lab, office.tap, args.program, args.out)
         lab.wait(1.5)
-        office.record_inside(args.out / "office.pcap", "tcp port 25 and not net 10.0.0.0/8")
+        office.record_inside(args.out / "office.pcap", OFFICE_FRAMES)
         office.begin()
         seconds = args.minutes * 60
         home.everyday(office, out=3, scans=20, incoming=6, until=seconds)
@@ -245,7 +247,7 @@ def main() -> None:
                 samples.append({"second": round(office.now(), 1), **watch.sample()})
                 file.write(json.dumps(samples[-1]) + "\n")
                 file.flush()
-                lab.say(f"{samples[-1]['rss_kib']} KiB, {samples[-1]['smtp_frames']} frames, drops {samples[-1]['drops']}")
+                lab.say(f"{samples[-1]['rss_kib']} KiB, {samples[-1]['frames']} frames, drops {samples[-1]['drops']}")
         if worm is not None:
             worm.wait(live.SECONDS + 120)
         lab.wait(SETTLES)
