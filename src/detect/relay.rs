@@ -81,7 +81,8 @@ impl Default for Settings {
 
 /// Servers with a record; an estate has some dozens. Each takes up to 300 KB, nearly all for the verdicts shown.
 const SERVERS_MAX: usize = 1024;
-/// Mails that may be seen again, of known attempts, and as many of others (some 20 MB each when full).
+/// Mails that may be seen again, of known attempts, and as many of others (some 25 MB each when full, and up to 25 MB more
+/// where all senders are as long as [`ADDRESS_MAX`]).
 const RING_MAX: usize = 65_536;
 /// Sessions that logged in, as long as they are open.
 const LOGGED_IN_MAX: usize = 65_536;
@@ -256,6 +257,7 @@ impl Relay {
                     verdict: key,
                     sender: (!tx.null_sender)
                         .then(|| self.keys.address(ours.mailbox(tx.mailfrom.as_bytes()).as_bytes())),
+                    sent_by: Wire::capped(tx.mailfrom.as_bytes(), ADDRESS_MAX),
                     effective: self.keys.address(attempt.effective.as_bytes()),
                     raw: self.keys.address(rcpt.to.as_bytes()),
                     marks: self.keys.marks(tx.content.as_deref()),
@@ -441,10 +443,10 @@ impl Relay {
     }
 }
 
-/// The verdict on a mail that was seen to leave. Its strings are those of the onward session: the first ones may not
+/// The verdict on a mail that was seen to leave. Its recipient is that of the onward session: the one that was sent may not
 /// have been kept.
 fn proven(taken: &Taken, known: bool, onward: Onward, tx: &Transaction, rcpt: &Wire) -> Shown {
-    let address = |address: &Wire| Wire::capped(address.as_bytes(), ADDRESS_MAX);
+    let rcpt = Wire::capped(rcpt.as_bytes(), ADDRESS_MAX);
     Shown {
         key: taken.verdict,
         record: Record {
@@ -460,9 +462,9 @@ fn proven(taken: &Taken, known: bool, onward: Onward, tx: &Transaction, rcpt: &W
             server: taken.session.resp.host,
             client: taken.session.orig.host,
             technique: taken.technique.names(),
-            sender: address(&tx.mailfrom),
-            recipient: address(rcpt),
-            effective: address(rcpt),
+            sender: taken.sent_by.clone(),
+            recipient: rcpt.clone(),
+            effective: rcpt,
             verdict: RelayOutcome::Proven,
             reply: tx.data_reply.as_ref().map(words),
             frame: taken.frame,

@@ -39,10 +39,16 @@ pub fn replay(files: &[&Path], ports: &[u16], workers: usize) -> Replayed {
 
 /// Replays files at a site.
 pub fn replay_at(files: &[&Path], ports: &[u16], workers: usize, site: Site) -> Replayed {
+    replay_filtered(files, ports, workers, site, None)
+}
+
+/// Replays of the files what a filter in libpcap's language lets through.
+pub fn replay_filtered(files: &[&Path], ports: &[u16], workers: usize, site: Site, filter: Option<&str>) -> Replayed {
     let limits = Limits::default();
     let ports: PortSet = ports.iter().copied().collect();
     let judge = Judge::new(site, Arc::new(ReplyRules::builtin()), &DetectSettings::default(), &limits.detect);
-    let opened: Vec<_> = files.iter().map(|file| open_file(file, &OpenOptions::default()).unwrap()).collect();
+    let options = OpenOptions { filter: filter.map(str::to_owned) };
+    let opened: Vec<_> = files.iter().map(|file| open_file(file, &options).unwrap()).collect();
     let mut source = MergedSource::new(opened);
     let mut events = Vec::new();
     let ran = pipeline::run(

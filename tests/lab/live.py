@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -61,18 +62,23 @@ def child_of(pid: int, name: str) -> int:
     raise LabError(f"{name} does not start")
 
 
-def main() -> None:
-    program, out = sys.argv[1], Path(sys.argv[2])
-    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 25
+def require_lab(tools: Sequence[str]) -> None:
+    """Ends the run with the reason where this machine cannot hold the lab."""
     if os.geteuid() != 0:
         skip("network namespaces need root")
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    missing = [tool for tool in tools if not shutil.which(tool)]
     if missing:
         skip(f"not installed: {', '.join(missing)} (tests/lab/install)")
     probe = subprocess.run(["ip", "netns", "add", "sh-probe-x"], capture_output=True, text=True, check=False)
     if probe.returncode != 0:
         skip(f"no network namespaces here: {probe.stderr.strip()}")
     subprocess.run(["ip", "netns", "del", "sh-probe-x"], check=False)
+
+
+def main() -> None:
+    program, out = sys.argv[1], Path(sys.argv[2])
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 25
+    require_lab(TOOLS)
 
     sites = [site for site in world.SITES if site.software == "postfix"]
     with Lab(tag="live", seed=seed) as lab:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +155,19 @@ class Postfix:
 
     def flush(self) -> None:
         self.space.run("postqueue", "-c", str(self.config), "-f", check=False)
+
+    def became(self, queue_id: str) -> dict[str, str]:
+        """What the log says became of a mail of one recipient: which program had it last and with what result, and the
+        same of the report to its sender, if there is one."""
+        log = self.log.read_text()
+        delivery = re.compile(rf" postfix/(\w+)\[\d+\]: {queue_id}: to=<.*, status=(\w+) \((.*)\)$", re.MULTILINE)
+        found = {}
+        for program, status, words in delivery.findall(log):
+            found = {"by": program, "status": status, "words": words}
+        report = re.search(rf": {queue_id}: sender non-delivery notification: (\w+)$", log, re.MULTILINE)
+        if report:
+            found["report"] = self.became(report[1]).get("status", "queued")
+        return found
 
     def stop(self) -> None:
         self._command("stop", check=False)

@@ -251,8 +251,10 @@ def mail_server(office: Office, files: dict[str, str] | None = None, **changes: 
     return postfix
 
 
-def everyday(office: Office, out: float, scans: float, incoming: float, sites: list[mta.Site] | None = None) -> None:
-    """Ordinary mail, in and out, for the length of the recording; the figures are mean seconds between two mails."""
+def everyday(office: Office, out: float, scans: float, incoming: float, sites: list[mta.Site] | None = None,
+             until: float | None = None) -> None:
+    """Ordinary mail, in and out, for the length of the recording or until a second of it; the figures are mean seconds
+    between two mails."""
     rng, sites = office.lab.rng, sites or office.sites
     senders = [pc for pc in office.pcs if pc in ("192.168.10.21", "192.168.10.25")]
     outside = [site for site in sites if site.software == "postfix"]
@@ -268,10 +270,10 @@ def everyday(office: Office, out: float, scans: float, incoming: float, sites: l
     def receive() -> None:
         office.mail_in(rng.choice(outside).mailbox(rng), [f"{rng.choice(STAFF)}@{DOMAIN}"])
 
-    office.every(out, write)
+    office.every(out, write, until)
     if PRINTER in office.pcs:
-        office.every(scans, scan)
-    office.every(incoming, receive)
+        office.every(scans, scan, until)
+    office.every(incoming, receive, until)
 
 
 def web(office: Office) -> None:

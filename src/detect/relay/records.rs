@@ -117,7 +117,11 @@ impl Records {
                 match new.onward {
                     // The very attempt that is shown: its addresses stand there as they were sent.
                     Some(onward) if new.verdict.frame == shown.verdict.frame => shown.onward = Some(onward),
-                    _ => *shown = new,
+                    _ => {
+                        // Of the same key, so of the same recipient: here it stands as it was sent.
+                        let recipient = shown.verdict.recipient.clone();
+                        *shown = Shown { verdict: RelayVerdict { recipient, ..new.verdict }, ..new };
+                    }
                 }
             }
             shown.record = raised;

@@ -1,5 +1,5 @@
 //! Mails that an outsider handed to a server of ours and that may be seen again: on their way out, or as a report that
-//! comes back. A ring of fixed size with two indexes; addresses are kept as keyed hashes only.
+//! comes back. A ring of fixed size with two indexes; addresses are kept as keyed hashes, but for what has to be shown.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -14,6 +14,7 @@ use crate::session::MailFacts;
 use crate::smtp::path::MailPath;
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
+use crate::wire::Wire;
 
 /// Hashes under a key of this run: whoever sends the mail can construct no two that look alike. That the key is random
 /// changes no result, but for a chance of one in 2^64 a pair.
@@ -92,6 +93,9 @@ pub(super) struct Taken {
     pub(super) verdict: u64,
     /// Hashes: the reverse-path unwrapped (`None` if null), the forward-path unwrapped and as sent.
     pub(super) sender: Option<u64>,
+    /// The reverse-path as sent. The server may pass the mail on under another one: it puts its domain behind a bare name,
+    /// or rewrites senders (SRS).
+    pub(super) sent_by: Wire,
     pub(super) effective: u64,
     pub(super) raw: u64,
     pub(super) marks: Marks,

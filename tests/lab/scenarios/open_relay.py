@@ -47,7 +47,7 @@ def run(lab: Lab, captures: Path, command: str, seed: int) -> None:
     office.begin()
     home.everyday(office, out=14, scans=70, incoming=9)
     office.at(35)
-    codes = type_test(office, *TESTS[0][1:3])
+    codes, _ = type_test(office, *TESTS[0][1:3])
     lab.say(f"T1 {codes}")
     office.at(ABUSE_BEGINS)
     lab.say("the abuse begins")

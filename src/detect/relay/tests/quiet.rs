@@ -133,7 +133,7 @@ fn a_few_refusals_are_no_scan() {
 // Learned domains.
 
 /// Enough ordinary mail that the server's own domain is learned.
-fn an_ordinary_day(scene: &mut Scene) {
+pub(super) fn an_ordinary_day(scene: &mut Scene) {
     for n in 0..12 {
         brings(scene, &format!("198.51.{n}.7"), taken("a@contoso.example", "jo@adatum.example", ""));
         let out = taken("jo@adatum.example", "a@contoso.example", "");
