@@ -266,6 +266,12 @@ impl Activity {
             destination.failed += 1;
         }
     }
+
+    /// Many attempts that came to nothing; which servers they went to is not known one by one.
+    fn flooded(&mut self, at: Ts, attempts: u64) {
+        let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+        self.count(at, |bucket| bucket.failed = bucket.failed.saturating_add(attempts));
+    }
 }
 
 impl Weigh for Activity {
@@ -320,6 +326,9 @@ impl ActivityBook {
             SessionEventKind::Unanswered(attempt) => {
                 // When it was tried, not when it was given up.
                 self.with(attempt.id, |host| host.failed(attempt.id.ts, attempt.id));
+            }
+            SessionEventKind::Flooded(flood) => {
+                self.with(flood.first.id, |host| host.flooded(flood.last.ts, flood.attempts));
             }
             SessionEventKind::Closed(session) if session.failed() => {
                 self.with(session.conn.id, |host| host.failed(at, session.conn.id));

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod detect;
+pub mod distinct;
 pub mod engine;
 pub mod error;
 pub mod frame;

@@ -125,9 +125,7 @@ pub fn run(
 ) -> Ran {
     let ended = AtomicU64::new(0);
     let mut counted = |event: &SessionEvent| {
-        if event.ends_connection() {
-            ended.fetch_add(1, Ordering::Relaxed);
-        }
+        ended.fetch_add(event.connections_ended(), Ordering::Relaxed);
         sink(event);
     };
     run_watched(source, plan, judge, &mut Sink(&mut counted), &mut |source| {

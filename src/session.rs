@@ -4,6 +4,7 @@
 //! they can run on session lines as well as on frames.
 
 mod builder;
+mod flood;
 mod twins;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::wire::Wire;
 
 pub use crate::smtp::{AuthAttempt, AuthResult, Dialect, Dsn, MailFacts, SmugglingFacts, Tls, TlsState};
 pub use builder::{Conversation, Out, SessionBuilder};
+pub use flood::{Flood, Floods, TOLD_MAX};
 pub use twins::Twins;
 
 /// What the merger hands to the judgement, in the order of the frames that caused it.
@@ -32,17 +34,23 @@ pub struct SessionEvent {
 }
 
 impl SessionEvent {
-    /// Whether it is the last of its connection.
-    pub const fn ends_connection(&self) -> bool {
-        matches!(self.kind, SessionEventKind::Unanswered(_) | SessionEventKind::Closed(_))
+    /// Connections, attempts included, whose last event this is.
+    pub fn connections_ended(&self) -> u64 {
+        match &self.kind {
+            SessionEventKind::Unanswered(_) | SessionEventKind::Closed(_) => 1,
+            SessionEventKind::Flooded(flood) => flood.attempts,
+            _ => 0,
+        }
     }
 }
 
-/// The kinds of events; all of one connection come in this order, `Unanswered` or `Closed` once and last.
+/// The kinds of events; all of one connection come in this order, `Unanswered`, `Flooded` or `Closed` once and last.
 #[derive(Clone, Debug)]
 pub enum SessionEventKind {
     /// A connection attempt that nobody answered.
     Unanswered(Box<Attempt>),
+    /// Many such attempts of one host, beyond those that were told one by one.
+    Flooded(Box<Flood>),
     /// The server's greeting was complete (whatever its code).
     Greeted(Arc<SessionHead>),
     /// An AUTH exchange ended.

@@ -17,15 +17,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("frame", &["time"]),
     ("site", &["net"]),
     ("limits", &["time"]),
+    ("distinct", &["net"]),
     // The way of the data.
     ("capture", &["frame", "time", "wire"]),
     ("decode", &["frame", "net", "time", "limits"]),
     ("tcp", &["decode", "frame", "net", "time", "limits", "weird"]),
     ("smtp", &["tcp", "frame", "net", "time", "limits", "weird", "wire"]),
-    ("session", &["tcp", "smtp", "frame", "net", "time", "limits", "weird", "wire"]),
+    ("session", &["tcp", "smtp", "distinct", "frame", "net", "time", "limits", "weird", "wire"]),
     ("identity", &["net"]),
-    ("ledger", &["tcp", "frame", "net", "time", "wire"]),
-    ("detect", &["session", "smtp", "tcp", "ledger", "site", "frame", "net", "time", "limits", "weird", "wire"]),
+    ("ledger", &["tcp", "distinct", "frame", "net", "time", "wire"]),
+    (
+        "detect",
+        &["session", "smtp", "tcp", "ledger", "distinct", "site", "frame", "net", "time", "limits", "weird", "wire"],
+    ),
     ("incident", &["detect", "ledger", "tcp", "frame", "net", "time", "wire"]),
     ("engine", &["decode", "tcp", "session", "detect", "frame", "net", "time", "limits"]),
     // The edges.
@@ -33,8 +37,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "output",
         &[
-            "identity", "incident", "detect", "ledger", "session", "smtp", "tcp", "site", "frame", "net", "time",
-            "weird", "wire", "error",
+            "distinct", "identity", "incident", "detect", "ledger", "session", "smtp", "tcp", "site", "frame", "net",
+            "time", "weird", "wire", "error",
         ],
     ),
     ("error", &["detect"]),

@@ -65,7 +65,7 @@ fn one_session_seen_twice_is_told_once() {
         _ => false,
     };
     let ended = |replayed: &Replayed| {
-        let ends = replayed.events.iter().filter(|event| event.ends_connection());
+        let ends = replayed.events.iter().filter(|event| event.connections_ended() > 0);
         ends.filter(|event| !last(event)).count()
     };
     let of = |replayed: &Replayed| {

@@ -233,6 +233,14 @@ impl Strangers {
         }
     }
 
+    /// Counts many attempts of one of them, of whose servers none is among many.
+    pub fn note_flood(&mut self, host: HostKey, attempts: u64) {
+        self.connections += attempts;
+        if self.seen.len() < STRANGERS_MAX || self.seen.contains_key(&host) {
+            *self.seen.entry(host).or_default() += attempts;
+        }
+    }
+
     /// Connections between others.
     pub const fn connections(&self) -> u64 {
         self.connections

@@ -23,8 +23,9 @@ use super::samples::words;
 use super::score::{Class, Confidence, Family, Severity, Tier};
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
+use crate::distinct::Rough;
 use crate::frame::{At, FrameNo};
-use crate::ledger::{Role, Rough};
+use crate::ledger::Role;
 use crate::net::HostKey;
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
@@ -240,7 +241,7 @@ impl Detector for Blocklisted {
     }
 
     fn wants(&self, way: Way, kind: Kind) -> bool {
-        way == Way::Outbound && matches!(kind, Kind::Unanswered | Kind::Greeted | Kind::Transaction)
+        way == Way::Outbound && matches!(kind, Kind::Unanswered | Kind::Flooded | Kind::Greeted | Kind::Transaction)
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
@@ -259,9 +260,9 @@ impl Detector for Blocklisted {
                     }
                 }
             }
-            What::Unanswered(attempt) => {
+            What::Unanswered(_) | What::Flooded(_) => {
                 let state = self.hosts.touch(client);
-                state.first_outbound.get_or_insert(attempt.id.ts);
+                state.first_outbound.get_or_insert(seen.id.ts);
                 state.last_outbound = seen.at.ts;
             }
             What::Transaction(mail) => {

@@ -20,7 +20,7 @@ use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
-use crate::session::SessionEventKind;
+use crate::session::{Flood, SessionEventKind};
 use crate::tcp::{ConnId, ConnState};
 use crate::time::{Span, Ts};
 
@@ -199,6 +199,25 @@ impl ConnectFailures {
         track.walk.add(self.failure_db, now);
     }
 
+    /// Attempts beyond those that were told one by one: each server among them is taken for a first contact. Nobody remembers
+    /// which they were; the filters of a flood would be full of nothing else.
+    fn flooded(&mut self, seen: &Observation<'_>, flood: &Flood, ctx: &Context<'_>) {
+        let Some(client) = seen.client else { return };
+        let (now, servers) = (seen.at.ts, flood.servers.count());
+        let outage = ctx.role(seen.id.orig.host) == Role::Server && seen.voice == Voice::Own && self.line_is_cut(ctx);
+        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+        track.contacts += servers;
+        track.last = track.last.max(now);
+        if outage {
+            track.neutral += servers;
+            return;
+        }
+        track.failed += servers;
+        track.silent += servers;
+        track.first_failed.get_or_insert(flood.first.id.ts);
+        track.walk.add(self.failure_db * servers as f64, now);
+    }
+
     fn note_for_outage(&mut self, host: HostIdx, failed: bool, now: Ts) {
         self.cut &= failed;
         let (began, hosts) = &mut self.window;
@@ -251,7 +270,7 @@ impl Detector for ConnectFailures {
 
     fn wants(&self, way: Way, kind: Kind) -> bool {
         match way {
-            Way::Outbound => matches!(kind, Kind::Unanswered | Kind::Greeted | Kind::Closed),
+            Way::Outbound => matches!(kind, Kind::Unanswered | Kind::Flooded | Kind::Greeted | Kind::Closed),
             Way::Inbound => kind == Kind::Greeted,
             Way::Inside | Way::Foreign => false,
         }
@@ -267,6 +286,7 @@ impl Detector for ConnectFailures {
         }
         match seen.what {
             What::Unanswered(attempt) => self.contact(seen, attempt.id, Some(Failure::Silent), ctx),
+            What::Flooded(flood) => self.flooded(seen, flood, ctx),
             // A server that answers, even to refuse, was reached.
             What::Greeted(_) => self.contact(seen, seen.id, None, ctx),
             What::Closed(session) if session.failed() => {

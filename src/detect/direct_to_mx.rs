@@ -17,8 +17,9 @@ use super::score::{Class, Family};
 use super::sequential::Peak;
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
+use crate::distinct::Distinct;
 use crate::frame::At;
-use crate::ledger::{Distinct, Role};
+use crate::ledger::Role;
 use crate::net::HostKey;
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
@@ -182,7 +183,7 @@ impl Detector for DirectToMx {
     }
 
     fn wants(&self, way: Way, kind: Kind) -> bool {
-        way == Way::Outbound && matches!(kind, Kind::Unanswered | Kind::Transaction | Kind::Closed)
+        way == Way::Outbound && matches!(kind, Kind::Unanswered | Kind::Flooded | Kind::Transaction | Kind::Closed)
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
@@ -190,6 +191,13 @@ impl Detector for DirectToMx {
         match seen.what {
             What::Unanswered(attempt) => {
                 self.note(client, seen, attempt.id.ts, attempt.id, false);
+            }
+            What::Flooded(flood) => {
+                let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+                track.connections += flood.attempts;
+                track.last = track.last.max(seen.at.ts);
+                // The exact ones of the hour were told one by one before.
+                track.hour.overflow.merge(&flood.networks);
             }
             What::Transaction(mail) => {
                 self.note(client, seen, mail.tx.began.ts, seen.id, true);

@@ -154,6 +154,7 @@ impl Judge {
     fn coming<'e>(&self, event: &'e SessionEvent) -> Coming<'e> {
         let (id, triplet) = match &event.kind {
             SessionEventKind::Unanswered(attempt) => (attempt.id, 0),
+            SessionEventKind::Flooded(flood) => (flood.first.id, 0),
             SessionEventKind::Greeted(head) | SessionEventKind::Auth(head, _) => (head.id, 0),
             SessionEventKind::Transaction(head, tx) => (head.id, triplet(head, tx)),
             SessionEventKind::Closed(session) => (session.conn.id, 0),
@@ -202,6 +203,7 @@ impl Judge {
         let at = event.at;
         match &event.kind {
             SessionEventKind::Unanswered(attempt) => self.show(at, coming, None, What::Unanswered(attempt)),
+            SessionEventKind::Flooded(flood) => self.show(at, coming, None, What::Flooded(flood)),
             SessionEventKind::Greeted(head) => self.show(at, coming, head.helo.as_ref(), What::Greeted(head)),
             SessionEventKind::Auth(head, auth) => self.show(at, coming, head.helo.as_ref(), What::Auth(head, auth)),
             SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, coming, head, tx),
@@ -246,12 +248,14 @@ impl Judge {
     fn show(&mut self, at: At, coming: &Coming<'_>, helo: Option<&Wire>, what: What<'_>) {
         let &Coming { id, way, keys, .. } = coming;
         if way == Way::Foreign {
-            if matches!(what, What::Unanswered(_) | What::Closed(_)) {
-                self.strangers.note(id);
+            match what {
+                What::Unanswered(_) | What::Closed(_) => self.strangers.note(id),
+                What::Flooded(flood) => self.strangers.note_flood(id.orig.host, flood.attempts),
+                _ => {}
             }
             return;
         }
-        let (client, server) = self.hear(coming, !matches!(what, What::Unanswered(_)));
+        let (client, server) = self.hear(coming, !matches!(what, What::Unanswered(_) | What::Flooded(_)));
         let voice = self.roles.voice(client, helo);
         let seen = Observation { at, id, way, client, server, voice, pair: keys.pair, what };
         self.roles.handle(&seen);
@@ -391,6 +395,21 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             note_tried(row, seen);
             row.syn = Some(attempt.syn);
             row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link);
+        }
+        What::Flooded(flood) => {
+            let first = &flood.first;
+            counts.connections += flood.attempts;
+            counts.failed += flood.attempts;
+            row.first = row.first.min(first.id.ts);
+            if seen.way == Way::Outbound {
+                let reach = &mut row.servers.outside[seen.voice as usize];
+                reach.servers.merge(&flood.servers);
+                reach.networks.merge(&flood.networks);
+            } else {
+                row.servers.inside.merge(&flood.servers);
+            }
+            row.syn = Some(first.syn);
+            row.note_link(first.link.macs.map(|(orig, _)| orig), &first.link);
         }
         What::Transaction(mail) => {
             counts.transactions += 1;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use super::samples::Samples;
 use super::sequential::Peak;
+use crate::distinct::Rough;
 use crate::frame::FrameNo;
-use crate::ledger::Rough;
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
 

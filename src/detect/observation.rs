@@ -5,7 +5,7 @@ use super::hosts::HostIdx;
 use super::replies::{OutcomeClass, Stage, Verdict};
 use super::roles::Voice;
 use crate::frame::At;
-use crate::session::{AuthAttempt, DnsQuery, Session, SessionEventKind, SessionHead, Transaction};
+use crate::session::{AuthAttempt, DnsQuery, Flood, Session, SessionEventKind, SessionHead, Transaction};
 use crate::smtp::Reply;
 use crate::tcp::{Attempt, ConnId};
 
@@ -32,6 +32,8 @@ impl Way {
 pub enum Kind {
     /// [`What::Unanswered`]
     Unanswered,
+    /// [`What::Flooded`]
+    Flooded,
     /// [`What::Greeted`]
     Greeted,
     /// [`What::Auth`]
@@ -46,13 +48,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Unanswered, Self::Greeted, Self::Auth, Self::Transaction, Self::Closed, Self::DnsQuery];
+    pub const ALL: [Self; 7] =
+        [Self::Unanswered, Self::Flooded, Self::Greeted, Self::Auth, Self::Transaction, Self::Closed, Self::DnsQuery];
 
     /// The kind of the observation that an event becomes, if it becomes one.
     pub const fn of(event: &SessionEventKind) -> Option<Self> {
         Some(match event {
             SessionEventKind::Unanswered(_) => Self::Unanswered,
+            SessionEventKind::Flooded(_) => Self::Flooded,
             SessionEventKind::Greeted(_) => Self::Greeted,
             SessionEventKind::Auth(..) => Self::Auth,
             SessionEventKind::Transaction(..) => Self::Transaction,
@@ -117,6 +120,8 @@ pub struct Keys {
 pub enum What<'a> {
     /// A connection attempt that nobody answered.
     Unanswered(&'a Attempt),
+    /// Many of them, of one client, beyond those that were told one by one; the connection is the first one's.
+    Flooded(&'a Flood),
     /// A whole greeting.
     Greeted(&'a SessionHead),
     /// The end of an AUTH exchange.
@@ -134,6 +139,7 @@ impl What<'_> {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Unanswered(_) => Kind::Unanswered,
+            Self::Flooded(_) => Kind::Flooded,
             Self::Greeted(_) => Kind::Greeted,
             Self::Auth(..) => Kind::Auth,
             Self::Transaction(_) => Kind::Transaction,

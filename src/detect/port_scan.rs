@@ -111,7 +111,7 @@ impl Detector for PortScan {
     }
 
     fn wants(&self, way: Way, kind: Kind) -> bool {
-        way == Way::Outbound && matches!(kind, Kind::Unanswered | Kind::Transaction | Kind::Closed)
+        way == Way::Outbound && matches!(kind, Kind::Unanswered | Kind::Flooded | Kind::Transaction | Kind::Closed)
     }
 
     fn handle(&mut self, seen: &Observation<'_>, _: &Context<'_>) {
@@ -119,6 +119,11 @@ impl Detector for PortScan {
         match seen.what {
             What::Unanswered(attempt) => {
                 self.tried(client, attempt.id, seen.at.ts);
+            }
+            What::Flooded(flood) => {
+                let state = self.hosts.touch(client);
+                state.last = state.last.max(seen.at.ts);
+                state.tried += flood.attempts;
             }
             What::Transaction(_) => self.hosts.touch(client).spoke = true,
             What::Closed(session) => {

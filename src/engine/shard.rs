@@ -7,20 +7,21 @@ use crate::decode::{Segment, SegmentHeader};
 use crate::frame::At;
 use crate::limits::{Limits, SmtpLimits};
 use crate::net::FlowKey;
-use crate::session::{Conversation, Session, SessionEvent, SessionEventKind};
+use crate::session::{Conversation, Flood, Floods, Session, SessionEvent, SessionEventKind};
 use crate::tcp::{Attempt, ConnStart, Connection, FlowSink, FlowTable, StreamEvent, TcpStats};
 use crate::time::Ts;
 
 /// A shard.
 pub struct Shard {
     flows: FlowTable<Box<Conversation>>,
+    floods: Floods,
     limits: SmtpLimits,
 }
 
 impl Shard {
     /// One of `limits.tcp.shards` equal parts.
     pub fn new(ports: &[u16], limits: &Limits) -> Self {
-        Self { flows: FlowTable::new(ports, &limits.tcp), limits: limits.smtp.clone() }
+        Self { flows: FlowTable::new(ports, &limits.tcp), floods: Floods::default(), limits: limits.smtp.clone() }
     }
 
     /// Takes a segment that belongs here; `hash` is [`Self::hash`] of its key.
@@ -33,17 +34,22 @@ impl Shard {
         out: &mut impl FnMut(SessionEvent),
     ) {
         let segment = Segment { head: *head, options, payload };
-        self.flows.handle_segment(hash, &segment, &mut Emit { out, limits: &self.limits });
+        let emit = &mut Emit { out, floods: &mut self.floods, limits: &self.limits };
+        self.flows.handle_segment(hash, &segment, emit);
     }
 
     /// Expires what is due.
     pub fn handle_tick(&mut self, now: At, out: &mut impl FnMut(SessionEvent)) {
-        self.flows.handle_idle(now, &mut Emit { out, limits: &self.limits });
+        let emit = &mut Emit { out, floods: &mut self.floods, limits: &self.limits };
+        self.flows.handle_idle(now, emit);
+        self.floods.handle_tick(now.ts, &mut |sum| out(flooded(now, sum)));
     }
 
     /// The end of the capture: all that is open closes.
     pub fn finish(&mut self, at: At, out: &mut impl FnMut(SessionEvent)) {
-        self.flows.finish(at, &mut Emit { out, limits: &self.limits });
+        let emit = &mut Emit { out, floods: &mut self.floods, limits: &self.limits };
+        self.flows.finish(at, emit);
+        self.floods.tell_all(&mut |sum| out(flooded(at, sum)));
     }
 
     /// See [`FlowTable::hash`].
@@ -91,9 +97,14 @@ impl std::fmt::Debug for Shard {
     }
 }
 
+fn flooded(at: At, sum: Box<Flood>) -> SessionEvent {
+    SessionEvent { at, kind: SessionEventKind::Flooded(sum) }
+}
+
 /// Turns what the flow table finds out into session events.
 struct Emit<'a, F> {
     out: &'a mut F,
+    floods: &'a mut Floods,
     limits: &'a SmtpLimits,
 }
 
@@ -115,6 +126,9 @@ impl<F: FnMut(SessionEvent)> FlowSink for Emit<'_, F> {
     }
 
     fn unanswered(&mut self, attempt: Attempt, at: At) {
-        (self.out)(SessionEvent { at, kind: SessionEventKind::Unanswered(Box::new(attempt)) });
+        let Self { out, floods, .. } = self;
+        if !floods.take(&attempt, &mut |sum| out(flooded(at, sum))) {
+            out(SessionEvent { at, kind: SessionEventKind::Unanswered(Box::new(attempt)) });
+        }
     }
 }

@@ -13,6 +13,7 @@ use flood::Flood;
 use json::Json;
 
 use crate::session::{SessionEvent, SessionEventKind};
+use crate::time::Ts;
 
 /// Writes session lines. What it writes to should be buffered: each line is one write.
 pub struct SessionWriter<W: Write> {
@@ -36,10 +37,13 @@ impl<W: Write> SessionWriter<W> {
         match &event.kind {
             SessionEventKind::Closed(session) => self.write(|json| line::closed(json, session)),
             SessionEventKind::Unanswered(attempt) => {
-                for sum in self.flood.close(event.at.ts) {
-                    self.write(|json| line::summed(json, &sum.first, &sum.summed()))?;
-                }
+                self.close_minutes(event.at.ts)?;
                 if self.flood.count(attempt) { self.write(|json| line::unanswered(json, attempt)) } else { Ok(()) }
+            }
+            SessionEventKind::Flooded(flood) => {
+                self.close_minutes(event.at.ts)?;
+                self.flood.count_many(flood);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -67,6 +71,14 @@ impl<W: Write> SessionWriter<W> {
     /// Lines written.
     pub const fn lines(&self) -> u64 {
         self.lines
+    }
+
+    /// Writes the sums of minutes that are over.
+    fn close_minutes(&mut self, now: Ts) -> io::Result<()> {
+        for sum in self.flood.close(now) {
+            self.write(|json| line::summed(json, &sum.first, &sum.summed()))?;
+        }
+        Ok(())
     }
 
     fn write(&mut self, line: impl FnOnce(&mut Json)) -> io::Result<()> {

@@ -51,6 +51,8 @@ impl Twins {
             // Most captures hold none, and all else asks nothing.
             _ if self.shadows.is_empty() && self.pairs.is_empty() => true,
             SessionEventKind::Unanswered(attempt) => !self.end(&ends(&attempt.id), true).0,
+            // Summed attempts go with the first of them.
+            SessionEventKind::Flooded(flood) => !self.end(&ends(&flood.first.id), true).0,
             SessionEventKind::Closed(session) => {
                 let failed = session.conn.state == ConnState::Rej;
                 let (is_shadow, outer) = self.end(&ends(&session.conn.id), failed);

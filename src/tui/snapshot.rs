@@ -96,20 +96,20 @@ impl Recent {
                     line.says = Some(reply.text.clone());
                 }
             }
-            SessionEventKind::Unanswered(attempt) => {
-                // All of one host are one line: a scan must not sweep the list.
-                let nobody = Endpoint { host: HostKey::v4([0; 4]), port: 0 };
-                let key = ConnId { ts: Ts::EPOCH, orig: Endpoint { port: 0, ..attempt.id.orig }, resp: nobody };
-                let line = self.line(key, at);
-                line.id = attempt.id;
-                let SessionState::Unanswered(times) = &mut line.state else {
-                    line.state = SessionState::Unanswered(1);
-                    return;
-                };
-                *times = times.saturating_add(1);
-            }
+            SessionEventKind::Unanswered(attempt) => self.unanswered(attempt.id, at, 1),
+            SessionEventKind::Flooded(flood) => self.unanswered(flood.first.id, at, flood.attempts),
             SessionEventKind::DnsQuery(_) | SessionEventKind::Translated(_) => {}
         }
+    }
+
+    /// All of one host are one line: a scan must not sweep the list.
+    fn unanswered(&mut self, id: ConnId, at: Ts, attempts: u64) {
+        let nobody = Endpoint { host: HostKey::v4([0; 4]), port: 0 };
+        let key = ConnId { ts: Ts::EPOCH, orig: Endpoint { port: 0, ..id.orig }, resp: nobody };
+        let line = self.line(key, at);
+        line.id = id;
+        let before = if let SessionState::Unanswered(times) = line.state { times } else { 0 };
+        line.state = SessionState::Unanswered(before.saturating_add(u32::try_from(attempts).unwrap_or(u32::MAX)));
     }
 
     /// The lines, the latest first.

@@ -66,7 +66,7 @@ impl Publisher {
     pub(crate) fn handle(&mut self, event: &SessionEvent) {
         self.stage.activity.handle(event);
         self.recent.handle(event);
-        self.ended += u64::from(event.ends_connection());
+        self.ended += event.connections_ended();
     }
 
     /// Hands over.

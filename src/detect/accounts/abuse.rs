@@ -22,7 +22,7 @@ use super::super::score::{Class, Confidence, Family, Severity, Tier};
 use super::super::sequential::Cusum;
 use super::super::table::{HostTable, Weigh};
 use super::{AccountKey, DetectorStats, Guess, NAME_MAX, PEERS_MAX, Settings, account_key};
-use crate::ledger::Distinct;
+use crate::distinct::Distinct;
 use crate::net::HostKey;
 use crate::session::{AuthAttempt, Outcome};
 use crate::smtp::path::MailPath;

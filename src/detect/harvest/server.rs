@@ -11,7 +11,7 @@ use super::super::score::{Class, Family};
 use super::super::table::Weigh;
 use super::Settings;
 use super::probe::Answer;
-use crate::ledger::Distinct;
+use crate::distinct::Distinct;
 use crate::net::HostKey;
 use crate::time::{Span, Ts};
 

@@ -12,7 +12,7 @@ use super::super::samples::Samples;
 use super::super::score::{Class, Confidence, Family, Severity, Tier};
 use super::super::table::Weigh;
 use super::{NAME, Settings};
-use crate::ledger::Rough;
+use crate::distinct::Rough;
 use crate::net::HostKey;
 use crate::session::{Session, SessionHead};
 use crate::smtp::path::same_domain;
