@@ -77,6 +77,9 @@ class Lines:
 
     def __init__(self, path: Path):
         self.path, self.rotated, self.counts = path, path.with_suffix(".1"), Counter()
+        # The program adds to a file that is there: lines of an earlier run are none of this one.
+        for left in (self.path, self.rotated):
+            left.unlink(missing_ok=True)
 
     def rotate(self, pid: int) -> None:
         """What was rotated the last time is whole by now: count it, then give the program a new file."""
