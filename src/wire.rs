@@ -182,9 +182,9 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
 #[inline]
 pub fn is_printable_but<const N: usize>(bytes: &[u8], but: [u8; N]) -> bool {
     let (eights, rest) = bytes.as_chunks::<8>();
-    match bytes.last_chunk() {
+    match bytes.last_chunk().copied() {
         None => rest.iter().all(|byte| matches!(byte, 0x20..0x7f) && !but.contains(byte)),
-        Some(last) => !eights.iter().fold(holds_special(last, but), |any, eight| any | holds_special(eight, but)),
+        Some(last) => !eights.iter().fold(holds_special(last, but), |any, eight| any | holds_special(*eight, but)),
     }
 }
 
@@ -192,9 +192,9 @@ pub fn is_printable_but<const N: usize>(bytes: &[u8], but: [u8; N]) -> bool {
 /// above, by taking the lowest printable one from a lower one, by adding one to DEL, and by taking one from zero, which is
 /// what a byte becomes that is compared with itself. Carries come only from a byte that is special itself.
 #[inline]
-fn holds_special<const N: usize>(bytes: &[u8; 8], but: [u8; N]) -> bool {
+fn holds_special<const N: usize>(bytes: [u8; 8], but: [u8; N]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(*bytes);
+    let word = u64::from_le_bytes(bytes);
     let outside = word | word.wrapping_sub(ONES * 0x20) | word.wrapping_add(ONES);
     let found = but.iter().fold(outside, |found, &byte| found | (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES));
     found & (ONES * 0x80) != 0
