@@ -10,6 +10,7 @@ mod event;
 mod facts;
 pub mod lines;
 pub mod mail;
+mod pairs;
 pub mod path;
 pub mod reply;
 #[cfg(test)]

@@ -3,7 +3,10 @@
 //! A line is complete: detectors can run on lines as well as on frames, on another machine and later. Zeek's names are
 //! used where Zeek has one.
 
+#[expect(clippy::inline_always, reason = "a piece is a check and a few moves only where its length is known")]
+mod buffer;
 mod flood;
+#[expect(clippy::inline_always, reason = "as above")]
 mod json;
 mod line;
 

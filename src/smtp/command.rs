@@ -350,10 +350,15 @@ fn word(input: &[u8]) -> (&[u8], &[u8]) {
 /// Splits before the first byte that is wanted and stands outside quotes. Where a quote is never closed it quotes
 /// nothing.
 fn split_unquoted(input: &[u8], wanted: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8])> {
+    // Hardly any path has a quote in it.
+    let begin = input.iter().position(|&byte| byte == b'"' || wanted(byte))?;
+    if input.get(begin) != Some(&b'"') {
+        return input.split_at_checked(begin);
+    }
     let (mut quoted, mut escaped) = (false, false);
     // The first wanted byte inside the quotes that are open now.
     let mut inside = None;
-    for (at, &byte) in input.iter().enumerate() {
+    for (at, &byte) in input.iter().enumerate().skip(begin) {
         if escaped {
             escaped = false;
         } else if quoted && byte == b'\\' {
