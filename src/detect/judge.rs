@@ -198,7 +198,7 @@ impl Judge {
         let way = self.way(id);
         if matches!(way, Way::Outbound | Way::Inside) {
             let (client, server) = self.hear(way, id, true);
-            self.ledger.update(id.orig.host, at, |_| {});
+            self.ledger.update(id.orig.host, id.ts, at, |_| {});
             let (voice, pair, what) = (Voice::Own, keys.pair, What::DnsQuery(query));
             self.teach(&Observation { at, id, way, client, server, voice, pair, what });
         }
@@ -210,7 +210,7 @@ impl Judge {
         if self.ours.contains(inner.host) {
             self.reputation.note_public_ip(outer.host.ip());
             self.hear_of(inner.host);
-            self.ledger.update(inner.host, at, |row| row.note_public(outer.host));
+            self.ledger.update(inner.host, at.ts, at, |row| row.note_public(outer.host));
         }
     }
 
@@ -294,10 +294,10 @@ impl Judge {
     /// Brings the ledger up to date.
     fn keep(&mut self, seen: &Observation<'_>) {
         if seen.client.is_some() {
-            self.ledger.update(seen.id.orig.host, seen.at, |row| keep_client(row, seen));
+            self.ledger.update(seen.id.orig.host, seen.id.ts, seen.at, |row| keep_client(row, seen));
         }
         if seen.server.is_some() {
-            self.ledger.update(seen.id.resp.host, seen.at, |row| keep_server(row, seen));
+            self.ledger.update(seen.id.resp.host, seen.id.ts, seen.at, |row| keep_server(row, seen));
         }
     }
 
@@ -363,7 +363,6 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
         What::Unanswered(attempt) => {
             counts.connections += 1;
             counts.failed += 1;
-            row.first = row.first.min(attempt.id.ts);
             note_tried(row, seen);
             row.syn = Some(attempt.syn);
             row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link);
@@ -379,7 +378,6 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.failed += u64::from(session.failed());
             counts.hidden += u64::from(session.smtp.tls.state.is_hidden());
             counts.gapped += u64::from(session.conn.gaps > 0);
-            row.first = row.first.min(session.conn.id.ts);
             note_tried(row, seen);
             row.syn = session.conn.syn.or(row.syn);
             row.note_link(session.conn.link.macs.map(|(orig, _)| orig), &session.conn.link);
@@ -407,7 +405,6 @@ fn keep_server(row: &mut HostRow, seen: &Observation<'_>) {
         }
         What::Closed(session) => {
             row.served += 1;
-            row.first = row.first.min(session.conn.id.ts);
             row.note_link(session.conn.link.macs.map(|(_, resp)| resp), &session.conn.link);
         }
         _ => {}

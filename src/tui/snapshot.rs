@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use hashlink::LinkedHashMap;
 
+use super::index::Index;
+use super::standing::Standing;
 use crate::activity::ActivityBook;
 use crate::capture::LiveStats;
-use crate::incident::{Judgement, RankedHost};
-use crate::ledger::Role;
+use crate::incident::{Incident, Judgement, RankedHost};
 use crate::net::{Endpoint, HostKey};
 use crate::output::RunFacts;
 use crate::session::{SessionEvent, SessionEventKind};
@@ -137,41 +138,6 @@ impl Recent {
     }
 }
 
-/// What a host is found and ordered by: together in memory, because all of a hundred thousand are looked at for it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HostKeys {
-    pub(super) host: HostKey,
-    pub(super) last: Ts,
-    pub(super) score: f64,
-    pub(super) mails: u64,
-    pub(super) servers: u64,
-    pub(super) refused: f64,
-}
-
-impl HostKeys {
-    fn of(host: &RankedHost) -> Self {
-        let (row, counts) = (&host.row, &host.row.counts);
-        let refused = counts.rcpt_rejected as f64 / (counts.rcpt_accepted + counts.rcpt_rejected).max(1) as f64;
-        Self {
-            host: row.host,
-            last: row.last,
-            score: host.score_db,
-            mails: counts.transactions,
-            servers: row.servers.count(),
-            refused,
-        }
-    }
-}
-
-/// What hosts are found and ordered by.
-#[derive(Default, Debug)]
-pub struct HostIndex {
-    /// Of each host, by its place.
-    pub(super) keys: Vec<HostKeys>,
-    /// Places of hosts that serve mail.
-    pub(super) servers: Vec<u32>,
-}
-
 /// Everything that is shown at one moment.
 #[derive(Default, Debug)]
 pub struct Snapshot {
@@ -195,19 +161,26 @@ pub struct Snapshot {
     pub ended: u64,
     /// The capture is over.
     pub over: bool,
-    /// What hosts are found and ordered by; see [`Snapshot::indexed`].
-    pub index: HostIndex,
+    /// What lines are ordered and found by; see [`Snapshot::indexed`].
+    pub index: Index,
 }
 
 impl Snapshot {
-    /// With what the screen finds and orders hosts by: the last thing that is done to a snapshot.
+    /// With what the screen orders and finds lines by: the last thing that is done to a snapshot.
     #[must_use]
     pub fn indexed(mut self) -> Self {
-        let hosts = &self.judgement.hosts;
-        self.index.keys = hosts.iter().map(HostKeys::of).collect();
-        let serves = |host: &RankedHost| host.row.role == Role::Server || host.row.served > 0;
-        self.index.servers = (0_u32..).zip(hosts).filter(|(_, host)| serves(host)).map(|(place, _)| place).collect();
+        self.index = Index::of(&self);
         self
+    }
+
+    /// How the host at a place of the ranking stands.
+    pub(super) fn standing(&self, place: usize) -> Standing {
+        self.index.hosts.standing.get(place).copied().unwrap_or_default()
+    }
+
+    /// The incidents, each with how it stands.
+    pub(super) fn incidents(&self) -> impl Iterator<Item = (&Incident, Standing)> {
+        self.judgement.incidents.iter().zip(self.index.incidents.standing.iter().copied())
     }
 
     /// A host by its address.

@@ -65,9 +65,12 @@ fn state(app: &App) -> String {
 pub(super) fn alarm(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.theme;
     let judgement = &app.snapshot.judgement;
-    let accused: Vec<_> = judgement.hosts.iter().take_while(|host| host.tier.is_some()).collect();
-    let Some(worst) = accused.first() else {
-        let victims = judgement.incidents.len();
+    let with_standing = judgement.hosts.iter().zip(&app.snapshot.index.hosts.standing);
+    let accused = with_standing.take_while(|(host, _)| host.tier.is_some()).filter(|(_, s)| s.tier().is_some());
+    let mut accused = accused.map(|(host, _)| host);
+    let Some(worst) = accused.next() else {
+        let victims = judgement.incidents.iter().filter(|incident| incident.class.is_victim()).count();
+        let early = judgement.incidents.len() - victims;
         let (text, style) = if app.snapshot.serial == 0 {
             (" waiting for the first frames ...".to_owned(), theme.dim)
         } else if judgement.hosts.is_empty() && app.snapshot.foreign > 0 {
@@ -78,6 +81,9 @@ pub(super) fn alarm(app: &App, area: Rect, buffer: &mut Buffer) {
             (" no host of yours has used port 25 yet".to_owned(), theme.dim)
         } else if victims > 0 {
             (format!(" {}, nobody of yours to blame", counted(victims as u64, "incident", "incidents")), theme.doubtful)
+        } else if early > 0 {
+            let text = " nothing against any of your hosts that has lasted half a minute";
+            (text.to_owned(), theme.good)
         } else {
             let seen = counted(judgement.hosts.len() as u64, "host", "hosts");
             (format!(" ✓ nothing against any of your {seen}"), theme.good)
@@ -88,7 +94,7 @@ pub(super) fn alarm(app: &App, area: Rect, buffer: &mut Buffer) {
     let name = super::host::name(&worst.row).unwrap_or_default();
     let classes: Vec<&str> = worst.classes.iter().map(|class| class.name()).collect();
     let tier = worst.tier.map_or("", Tier::name).to_uppercase();
-    let others = match accused.len() - 1 {
+    let others = match accused.count() {
         0 => String::new(),
         more => format!("   and {}", counted(more as u64, "other", "others")),
     };
