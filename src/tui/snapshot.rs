@@ -9,7 +9,7 @@ use hashlink::LinkedHashMap;
 
 use super::index::Index;
 use super::standing::Standing;
-use crate::activity::ActivityBook;
+use crate::activity::{ActivityBook, said};
 use crate::capture::LiveStats;
 use crate::incident::{Incident, Judgement, RankedHost};
 use crate::net::{Endpoint, HostKey};
@@ -68,7 +68,7 @@ impl Recent {
         let at = event.at.ts;
         match &event.kind {
             SessionEventKind::Greeted(head) => {
-                let says = head.greeting.as_ref().map(|reply| reply.text.clone());
+                let says = head.greeting.as_ref().map(said);
                 let line = self.line(head.id, at);
                 line.says = says;
                 line.helo.clone_from(&head.helo);
@@ -76,7 +76,7 @@ impl Recent {
             SessionEventKind::Auth(head, auth) => {
                 let line = self.line(head.id, at);
                 line.helo.clone_from(&head.helo);
-                line.says = auth.reply.as_ref().map(|reply| reply.text.clone());
+                line.says = auth.reply.as_ref().map(said);
             }
             SessionEventKind::Transaction(head, tx) => {
                 let line = self.line(head.id, at);
@@ -85,7 +85,7 @@ impl Recent {
                 line.refused += tx.rcpt_rejected;
                 let mut replies = tx.rcptto.iter().filter_map(|rcpt| rcpt.reply.as_ref());
                 let last = tx.data_reply.as_ref().or_else(|| replies.next_back()).or(tx.mail_reply.as_ref());
-                line.says = last.map(|reply| reply.text.clone());
+                line.says = last.map(said);
             }
             SessionEventKind::Closed(session) => {
                 let failed = session.failed();
@@ -94,7 +94,7 @@ impl Recent {
                 line.state = if failed { SessionState::Failed } else { SessionState::Ended };
                 line.hidden = session.smtp.tls.state.is_hidden();
                 if let Some(reply) = &session.smtp.last_reply {
-                    line.says = Some(reply.text.clone());
+                    line.says = Some(said(reply));
                 }
             }
             SessionEventKind::Unanswered(attempt) => {
@@ -185,7 +185,7 @@ impl Snapshot {
 
     /// A host by its address.
     pub(super) fn host(&self, host: HostKey) -> Option<&RankedHost> {
-        let place = self.index.keys.iter().position(|keys| keys.host == host)?;
+        let place = self.index.addresses.iter().position(|known| *known == host)?;
         self.judgement.hosts.get(place)
     }
 }

@@ -6,7 +6,7 @@ use crate::detect::Class;
 use crate::net::HostKey;
 use crate::tcp::ConnId;
 use crate::tui::filter::Filter;
-use crate::tui::index::HostKeys;
+use crate::tui::index::Orders;
 use crate::tui::snapshot::Snapshot;
 
 /// What a line is about.
@@ -83,7 +83,7 @@ impl Lists {
                 order.retain(|&place| shown.get(place as usize) == Some(&true));
             }
             if view == View::Ranking {
-                sort(&mut order, self.column, snapshot);
+                sort(&mut order, self.column, &index.orders);
             }
             if self.reversed[view as usize] {
                 order.reverse();
@@ -162,6 +162,12 @@ impl Lists {
         }
     }
 
+    /// The order of a view, for those who changed it.
+    pub(crate) fn told_order(&self, view: View) -> String {
+        let order = if view == View::Ranking { format!("by {}", self.column.name()) } else { "in the usual order".to_owned() };
+        order + if self.reversed[view as usize] { ", reversed" } else { "" }
+    }
+
     /// The order of a view from its other end.
     pub(crate) const fn reverse(&mut self, view: View) {
         self.reversed[view as usize] = !self.reversed[view as usize];
@@ -175,7 +181,7 @@ fn up_to(lines: usize) -> Vec<u32> {
 fn key_of(view: View, snapshot: &Snapshot, place: u32) -> Option<Key> {
     let place = place as usize;
     match view {
-        View::Ranking | View::Servers => snapshot.index.keys.get(place).map(|keys| Key::Host(keys.host)),
+        View::Ranking | View::Servers => snapshot.index.addresses.get(place).copied().map(Key::Host),
         View::Incidents => {
             snapshot.judgement.incidents.get(place).map(|incident| Key::Incident(incident.host, incident.class))
         }
@@ -184,35 +190,21 @@ fn key_of(view: View, snapshot: &Snapshot, place: u32) -> Option<Key> {
     }
 }
 
-/// The most comes first; equal ones stay in the order of rank. Key and place are one number, because numbers are sorted
-/// several times as fast as anything else.
-fn sort(order: &mut [u32], column: Column, snapshot: &Snapshot) {
-    let key = |keys: &HostKeys| match column {
-        Column::Score => !ordered(keys.score as f32),
-        Column::Mails => !saturated(keys.mails),
-        Column::Refused => !ordered(keys.refused as f32),
-        Column::Servers => !saturated(keys.servers),
-        // Milliseconds tell frames apart that anybody could see apart; what is older than 49 days is old.
-        Column::LastSeen => saturated((snapshot.now.since(keys.last).as_nanos() / 1_000_000).max(0).cast_unsigned()),
-        Column::Rank | Column::Host => 0,
+/// The most comes first; equal ones stay in the order of rank. Number and place are sorted as one number, several times as
+/// fast as places whose numbers have to be looked up.
+fn sort(order: &mut [u32], column: Column, orders: &Orders) {
+    let numbers = match column {
+        Column::Score => &orders.score,
+        Column::Mails => &orders.mails,
+        Column::Refused => &orders.refused,
+        Column::Servers => &orders.servers,
+        Column::LastSeen => &orders.last_seen,
+        // These two come in their order.
+        Column::Rank | Column::Host => return,
     };
-    // These two come in their order.
-    if matches!(column, Column::Rank | Column::Host) {
-        return;
-    }
-    let keys = &snapshot.index.keys;
-    let both = |place: u32| u64::from(keys.get(place as usize).map_or(0, key)) << 32 | u64::from(place);
-    let mut pairs: Vec<u64> = order.iter().map(|&place| both(place)).collect();
+    let number = |place: u32| numbers.get(place as usize).copied().unwrap_or(u32::MAX);
+    let mut pairs: Vec<u64> =
+        order.iter().map(|&place| u64::from(number(place)) << 32 | u64::from(place)).collect();
     pairs.sort_unstable();
     order.iter_mut().zip(pairs).for_each(|(place, pair)| *place = pair as u32);
-}
-
-fn saturated(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// A floating point number by its bits, in its order: the sign turned, and the negative ones upside down.
-const fn ordered(number: f32) -> u32 {
-    let bits = number.to_bits();
-    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
 }

@@ -81,11 +81,11 @@ pub(super) fn story(app: &App, incident: &Incident, standing: Standing, page: &m
         standing => standing.name(),
     };
     let kind = incident.kind.map(|kind| format!(" ({kind})")).unwrap_or_default();
-    page.line([
+    page.flow([
         (format!("{}{kind}", incident.class.name()), style),
-        (format!("  {tier}"), style),
-        (incident.score_db.map(|db| format!("  {db:.1} dB")).unwrap_or_default(), style),
-        (format!("  {}, confidence {}", incident.severity.name(), incident.confidence.name()), theme.dim),
+        (tier.to_owned(), style),
+        (incident.score_db.map(|db| format!("{db:.1} dB")).unwrap_or_default(), style),
+        (format!("{}, {} confidence", incident.severity.name(), incident.confidence.name()), theme.dim),
     ]);
     if standing == Standing::Early {
         let text = "Too early to tell: this began less than half a minute ago, and it is not known yet whether this host is \
@@ -145,8 +145,17 @@ fn who(app: &App, host: &RankedHost, page: &mut Page) {
     fact("VLAN", list(row.vlans.iter().map(ToString::to_string).collect()));
     fact("HELO", list(row.helos.iter().map(|helo| line_of(helo.as_bytes())).collect()));
     fact("greets as", row.banner.as_ref().map(|banner| line_of(banner.as_bytes())).unwrap_or_default());
-    let learned = if row.role_given { "" } else { " (learned)" };
-    fact("role", if role(row).is_empty() { String::new() } else { format!("{}{learned}", role(row)) });
+    fact(
+        "role",
+        match (row.role, row.role_given) {
+            (Role::Unknown, _) if host.tier.is_some() => {
+                "not known yet; if it is a mail server of yours, --mail-server says so".to_owned()
+            }
+            (Role::Unknown, _) => String::new(),
+            (_, true) => role(row).to_owned(),
+            (_, false) => format!("{} (learned)", role(row)),
+        },
+    );
     fact("seen", format!("{} to {}", clock(row.first, app.snapshot.now), clock(row.last, app.snapshot.now)));
     let counts = &row.counts;
     fact(

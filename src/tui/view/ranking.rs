@@ -30,11 +30,8 @@ const COLUMNS: [Column; 10] = [
 /// Draws the ranking.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let hosts = &app.snapshot.judgement.hosts;
-    let note = match (app.lists.column, app.lists.reversed[View::Ranking as usize]) {
-        (app::Column::Rank, false) => String::new(),
-        (column, false) => format!("by {}", column.name()),
-        (column, true) => format!("by {}, reversed", column.name()),
-    };
+    let usual = app.lists.column == app::Column::Rank && !app.lists.reversed[View::Ranking as usize];
+    let note = if usual { String::new() } else { app.lists.told_order(View::Ranking) };
     table::draw(app, View::Ranking, &COLUMNS, &note, area, buffer, |place| {
         hosts.get(place).map(|host| row(app, host, app.snapshot.standing(place))).unwrap_or_default()
     });
