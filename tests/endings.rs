@@ -122,10 +122,8 @@ fn killed_at_any_moment_a_replay_leaves_the_old_outputs_or_the_new_ones() {
     for round in 0..12 {
         fs::write(&report, "old").unwrap();
         fs::write(&sessions, "old\n").unwrap();
-        let mut child = replay(dir.path())
-            .args(["--quiet", "--report", "r.json", "--sessions", "s.ndjson"])
-            .spawn()
-            .unwrap();
+        let mut child =
+            replay(dir.path()).args(["--quiet", "--report", "r.json", "--sessions", "s.ndjson"]).spawn().unwrap();
         if round == 0 {
             // How long one takes that nobody kills.
             let begin = std::time::Instant::now();
@@ -175,7 +173,10 @@ fn without_the_right_it_says_how_to_get_it() {
     };
     assert_eq!(output.status.code(), Some(3));
     let said = said(&output);
-    assert!(said.contains("the right to capture is missing") && said.contains("sudo setcap cap_net_raw=ep /"), "{said}");
+    assert!(
+        said.contains("the right to capture is missing") && said.contains("sudo setcap cap_net_raw=ep /"),
+        "{said}"
+    );
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
@@ -199,7 +200,11 @@ fn an_output_on_a_full_disk_takes_nothing_from_the_others() {
     ] {
         let mut command = replay(dir.path());
         command.args(args).stderr(Stdio::piped());
-        command.stdout(if table { Stdio::piped() } else { File::options().write(true).open("/dev/full").unwrap().into() });
+        command.stdout(if table {
+            Stdio::piped()
+        } else {
+            File::options().write(true).open("/dev/full").unwrap().into()
+        });
         let output = command.spawn().unwrap().wait_with_output().unwrap();
         let said = said(&output);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
@@ -217,12 +222,8 @@ fn an_output_on_a_full_disk_takes_nothing_from_the_others() {
 #[test]
 fn a_closed_pipe_is_a_normal_end_and_the_report_is_there() {
     let dir = tempfile::tempdir().unwrap();
-    let mut child = replay(dir.path())
-        .args(["--report", "r.json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        replay(dir.path()).args(["--report", "r.json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));

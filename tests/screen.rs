@@ -68,7 +68,8 @@ fn a_terminal_is_taken_whole_and_given_back_by_key_and_by_signal() {
         let (status, said) = terminal.end();
         assert!(status.success() && said.is_empty(), "{said}");
         assert_given_back(&terminal);
-        assert!(terminal.lines().iter().any(|line| line.contains("smtphound") || line.contains("mass_mailer")));
+        // The end of the table of what was found stands on the ordinary terminal.
+        assert!(terminal.lines().iter().any(|line| line.starts_with("Nothing was lost or hidden")));
     }
 }
 
@@ -84,8 +85,7 @@ fn a_panic_gives_the_terminal_back_and_is_read_there() {
     for thread in ["screen", "other"] {
         let name = "a_panic_gives_the_terminal_back_and_is_read_there";
         let args = ["--exact", name, "--nocapture", "--test-threads=1"];
-        let mut terminal =
-            Terminal::of(&std::env::current_exe().unwrap(), &here(), 80, 24, &args, &[(SELF, thread)]);
+        let mut terminal = Terminal::of(&std::env::current_exe().unwrap(), &here(), 80, 24, &args, &[(SELF, thread)]);
         let (_, said) = terminal.end();
         let taken = String::from_utf8_lossy(&terminal.raw);
         assert!(taken.contains("\x1b[?1049h"), "{thread}: the terminal was never taken: {said}");
@@ -195,14 +195,14 @@ fn a_capture_does_not_wait_for_its_terminal() {
     let lost_before = mail(0) - {
         loopback::wait_until("quiet", || {
             let lines = loopback::lines(&sessions);
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(Duration::from_secs(2));
             loopback::lines(&sessions) == lines
         });
         loopback::lines(&sessions)
     };
     let mut mail_and_see = |what: &str| {
         let all = mail(50) - lost_before;
-        loopback::wait_until(what, || loopback::lines(&sessions) == all);
+        loopback::wait_until(what, || loopback::lines(&sessions) >= all);
     };
 
     mail_and_see("lines while it is drawn");

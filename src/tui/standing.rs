@@ -75,10 +75,8 @@ pub(super) fn of_all(
 ) -> (Vec<Standing>, Vec<Standing>) {
     // Only suspicions can be too early, and there are few hosts that have one.
     let suspected = hosts.iter().filter(|host| host.tier == Some(Tier::Suspect));
-    let mut early: BTreeMap<HostKey, bool> = suspected
-        .filter(|host| !over && host.row.role == Role::Unknown)
-        .map(|host| (host.row.host, true))
-        .collect();
+    let mut early: BTreeMap<HostKey, bool> =
+        suspected.filter(|host| !over && host.row.role == Role::Unknown).map(|host| (host.row.host, true)).collect();
     let of_incidents = incidents
         .iter()
         .map(|incident| {

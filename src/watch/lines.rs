@@ -31,7 +31,14 @@ pub(super) struct LineFile {
 impl LineFile {
     /// Opens a file to add to it; it is made if it is not there.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: append(path)?, gathered: Vec::new(), cut: false, lost: 0, trouble: None })
+        Ok(Self {
+            path: path.to_owned(),
+            file: append(path)?,
+            gathered: Vec::new(),
+            cut: false,
+            lost: 0,
+            trouble: None,
+        })
     }
 
     /// Writes what was gathered, and goes on in the file that now has the name.

@@ -46,9 +46,13 @@ pub fn session(port: u16) {
     let mut replies = BufReader::new(server.try_clone().unwrap());
     let mut reply = String::new();
     replies.read_line(&mut reply).unwrap();
-    for command in
-        ["HELO pc", "MAIL FROM:<a@adatum.example>", "RCPT TO:<nobody@adatum.example>", "RCPT TO:<b@adatum.example>", "QUIT"]
-    {
+    for command in [
+        "HELO pc",
+        "MAIL FROM:<a@adatum.example>",
+        "RCPT TO:<nobody@adatum.example>",
+        "RCPT TO:<b@adatum.example>",
+        "QUIT",
+    ] {
         server.write_all(format!("{command}\r\n").as_bytes()).unwrap();
         reply.clear();
         replies.read_line(&mut reply).unwrap();

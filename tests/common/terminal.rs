@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -37,14 +38,7 @@ impl Terminal {
     }
 
     /// Runs any program with an environment.
-    pub fn of(
-        program: &Path,
-        directory: &Path,
-        columns: u16,
-        lines: u16,
-        args: &[&str],
-        env: &[(&str, &str)],
-    ) -> Self {
+    pub fn of(program: &Path, directory: &Path, columns: u16, lines: u16, args: &[&str], env: &[(&str, &str)]) -> Self {
         let other = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&other).unwrap();
         unlockpt(&other).unwrap();
@@ -65,7 +59,7 @@ impl Terminal {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let emulator = vt100::Parser::new(lines, columns, 0);
+        let emulator = vt100::Parser::new(cells(lines), cells(columns), 0);
         Self { other: File::from(other), own, emulator, raw: Vec::new(), child }
     }
 
@@ -77,7 +71,7 @@ impl Terminal {
     /// Another size.
     pub fn resize(&mut self, columns: u16, lines: u16) {
         tcsetwinsize(&self.other, size(columns, lines)).unwrap();
-        self.emulator.screen_mut().set_size(lines, columns);
+        self.emulator.screen_mut().set_size(cells(lines), cells(columns));
     }
 
     /// Sends the program a signal by its name.
@@ -134,7 +128,7 @@ impl Terminal {
     pub fn lines(&self) -> Vec<String> {
         let screen = self.emulator.screen();
         let (_, columns) = screen.size();
-        screen.rows(0, columns).map(|line| line.trim_end().to_owned()).collect()
+        screen.rows(0, columns.get()).map(|line| line.trim_end().to_owned()).collect()
     }
 
     /// What the emulator knows.
@@ -185,6 +179,10 @@ impl Terminal {
             Err(_) => false,
         }
     }
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).unwrap()
 }
 
 const fn size(columns: u16, lines: u16) -> Winsize {

@@ -164,7 +164,8 @@ impl Lists {
 
     /// The order of a view, for those who changed it.
     pub(crate) fn told_order(&self, view: View) -> String {
-        let order = if view == View::Ranking { format!("by {}", self.column.name()) } else { "in the usual order".to_owned() };
+        let order =
+            if view == View::Ranking { format!("by {}", self.column.name()) } else { "in the usual order".to_owned() };
         order + if self.reversed[view as usize] { ", reversed" } else { "" }
     }
 
@@ -203,8 +204,7 @@ fn sort(order: &mut [u32], column: Column, orders: &Orders) {
         Column::Rank | Column::Host => return,
     };
     let number = |place: u32| numbers.get(place as usize).copied().unwrap_or(u32::MAX);
-    let mut pairs: Vec<u64> =
-        order.iter().map(|&place| u64::from(number(place)) << 32 | u64::from(place)).collect();
+    let mut pairs: Vec<u64> = order.iter().map(|&place| u64::from(number(place)) << 32 | u64::from(place)).collect();
     pairs.sort_unstable();
     order.iter_mut().zip(pairs).for_each(|(place, pair)| *place = pair as u32);
 }

@@ -18,7 +18,8 @@ pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
     let now = app.snapshot.now;
     let time = if app.snapshot.serial == 0 { String::new() } else { clock(now, now) };
     let right = format!(" {time} {} ", state(app));
-    // What everybody knows goes first where there is little room: the program's name, then those of the other views.
+    // What everybody knows goes first where there is little room: the program's name, that of the capture, then those of
+    // the other views.
     let names = |program: bool, title: bool, all: bool| -> Vec<Piece> {
         let mut pieces = vec![(if program { " smtphound".to_owned() } else { String::new() }, theme.heading)];
         if title {
@@ -34,7 +35,8 @@ pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
     };
     let cells = |pieces: &[Piece]| -> usize { pieces.iter().map(|(text, _)| width(text)).sum() };
     let room = usize::from(area.width).saturating_sub(width(&right));
-    let choices = [(true, true, true), (false, true, true), (true, true, false), (false, true, false)];
+    let choices =
+        [(true, true, true), (false, true, true), (false, false, true), (true, true, false), (false, true, false)];
     let fitting = choices.into_iter().map(|(program, title, all)| names(program, title, all));
     let pieces = fitting.into_iter().find(|pieces| cells(pieces) <= room).unwrap_or_else(|| names(false, false, false));
     put(buffer, area, &pieces);

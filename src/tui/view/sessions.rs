@@ -18,7 +18,7 @@ const COLUMNS: [Column; 8] = [
     Column { heading: "HELO", cells: (6, 20), right: false, last: 6 },
     Column { heading: "MAILS", cells: (5, 5), right: true, last: 5 },
     Column { heading: "REFUSED", cells: (7, 7), right: true, last: 7 },
-    Column { heading: "LAST REPLY", cells: (10, 80), right: false, last: 4 },
+    Column { heading: "LAST REPLY", cells: (22, 80), right: false, last: 4 },
 ];
 
 /// Draws the list.
