@@ -125,7 +125,10 @@ pub struct HostRow {
     pub banner: Option<Wire>,
     /// Its last SYN.
     pub syn: Option<SynSignature>,
-    /// First seen.
+    /// Since when it is known: the begin of what told of it first. Unlike `first` it never changes, so that what is
+    /// named after it keeps its name.
+    pub known: Ts,
+    /// First seen. What began before and was told of later moves it back.
     pub first: Ts,
     /// Last seen.
     pub last: Ts,
@@ -156,6 +159,7 @@ impl HostRow {
             public: SmallVec::new(),
             banner: None,
             syn: None,
+            known: at.ts,
             first: at.ts,
             last: at.ts,
         }
@@ -204,12 +208,13 @@ pub struct HostLedger {
 }
 
 impl HostLedger {
-    /// Changes the row of a host, made anew if it is not there.
-    pub fn update(&self, host: HostKey, at: At, change: impl FnOnce(&mut HostRow)) {
+    /// Changes the row of a host, made anew if it is not there, for something that `began` and was told of later, `at`.
+    pub fn update(&self, host: HostKey, began: Ts, at: At, change: impl FnOnce(&mut HostRow)) {
         let mut row = match self.rows.get_mut(&host) {
             Some(row) => row,
-            None => self.rows.entry(host).or_insert_with(|| HostRow::new(host, at)),
+            None => self.rows.entry(host).or_insert_with(|| HostRow::new(host, At { ts: began, ..at })),
         };
+        row.first = row.first.min(began);
         if at.ts > row.last {
             row.last = at.ts;
         }

@@ -33,19 +33,17 @@ pub fn deliver(
     results: &Results<'_>,
     stdout: &mut dyn Write,
 ) -> Result<(), Error> {
-    match report_to {
-        Some(Target::Stdout) => report::write(stdout, results).map_err(Error::stdout)?,
-        Some(target @ Target::File(_)) => {
-            let mut sink = target.open()?;
+    let reported = match report_to {
+        Some(Target::Stdout) => report::write(stdout, results).map_err(Error::stdout),
+        Some(target @ Target::File(_)) => target.open().and_then(|mut sink| {
             report::write(&mut sink, results).map_err(|source| target.error(source))?;
-            sink.finish()?;
-        }
-        None => {}
-    }
-    if let Some(style) = table_style {
-        table::write(stdout, results, style).map_err(Error::stdout)?;
-    }
-    stdout.flush().map_err(Error::stdout)
+            sink.finish()
+        }),
+        None => Ok(()),
+    };
+    // Where one could not be written, the other tells what was found.
+    let told = table_style.map_or(Ok(()), |style| table::write(stdout, results, style));
+    reported.and(told.and_then(|()| stdout.flush()).map_err(Error::stdout))
 }
 
 #[cfg(test)]

@@ -50,12 +50,14 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
         bar.finish_and_clear();
         (ran, opened.source.summaries())
     };
-    if let (Some(target), Some(error)) = (&config.sessions, session_error) {
-        return Err(target.error(error));
-    }
-    if let (Some(writer), Some(target)) = (sessions, &config.sessions) {
-        writer.finish().map_err(|error| target.error(error))?.finish()?;
-    }
+    // Session lines that could not be written take nothing from what was found.
+    let written = match (&config.sessions, sessions, session_error) {
+        (Some(target), _, Some(error)) => Err(target.error(error)),
+        (Some(target), Some(writer), None) => {
+            writer.finish().map_err(|error| target.error(error)).and_then(output::Sink::finish)
+        }
+        _ => Ok(()),
+    };
     for error in &ran.errors {
         complain(&balance::told(error));
     }
@@ -67,7 +69,15 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     let judgement = Judgement::of(judge);
     let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
     let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
-    output::deliver(config.report.as_ref(), config.table, &results, &mut io::BufWriter::new(io::stdout().lock()))?;
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    let delivered = output::deliver(config.report.as_ref(), config.table, &results, &mut stdout);
+    match (written, delivered) {
+        (Err(first), Err(second)) => {
+            complain(&first);
+            return Err(second);
+        }
+        (written, delivered) => written.and(delivered)?,
+    }
     let surest = judgement.incidents.iter().map(|incident| incident.tier).max();
     Ok(Status::of_run(surest, config.fail_on, damaged))
 }

@@ -7,8 +7,11 @@
 mod app;
 mod export;
 mod filter;
+mod index;
 mod keys;
+mod search;
 mod snapshot;
+mod standing;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -28,8 +31,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+pub use index::Index;
 pub use keys::{Action, Bindings};
-pub use snapshot::{HostIndex, Playback, Recent, SessionLine, SessionState, Snapshot, Stage};
+pub use snapshot::{Playback, Recent, SessionLine, SessionState, Snapshot, Stage};
 
 use app::{App, Effect};
 use terminal::Guard;

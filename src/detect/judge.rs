@@ -220,7 +220,7 @@ impl Judge {
         let &Coming { id, way, .. } = coming;
         if matches!(way, Way::Outbound | Way::Inside) {
             let (client, server) = self.hear(coming, true);
-            self.ledger.update(id.orig.host, at, |_| {});
+            self.ledger.update(id.orig.host, id.ts, at, |_| {});
             let (voice, pair, what) = (Voice::Own, coming.keys.pair, What::DnsQuery(query));
             self.teach(&Observation { at, id, way, client, server, voice, pair, what });
         }
@@ -232,7 +232,7 @@ impl Judge {
         if self.ours.contains(inner.host) {
             self.reputation.note_public_ip(outer.host.ip());
             self.hear_of(inner.host, None);
-            self.ledger.update(inner.host, at, |row| row.note_public(outer.host));
+            self.ledger.update(inner.host, at.ts, at, |row| row.note_public(outer.host));
         }
     }
 
@@ -321,10 +321,10 @@ impl Judge {
     /// Brings the ledger up to date.
     fn keep(&mut self, seen: &Observation<'_>) {
         if seen.client.is_some() {
-            self.ledger.update(seen.id.orig.host, seen.at, |row| keep_client(row, seen));
+            self.ledger.update(seen.id.orig.host, seen.id.ts, seen.at, |row| keep_client(row, seen));
         }
         if seen.server.is_some() {
-            self.ledger.update(seen.id.resp.host, seen.at, |row| keep_server(row, seen));
+            self.ledger.update(seen.id.resp.host, seen.id.ts, seen.at, |row| keep_server(row, seen));
         }
     }
 
@@ -391,7 +391,6 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
         What::Unanswered(attempt) => {
             counts.connections += 1;
             counts.failed += 1;
-            row.first = row.first.min(attempt.id.ts);
             note_tried(row, seen);
             row.syn = Some(attempt.syn);
             row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link);
@@ -400,7 +399,6 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             let first = &flood.first;
             counts.connections += flood.attempts;
             counts.failed += flood.attempts;
-            row.first = row.first.min(first.id.ts);
             if seen.way == Way::Outbound {
                 let reach = &mut row.servers.outside[seen.voice as usize];
                 reach.servers.merge(&flood.servers);
@@ -422,7 +420,6 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.failed += u64::from(session.failed());
             counts.hidden += u64::from(session.smtp.tls.state.is_hidden());
             counts.gapped += u64::from(session.conn.gaps > 0);
-            row.first = row.first.min(session.conn.id.ts);
             note_tried(row, seen);
             row.syn = session.conn.syn.or(row.syn);
             row.note_link(session.conn.link.macs.map(|(orig, _)| orig), &session.conn.link);
@@ -450,7 +447,6 @@ fn keep_server(row: &mut HostRow, seen: &Observation<'_>) {
         }
         What::Closed(session) => {
             row.served += 1;
-            row.first = row.first.min(session.conn.id.ts);
             row.note_link(session.conn.link.macs.map(|(_, resp)| resp), &session.conn.link);
         }
         _ => {}

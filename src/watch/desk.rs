@@ -151,6 +151,8 @@ impl Desk {
                 let error = sessions.target.error(source);
                 self.complain(error);
             }
+        } else {
+            sessions.told = false;
         }
         if let Some(sessions) = &mut self.sessions
             && over

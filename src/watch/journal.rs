@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::detect::{Class, Tier};
-use crate::incident::{Incident, Judgement};
+use crate::incident::{DOUBT, Incident, Judgement};
 use crate::net::HostKey;
 use crate::output::report::{IncidentChange, write_incident_line};
 use crate::time::{Span, Ts};
@@ -12,10 +12,6 @@ use crate::time::{Span, Ts};
 /// An incident without anything new for so long is closed: longer than any pause of a queue that tries again (postfix
 /// and Exchange try every quarter of an hour to every hour). What comes later opens it again.
 const QUIET: Span = Span::hours(2);
-
-/// A mere suspicion is told once it has lasted so long: mail servers are known as such within their first mails, and
-/// before that look a little like what they are not. What is likely is told at once.
-const DOUBT: Span = Span::secs(30);
 
 /// Remembers what was told.
 #[derive(Default, Debug)]
