@@ -46,10 +46,11 @@ pub fn commands(data: &[u8]) {
         assert!(is_harmless(&shown), "{shown:?}");
         assert_eq!(unescape(&shown), line, "the escaped form is reversible");
         let command = command::parse(line);
-        // Case means nothing in a verb (RFC 5321 section 2.4).
-        let swapped: Vec<u8> =
-            line.iter().map(|byte| if byte.is_ascii_alphabetic() { byte ^ 0x20 } else { *byte }).collect();
-        assert_eq!(command::parse(&swapped).verb(), command.verb());
+        // Case means nothing in a verb (RFC 5321 section 2.4); in words that are none of SMTP it does.
+        if !matches!(command, Command::Foreign(_) | Command::Masked | Command::Unknown(_)) {
+            let swapped: Vec<u8> = line.iter().map(|byte| byte ^ (u8::from(byte.is_ascii_alphabetic()) << 5)).collect();
+            assert_eq!(command::parse(&swapped).verb(), command.verb());
+        }
         match command {
             Command::Mail { path, params, .. } | Command::Rcpt { path, params, .. } => {
                 paths(path);
@@ -97,7 +98,7 @@ pub fn replies(data: &[u8]) {
     let mut whole = Vec::new();
     for line in data.split(|byte| *byte == b'\n') {
         let line = reply::parse_line(line.strip_suffix(b"\r").unwrap_or(line));
-        assert!(line.code.is_none_or(|code| (200..=559).contains(&code)), "{line:?}");
+        assert!(line.code.is_none_or(|code| code < 1000), "{line:?}");
         assert!(line.status.is_none_or(|status| status.subject < 1000 && status.detail < 1000), "{line:?}");
         whole.extend(assembler.handle(&line, &limits));
         assert!(!assembler.is_open() || line.code.is_none() || line.more, "a last line ends a reply");
