@@ -62,7 +62,7 @@ fn of_conflicting_fragments_the_first_are_kept_and_counted() {
             pieces
         });
         let concluded = talk.concluded();
-        let fragments = *concluded.finished.front.decode_stats().fragments();
+        let fragments = concluded.finished.front.decode_stats().fragments();
         assert_eq!((fragments.overlaps, fragments.overlaps_disagree), (1, 1), "{fragments:?}");
         let to = if fake_first { "x@fabrikam.example" } else { "b@fabrikam.example" };
         assert_eq!(concluded.mails(), [format!("a@adatum.example > {to} 550: Rejected")]);
