@@ -206,10 +206,15 @@ fn an_output_that_cannot_be_is_said_and_leaves_nothing_behind() {
     let below_a_file = format!("{file}/report.json");
     let directory = dir.path().to_str().unwrap().to_owned();
     for flag in ["--report", "--sessions"] {
-        for target in [below_a_file.as_str(), &directory, "/proc/report.json", "/no/such/place.json"] {
+        for (target, wanted) in [
+            (below_a_file.as_str(), "in.pcap"),
+            (&directory, &directory),
+            ("/proc/report.json", "/proc/report.json"),
+            ("/no/such/place.json", "/no/such"),
+        ] {
             let output = run(&["--quiet", flag, target, &file]);
             assert_eq!(output.status.code(), Some(2), "{flag} {target}");
-            one_sentence(&output, target);
+            one_sentence(&output, wanted);
         }
     }
     let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -214,7 +214,7 @@ fn told(path: &Path, rules: &Arc<ReplyRules>) -> String {
     let area = Rect::new(0, 0, 220, 60);
     // Each view, and into the first rows of it.
     for view in 1..=6 {
-        for down in 0..8 {
+        for down in [0, 2] {
             let walk = [Action::View(view), Action::Top].into_iter().chain([Action::Down].repeat(down));
             for action in
                 walk.chain([Action::Open, Action::PageDown, Action::Bottom, Action::Help, Action::Back, Action::Back])
