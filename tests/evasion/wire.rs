@@ -217,7 +217,6 @@ static RULES: LazyLock<Arc<ReplyRules>> = LazyLock::new(|| Arc::new(ReplyRules::
 /// What came out.
 pub struct Concluded {
     pub sessions: Vec<Arc<Session>>,
-    pub unanswered: usize,
     pub finished: Finished,
 }
 
@@ -254,11 +253,11 @@ pub fn conclude(frames: &[Vec<u8>]) -> Concluded {
     let limits = Limits::default();
     let judge = Judge::new(Site::default(), Arc::clone(&RULES), &DetectSettings::default(), &limits.detect);
     let mut engine = Engine::new(&PortSet::from_iter([25]), &limits, judge);
-    let (mut sessions, mut unanswered) = (Vec::new(), 0);
-    let mut sink = |event: &SessionEvent| match &event.kind {
-        SessionEventKind::Closed(session) => sessions.push(Arc::clone(session)),
-        SessionEventKind::Unanswered(_) => unanswered += 1,
-        _ => {}
+    let mut sessions = Vec::new();
+    let mut sink = |event: &SessionEvent| {
+        if let SessionEventKind::Closed(session) = &event.kind {
+            sessions.push(Arc::clone(session));
+        }
     };
     let mut ts = Ts::from_parts(1_772_617_320, 0);
     for (no, bytes) in frames.iter().enumerate() {
@@ -269,5 +268,5 @@ pub fn conclude(frames: &[Vec<u8>]) -> Concluded {
     let finished = engine.finish(&mut sink);
     let stats = finished.front.decode_stats();
     assert_eq!(stats.total(), frames.len() as u64, "every frame has its place");
-    Concluded { sessions, unanswered, finished }
+    Concluded { sessions, finished }
 }

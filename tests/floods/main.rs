@@ -117,8 +117,6 @@ impl Stage {
 struct Outcome {
     incidents: Vec<(Class, Tier, String)>,
     limits_hit: Value,
-    unanswered: u64,
-    closed: u64,
     grown_kib: u64,
 }
 
@@ -197,8 +195,6 @@ fn flood(name: &str, size: Size, count: u64, mut step: impl FnMut(&mut Stage, u6
     let outcome = Outcome {
         incidents: judgement.incidents.iter().map(|i| (i.class, i.tier, i.host.to_string())).collect(),
         limits_hit: report["capture"]["limits_hit"].clone(),
-        unanswered,
-        closed,
         grown_kib: peak_kib().zip(before).map_or(0, |(after, before)| after - before),
     };
     if size.full {
