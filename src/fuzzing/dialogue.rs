@@ -73,7 +73,7 @@ fn read<'a>(input: &mut Input<'a>) -> Vec<Step<'a>> {
     let (mut steps, mut pos, mut before, mut speaker) = (Vec::new(), [0_u64; 2], [0_u64; 2], None);
     while let (Some(kind), Some(len)) = (input.byte(), input.byte()) {
         let no = steps.len() as u64 + 1;
-        let at = At { ts: Ts::from_parts(1_700_000_000, 0) + Span::millis(no as i64), frame: FrameNo(no) };
+        let at = At { ts: Ts::from_parts(1_700_000_000, 0) + Span::millis(no.cast_signed()), frame: FrameNo(no) };
         let side = if kind & 1 == 0 { Side::Orig } else { Side::Resp };
         let len = if len == u8::MAX { input.u16().unwrap_or_default() } else { u16::from(len) };
         let (me, other) = (side as usize, side.other() as usize);

@@ -14,6 +14,7 @@
 //! - copies, retransmissions, disorder and losses of whole sessions at random: `tests/pipeline_properties.rs`
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 #![allow(unreachable_pub, reason = "a module of a test binary")]
+#![allow(clippy::cast_possible_wrap, reason = "places in streams of some thousand bytes")]
 
 mod control;
 mod dialogue;

@@ -5,6 +5,7 @@
 //! matter. `benches/growth.sh` counts instructions instead (callgrind), doubling.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+#![allow(clippy::cast_possible_wrap, reason = "counts of some thousands")]
 
 use std::sync::{Arc, LazyLock};
 
