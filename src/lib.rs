@@ -13,6 +13,8 @@ pub mod distinct;
 pub mod engine;
 pub mod error;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod identity;
 pub mod incident;
 pub mod ledger;

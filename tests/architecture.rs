@@ -74,6 +74,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tui",
         ],
     ),
+    // Compiled for tests and fuzzing only: holds the rooms to their promises.
+    (
+        "fuzzing",
+        &[
+            "balance", "capture", "config", "decode", "detect", "frame", "incident", "limits", "net", "output",
+            "pipeline", "session", "site", "smtp", "tcp", "time", "weird", "wire",
+        ],
+    ),
     // The binary wires all of it together.
     (
         "replay",

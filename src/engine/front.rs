@@ -108,6 +108,7 @@ impl Front {
         if let Some(held) = self.held.take() {
             self.let_go(&held, None, out);
         }
+        self.decoder.finish();
         At { ts: self.clock.now(), frame: self.last }
     }
 
