@@ -16,16 +16,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("net", &[]),
     ("frame", &["time"]),
     ("site", &["net"]),
+    // A leaf: decode reads names with it, tcp tells systems by its list, and what it knows of a host goes along to the outputs.
+    ("identity", &["net", "wire"]),
     ("limits", &["time"]),
     // The way of the data.
     ("capture", &["frame", "time", "wire"]),
-    ("decode", &["frame", "net", "time", "limits"]),
-    ("tcp", &["decode", "frame", "net", "time", "limits", "weird"]),
+    ("decode", &["identity", "frame", "net", "time", "limits"]),
+    ("tcp", &["decode", "identity", "frame", "net", "time", "limits", "weird"]),
     ("smtp", &["tcp", "frame", "net", "time", "limits", "weird", "wire"]),
-    ("session", &["tcp", "smtp", "frame", "net", "time", "limits", "weird", "wire"]),
-    ("identity", &["net"]),
-    ("ledger", &["tcp", "frame", "net", "time", "wire"]),
-    ("detect", &["session", "smtp", "tcp", "ledger", "site", "frame", "net", "time", "limits", "weird", "wire"]),
+    ("session", &["tcp", "smtp", "identity", "frame", "net", "time", "limits", "weird", "wire"]),
+    ("ledger", &["tcp", "identity", "frame", "net", "time", "wire"]),
+    (
+        "detect",
+        &["session", "smtp", "tcp", "identity", "ledger", "site", "frame", "net", "time", "limits", "weird", "wire"],
+    ),
     ("incident", &["detect", "ledger", "tcp", "frame", "net", "time", "wire"]),
     ("engine", &["decode", "tcp", "session", "detect", "frame", "net", "time", "limits"]),
     // The edges.

@@ -86,6 +86,9 @@ struct Expect {
     /// Incidents that must not be there.
     #[serde(default)]
     never: Vec<Never>,
+    /// What hosts call themselves.
+    #[serde(default)]
+    name: Vec<ExpectedName>,
     /// Attempts to relay, each with what became of it.
     #[serde(default)]
     verdict: Vec<ExpectedVerdict>,
@@ -120,6 +123,14 @@ struct Expect {
     /// Replies come slower and slower, and the report says so.
     #[serde(default)]
     tarpit: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectedName {
+    ip: IpAddr,
+    source: String,
+    name: String,
 }
 
 #[derive(Deserialize)]

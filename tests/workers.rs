@@ -142,6 +142,7 @@ fn check_form(capture: &Path, report: &str, sessions: &str) {
     let sum = |counts: &Value| counts.as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>();
     let accounted = frames["smtp"].as_u64().unwrap()
         + frames["dns"].as_u64().unwrap()
+        + frames["names"].as_u64().unwrap()
         + sum(&frames["ignored"])
         + sum(&frames["undecoded"]);
     assert_eq!(frames["total"].as_u64(), Some(accounted), "{name}");

@@ -108,7 +108,7 @@ impl Recent {
                 };
                 *times = times.saturating_add(1);
             }
-            SessionEventKind::DnsQuery(_) | SessionEventKind::Translated(_) => {}
+            SessionEventKind::DnsQuery(_) | SessionEventKind::Told(_) | SessionEventKind::Translated(_) => {}
         }
     }
 

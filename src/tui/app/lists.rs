@@ -246,6 +246,8 @@ fn of_host(host: &RankedHost, line: &mut Subject) {
     let row = &host.row;
     let _ = write!(line.who, "{}", row.host);
     row.helos.iter().for_each(|helo| add(&mut line.who, Some(helo)));
+    let told = row.identity.iter().flat_map(|identity| identity.names());
+    told.for_each(|(_, name)| add(&mut line.who, Some(name)));
     for mac in &row.macs {
         let _ = write!(line.who, " {mac}");
     }
