@@ -286,6 +286,11 @@ fn check(card: &Card, told: &Told) -> Checks {
         let found = list(&site["public_ips"]);
         checks.check("public_ip", found.len() == 1 && is(&found[0], ip), &site["public_ips"]);
     }
+    for ExpectedName { ip, source, name } in &expect.name {
+        let host = list(&told.report["hosts"]).iter().find(|host| is(&host["ip"], *ip));
+        let found = host.map_or(&Value::Null, |host| &host["identity"]["names"][source]);
+        checks.check(format!("name {ip} {source}"), found == name.as_str(), found);
+    }
     for domain in &expect.refusing_domains {
         let name = format!("mx.{domain}");
         let server = card.network.host.iter().find(|host| host.name.as_ref() == Some(&name)).unwrap();

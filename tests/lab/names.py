@@ -35,8 +35,8 @@ local master = no
 nmbd:socket dir = {where}/sock
 {places}
 """)
-    host.start(str(ROOT / "usr/sbin/nmbd"), "-F", "-s", str(config), "-l", str(where), log=f"nmbd-{host.role}.log",
-               env=ENVIRONMENT)
+    host.start(str(ROOT / "usr/sbin/nmbd"), "-F", "--no-process-group", "-s", str(config), "-l", str(where),
+               log=f"nmbd-{host.role}.log", env=ENVIRONMENT)
     return config
 
 

@@ -60,6 +60,18 @@ fn the_list_of_hosts_is_bounded_and_its_length_is_told() {
 }
 
 #[test]
+fn names_stand_by_their_sources_and_are_documented() {
+    let mut case = Case::infected();
+    case.judgement.hosts[0].row.identity = Some(crate::output::testing::told());
+    let report: serde_json::Value = serde_json::from_str(&written(&case)).unwrap();
+    crate::output::testing::assert_documented(&report, &["ignored", "undecoded", "drops", "limits_hit", "numbers"]);
+    let identity = &report["hosts"][0]["identity"];
+    assert_eq!((&identity["os"], &identity["dhcp_vendor_class"]), (&"Windows".into(), &"MSFT 5.0".into()));
+    let names = r#"{"dhcp":"PC-ACCOUNTS","helo":"pc23","llmnr":"\\x1b[2Jbüro","mdns":"pc-accounts","netbios":"PC-ACCOUNTS"}"#;
+    assert_eq!(identity["names"].to_string(), names);
+}
+
+#[test]
 fn hostile_names_are_text_in_a_report() {
     let mut case = Case::infected();
     case.judgement.hosts[0].row.helos = [Wire::from(&b"\x1b]0;x\x07\xff\""[..])].into_iter().collect();

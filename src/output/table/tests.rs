@@ -107,6 +107,17 @@ fn a_long_address_gets_a_line_for_itself() {
 }
 
 #[test]
+fn a_host_is_called_by_what_it_told_its_neighbours() {
+    let mut case = Case::infected();
+    case.judgement.hosts[0].row.identity = Some(crate::output::testing::told());
+    let text = shown(&case, 80);
+    assert!(text.contains("mass_mailer, \"PC-ACCOUNTS\", 00:16:3e:00:00:17"), "{text}");
+    let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = r#"calls itself "PC-ACCOUNTS" (DHCP, NetBIOS, mDNS), "\x1b[2Jbüro" (LLMNR), "pc23" (HELO), looks like Windows"#;
+    assert!(joined.contains(told), "{joined}");
+}
+
+#[test]
 fn nothing_from_the_wire_reaches_the_terminal_raw() {
     let mut case = Case::infected();
     case.judgement.hosts[0].row.helos = [b"\x1b]0;owned\x07\xc2\x9b31m\xe2\x80\xae"[..].into()].into_iter().collect();
