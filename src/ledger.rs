@@ -340,6 +340,7 @@ impl HostLedger {
 mod tests {
     use super::*;
     use crate::frame::FrameNo;
+    use crate::identity::NameSource;
 
     #[test]
     fn distinct_hosts_are_counted_within_two_percent() {
@@ -349,6 +350,37 @@ mod tests {
             servers.insert(HostKey::v4(n.to_be_bytes()));
         }
         assert!(servers.count().abs_diff(1_000_000) < 20_000, "{servers:?}");
+    }
+
+    #[test]
+    fn a_host_is_called_by_what_it_told_its_neighbours_and_a_server_by_its_helo() {
+        let mut row = HostRow::new(HostKey::v4([10, 0, 0, 1]), At::default());
+        assert_eq!((row.name(), row.system()), (None, None));
+        row.note_helo(Some(&"gmail.com".into()));
+        assert_eq!(row.name(), Some(&"gmail.com".into()));
+        let mut told = Identity { system: Some(System::Android), ..Identity::default() };
+        told.learn(NameSource::Mdns, &"pc23".into(), true);
+        row.identity = Some(Arc::new(told));
+        assert_eq!(row.name(), Some(&"pc23".into()));
+        assert_eq!(row.names().map(|(source, _)| source).collect::<Vec<_>>(), ["mDNS", "HELO"]);
+        row.role = Role::Server;
+        assert_eq!(row.name(), Some(&"gmail.com".into()));
+        row.helos = SmallVec::new();
+        assert_eq!(row.name(), Some(&"pc23".into()));
+    }
+
+    #[test]
+    fn the_system_is_by_syn_and_else_by_dhcp() {
+        let mut row = HostRow::new(HostKey::v4([10, 0, 0, 1]), At::default());
+        let told = Identity { system: Some(System::Android), ..Identity::default() };
+        row.identity = Some(Arc::new(told));
+        assert_eq!(row.system().as_deref(), Some("Android"));
+        row.systems.push(System::Linux);
+        assert_eq!(row.system().as_deref(), Some("Android"), "which is Linux to TCP");
+        row.systems.push(System::Windows);
+        assert_eq!(row.system().as_deref(), Some("Android, Windows"));
+        row.identity = None;
+        assert_eq!(row.system().as_deref(), Some("Linux, Windows"));
     }
 
     #[test]

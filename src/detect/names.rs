@@ -155,8 +155,10 @@ impl NameBook {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::Scene;
     use super::*;
     use crate::identity::System;
+    use crate::site::Site;
 
     const CARD: Mac = Mac([0, 0x1c, 0xc4, 0x3a, 0x10, 0x23]);
     const OTHER: Mac = Mac([0, 0x0d, 0x56, 0x3a, 0x10, 0x24]);
@@ -225,6 +227,25 @@ mod tests {
         let router = book(&[dhcp(CARD, Some(ip(1)), "router", true)]);
         assert_eq!(name(&router, NameSource::Dhcp, ip(24), Some(CARD)), None, "behind it");
         assert_eq!(name(&router, NameSource::Dhcp, ip(1), Some(CARD)).as_deref(), Some("router"));
+    }
+
+    /// Hosts that have a row, with their names.
+    fn called(scene: &Scene) -> Vec<(String, Option<String>)> {
+        let hosts = scene.judge.hosts();
+        hosts.iter().map(|row| (row.host.to_string(), row.name().map(ToString::to_string))).collect()
+    }
+
+    #[test]
+    fn a_name_from_before_the_first_mail_reaches_the_host_unless_its_card_is_a_routers() {
+        let (pc, other, mx) = ("192.168.10.23", "192.168.10.24", "192.0.2.25");
+        let is = |host: &str, name: Option<&str>| (host.to_owned(), name.map(str::to_owned));
+        let mut scene = Scene::new(Site::default());
+        scene.tells(&[dhcp(CARD, None, "PC-ACCOUNTS", true), named(ip(24), "pc-store", true)]);
+        assert_eq!(called(&scene), [], "names alone make no row");
+        scene.knock_by(Some(CARD), pc, mx);
+        assert_eq!(called(&scene), [is(pc, Some("PC-ACCOUNTS"))]);
+        scene.knock_by(Some(CARD), other, mx);
+        assert_eq!(called(&scene), [is(pc, None), is(other, Some("pc-store"))], "two hosts use the card");
     }
 
     #[test]

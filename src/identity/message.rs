@@ -229,9 +229,9 @@ mod tests {
     fn chains_of_pointers_end() {
         // Each name is a pointer to the one before.
         let mut records = vec![record(&dns_name("a.local"), 1, 1, &[0; 4])];
-        let mut at = 12;
+        let mut at = 12_usize;
         for _ in 0..POINTERS_MAX + 2 {
-            records.push(record(&[0xc0, at as u8], 1, 1, &[0; 4]));
+            records.push(record(&[0xc0 | (at >> 8) as u8, at as u8], 1, 1, &[0; 4]));
             at += records[records.len() - 2].len();
         }
         let read = names(&answers(0x8400, &records)).into_iter().flatten().count();

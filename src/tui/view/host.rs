@@ -144,7 +144,7 @@ fn who(app: &App, host: &RankedHost, page: &mut Page) {
     fact("HELO", list(row.helos.iter().map(|helo| line_of(helo.as_bytes())).collect()));
     fact("greets as", row.banner.as_ref().map(|banner| line_of(banner.as_bytes())).unwrap_or_default());
     fact("system", row.system().unwrap_or_default());
-    fact("DHCP class", told.vendor_class.map(|class| line_of(class.as_bytes())).unwrap_or_default());
+    fact("DHCP says", told.vendor_class.map(|class| line_of(class.as_bytes())).unwrap_or_default());
     let learned = if row.role_given { "" } else { " (learned)" };
     fact("role", if role(row).is_empty() { String::new() } else { format!("{}{learned}", role(row)) });
     fact("seen", format!("{} to {}", clock(row.first, app.snapshot.now), clock(row.last, app.snapshot.now)));
