@@ -184,6 +184,11 @@ impl Judge {
 
     fn handle_one(&mut self, event: &SessionEvent, keys: Keys) {
         self.events += 1;
+        if let SessionEventKind::Told(facts) = &event.kind {
+            // Names judge nobody: not even the time of the judgement goes by them.
+            let (ours, hosts) = (&self.ours, &self.hosts);
+            return self.names.handle(facts, |host| ours.contains(host), |host| hosts.find(host).is_some());
+        }
         self.now = At { ts: self.now.ts.max(event.at.ts), frame: event.at.frame };
         let at = event.at;
         match &event.kind {
@@ -199,10 +204,7 @@ impl Judge {
                 self.show(at, session.conn.id, keys, session.smtp.helo.as_ref(), What::Closed(session));
             }
             SessionEventKind::DnsQuery(query) => self.handle_dns(at, keys, query),
-            SessionEventKind::Told(facts) => {
-                let (ours, hosts) = (&self.ours, &self.hosts);
-                self.names.handle(facts, |host| ours.contains(host), |host| hosts.find(host).is_some());
-            }
+            SessionEventKind::Told(_) => {} // see above
             SessionEventKind::Translated(translation) => self.handle_translation(at, translation),
         }
     }

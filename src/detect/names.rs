@@ -157,6 +157,7 @@ impl NameBook {
 mod tests {
     use super::super::testing::Scene;
     use super::*;
+    use crate::frame::At;
     use crate::identity::System;
     use crate::site::Site;
 
@@ -242,6 +243,7 @@ mod tests {
         let mut scene = Scene::new(Site::default());
         scene.tells(&[dhcp(CARD, None, "PC-ACCOUNTS", true), named(ip(24), "pc-store", true)]);
         assert_eq!(called(&scene), [], "names alone make no row");
+        assert_eq!(scene.judge.now(), At::default(), "and no time passes");
         scene.knock_by(Some(CARD), pc, mx);
         assert_eq!(called(&scene), [is(pc, Some("PC-ACCOUNTS"))]);
         scene.knock_by(Some(CARD), other, mx);

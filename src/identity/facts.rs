@@ -150,19 +150,17 @@ struct Word {
 impl Identity {
     /// Learns a name; whether that changes anything.
     pub fn learn(&mut self, source: NameSource, name: &Wire, own: bool) -> bool {
-        let Some(place) = self.names.get_mut(source as usize) else { return false };
-        let stands = |word: &Word| (word.own && !own) || (word.own == own && word.name == *name);
-        if place.as_ref().is_some_and(stands) {
-            return false;
+        let news = self.would_learn(source, name, own);
+        if news && let Some(place) = self.names.get_mut(source as usize) {
+            *place = Some(Word { name: name.clone(), own });
         }
-        *place = Some(Word { name: name.clone(), own });
-        true
+        news
     }
 
     /// Whether [`Identity::learn`] would change anything.
     pub fn would_learn(&self, source: NameSource, name: &Wire, own: bool) -> bool {
-        let word = self.names.get(source as usize).and_then(Option::as_ref);
-        word.is_none_or(|word| (own || !word.own) && (word.own != own || word.name != *name))
+        let stands = |word: &Word| (word.own && !own) || (word.own == own && word.name == *name);
+        !self.names.get(source as usize).and_then(Option::as_ref).is_some_and(stands)
     }
 
     /// The name from a source.
