@@ -358,7 +358,7 @@ mod tests {
         assert_eq!((row.name(), row.system()), (None, None));
         row.note_helo(Some(&"gmail.com".into()));
         assert_eq!(row.name(), Some(&"gmail.com".into()));
-        let mut told = Identity { system: Some(System::Android), ..Identity::default() };
+        let mut told = Identity::of_client(None, Some(System::Android));
         told.learn(NameSource::Mdns, &"pc23".into(), true);
         row.identity = Some(Arc::new(told));
         assert_eq!(row.name(), Some(&"pc23".into()));
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn the_system_is_by_syn_and_else_by_dhcp() {
         let mut row = HostRow::new(HostKey::v4([10, 0, 0, 1]), At::default());
-        let told = Identity { system: Some(System::Android), ..Identity::default() };
+        let told = Identity::of_client(None, Some(System::Android));
         row.identity = Some(Arc::new(told));
         assert_eq!(row.system().as_deref(), Some("Android"));
         row.systems.push(System::Linux);

@@ -148,6 +148,12 @@ struct Word {
 }
 
 impl Identity {
+    /// What a DHCP client told of itself beside its name.
+    #[cfg(test)]
+    pub(crate) fn of_client(vendor_class: Option<&str>, system: Option<System>) -> Self {
+        Self { vendor_class: vendor_class.map(Wire::from), system, ..Self::default() }
+    }
+
     /// Learns a name; whether that changes anything.
     pub fn learn(&mut self, source: NameSource, name: &Wire, own: bool) -> bool {
         let news = self.would_learn(source, name, own);

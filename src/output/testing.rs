@@ -105,8 +105,7 @@ fn ranked(rank: usize, row: HostRow) -> RankedHost {
 
 /// A host's own words by every way, in a Windows network, and one that is not ASCII.
 pub(super) fn told() -> Arc<Identity> {
-    let mut told =
-        Identity { vendor_class: Some("MSFT 5.0".into()), system: Some(System::Windows), ..Identity::default() };
+    let mut told = Identity::of_client(Some("MSFT 5.0"), Some(System::Windows));
     let names = ["PC-ACCOUNTS", "PC-ACCOUNTS", "pc-accounts", "\u{1b}[2Jb\u{fc}ro"];
     for (source, name) in NameSource::ALL.into_iter().zip(names) {
         told.learn(source, &name.into(), true);

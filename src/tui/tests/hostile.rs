@@ -38,10 +38,11 @@ fn host(n: usize, name: &[u8], now: Ts) -> RankedHost {
     };
     let mut row = HostRow::new(key, At { ts: now, frame: FrameNo(1) });
     row.helos.push(Wire::from(name));
-    let mut told = Identity { vendor_class: Some(Wire::from(name)), ..Identity::default() };
+    let mut told = Identity::default();
     for source in NameSource::ALL {
         told.learn(source, &Wire::from(name), true);
     }
+    told.vendor_class = Some(Wire::from(name));
     row.identity = n.is_multiple_of(4).then(|| Arc::new(told));
     row.banner = Some(Wire::from(name));
     row.macs.push(Mac([n as u8; 6]));
