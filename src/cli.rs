@@ -127,6 +127,9 @@ pub struct WatchArgs {
     /// Look into tunnels too (GRE, ERSPAN, VXLAN, TZSP, IP in IP, GTP-U, MPLS, PPPoE): then the kernel hands up all of them
     #[arg(long, help_heading = CAPTURE)]
     pub tunnels: bool,
+    /// Leave out the names that machines tell by DHCP, NetBIOS, mDNS and LLMNR: the kernel hands up nothing of these
+    #[arg(long, help_heading = CAPTURE)]
+    pub no_names: bool,
     /// Bytes of a frame to keep; fewer than all hide mail
     #[arg(long, value_name = "BYTES", default_value_t = SNAP_LEN_MAX, value_parser = clap::value_parser!(u32).range(96..=i64::from(SNAP_LEN_MAX)), help_heading = CAPTURE)]
     pub snaplen: u32,

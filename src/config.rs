@@ -159,7 +159,7 @@ impl WatchConfig {
         let run = Config::common(args.shared, Vec::new(), file, reply_rules, env)?;
         let live = LiveOptions {
             device: args.device,
-            wanted: Wanted { ports: run.ports.clone(), tunnels: args.tunnels },
+            wanted: Wanted { ports: run.ports.clone(), tunnels: args.tunnels, names: !args.no_names },
             filter: run.filter.clone(),
             snap_len: args.snaplen,
             buffer_mib: args.buffer,

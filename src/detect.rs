@@ -24,6 +24,7 @@ mod judge;
 mod lapses;
 mod lately;
 pub mod mx_lookups;
+mod names;
 pub mod ndr_flood;
 mod novelty;
 mod observation;

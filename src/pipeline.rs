@@ -299,7 +299,10 @@ impl Dealer {
                 }
             }
             // Of no shard: one of the workers carries it along.
-            FrontItem::Asked(_) | FrontItem::Translated(..) => {
+            FrontItem::Asked(_) | FrontItem::Told(_) | FrontItem::Translated(..) => {
+                if let FrontItem::Told(told) = item {
+                    self.bytes += size_of_val(told.facts);
+                }
                 if let Some(batch) = self.batches.first_mut() {
                     batch.push(order, item, self.shards);
                 }

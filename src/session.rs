@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::frame::{At, FrameNo};
+use crate::identity::Fact;
 use crate::net::{Endpoint, Ends, LinkFacts, Translation};
 use crate::smtp::Reply;
 use crate::tcp::{Attempt, ConnId, ConnState, Connection};
@@ -61,6 +62,8 @@ pub enum SessionEventKind {
     Closed(Arc<Session>),
     /// A question to a DNS server; belongs to no connection.
     DnsQuery(Box<DnsQuery>),
+    /// What machines tell of themselves; belongs to no connection.
+    Told(Box<[Fact]>),
     /// Two connections are one, seen on both sides of address translation; comes before either was greeted. Told twice:
     /// when it seems so, and when it is proven.
     Translated(Translation),

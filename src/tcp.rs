@@ -20,6 +20,7 @@ mod sink;
 mod slab;
 mod stats;
 mod syn;
+mod system;
 mod table;
 #[cfg(test)]
 mod testing;

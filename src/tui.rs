@@ -197,5 +197,5 @@ impl std::fmt::Debug for Easel {
 }
 
 fn view_name(row: &HostRow) -> Option<String> {
-    row.helos.first().filter(|helo| !helo.is_empty()).map(|helo| text::line_of(helo.as_bytes()))
+    row.name().map(|name| text::line_of(name.as_bytes()))
 }

@@ -319,7 +319,7 @@ fn watch_has_flags_of_its_own() {
     };
     let args = parse(&["-i", "eth0"]).unwrap();
     assert_eq!((args.device.as_str(), args.snaplen, args.buffer), ("eth0", 262_144, 64));
-    assert!(!args.headless && !args.no_promiscuous && !args.tunnels && !args.keep_privileges);
+    assert!(!args.headless && !args.no_promiscuous && !args.tunnels && !args.no_names && !args.keep_privileges);
     assert!(parse(&[]).is_err(), "a device has to be named");
     for wrong in [["--snaplen", "40"], ["--snaplen", "300000"], ["--buffer", "0"], ["--theme", "pink"]] {
         assert!(parse(&["-i", "eth0", wrong[0], wrong[1]]).is_err(), "{wrong:?}");

@@ -284,6 +284,13 @@ fn watch(flags: &[&str], text: &str, env: &Environment) -> Result<WatchConfig, E
 }
 
 #[test]
+fn names_are_wanted_unless_they_are_not() {
+    let wanted = |flags: &[&str]| watch(flags, "", &env()).unwrap().live.wanted;
+    assert!(wanted(&["--headless"]).names);
+    assert!(!wanted(&["--headless", "--no-names"]).names);
+}
+
+#[test]
 fn a_screen_needs_a_terminal_and_standard_output_has_one_owner() {
     let (terminal, none) = (Environment { terminal: true, ..env() }, env());
     assert!(watch(&[], "", &terminal).unwrap().screen.is_some());

@@ -1,5 +1,6 @@
 //! The judge: shows each event to the roles, the reputation, the ledger and every detector, in that order.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::audience::Audience;
@@ -8,6 +9,7 @@ use super::context::Context;
 use super::domains::LocalDomains;
 use super::finding::Finding;
 use super::hosts::{HostBook, HostIdx};
+use super::names::NameBook;
 use super::novelty::{self, Recent};
 use super::observation::{Coming, Keys, Kind, Mail, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyRules, Stage};
@@ -17,7 +19,7 @@ use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
 use crate::ledger::{HostLedger, HostRow};
 use crate::limits::DetectLimits;
-use crate::net::{HostKey, Translation};
+use crate::net::{Endpoint, HostKey, Mac, Translation};
 use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::site::{Ours, Site};
 use crate::smtp::Reply;
@@ -33,6 +35,9 @@ const NOVEL_FOR: Span = Span::hours(4);
 /// else. Asking again and again for one that floods would cost more than it brings.
 const NEAR_HOSTS: usize = 32;
 
+/// The ends of what belongs to no connection.
+const NOWHERE: Endpoint = Endpoint { host: HostKey::v6([0; 16]), port: 0 };
+
 /// The whole judgement.
 #[derive(Debug)]
 pub struct Judge {
@@ -43,6 +48,7 @@ pub struct Judge {
     roles: RoleBook,
     reputation: Reputation,
     domains: LocalDomains,
+    names: NameBook,
     triplets: Recent,
     detectors: Vec<Box<dyn Detector>>,
     audience: Audience,
@@ -67,6 +73,8 @@ pub struct JudgeStats {
     pub ledger_evicted: u64,
     /// Hosts whose role had to be forgotten.
     pub roles_evicted: u64,
+    /// Addresses and cards whose names had to be forgotten.
+    pub names_evicted: u64,
     /// Of each detector.
     pub detectors: Vec<(&'static str, DetectorStats)>,
 }
@@ -83,6 +91,7 @@ impl Judge {
             roles: RoleBook::default(),
             reputation: Reputation::default(),
             domains: LocalDomains::new(limits.hosts_max),
+            names: NameBook::new(limits.hosts_max),
             triplets: Recent::new(NOVEL_FOR, limits.triplets_max),
             audience: Audience::of(&detectors),
             near: [None; NEAR_HOSTS],
@@ -161,6 +170,8 @@ impl Judge {
             SessionEventKind::DnsQuery(query) => {
                 (ConnId { ts: query.at.ts, orig: query.client, resp: query.server }, 0)
             }
+            // Of no connection: between no ends.
+            SessionEventKind::Told(_) => (ConnId { ts: event.at.ts, orig: NOWHERE, resp: NOWHERE }, 0),
             SessionEventKind::Translated(translation) => {
                 let inner = translation.inner;
                 (ConnId { ts: event.at.ts, orig: inner.orig, resp: inner.resp }, 0)
@@ -199,6 +210,11 @@ impl Judge {
 
     fn handle_one(&mut self, event: &SessionEvent, coming: &Coming<'_>) {
         self.events += 1;
+        if let SessionEventKind::Told(facts) = &event.kind {
+            // Names judge nobody: not even the time of the judgement goes by them.
+            let (ours, hosts) = (&self.ours, &self.hosts);
+            return self.names.handle(facts, |host| ours.contains(host), |host| hosts.find(host).is_some());
+        }
         self.now = At { ts: self.now.ts.max(event.at.ts), frame: event.at.frame };
         let at = event.at;
         match &event.kind {
@@ -211,6 +227,7 @@ impl Judge {
                 self.show(at, coming, session.smtp.helo.as_ref(), What::Closed(session));
             }
             SessionEventKind::DnsQuery(query) => self.handle_dns(at, coming, query),
+            SessionEventKind::Told(_) => {} // see above
             SessionEventKind::Translated(translation) => self.handle_translation(at, translation),
         }
     }
@@ -307,9 +324,14 @@ impl Judge {
     fn hear_of(&mut self, host: HostKey, likely: Option<HostIdx>) -> HostIdx {
         let (detectors, roles) = (&self.detectors, &self.roles);
         let weight = |at| detectors.iter().map(|detector| detector.weight(at)).sum::<u64>() + roles.weight(at);
+        let before = self.hosts.len();
         let (at, gone) = self.hosts.hear(host, likely, weight);
+        if self.hosts.len() > before || gone.is_some() {
+            self.names.meet(host);
+        }
         if let Some(gone) = gone {
             self.ledger.remove(gone);
+            self.names.part(gone);
             self.roles.forget(at);
             for detector in &mut self.detectors {
                 detector.forget(at);
@@ -354,11 +376,18 @@ impl Judge {
         all
     }
 
-    /// A copy of all rows of the ledger, roles filled in, in the order of their addresses.
+    /// A copy of all rows of the ledger, roles and names filled in, in the order of their addresses.
     pub fn hosts(&self) -> Vec<HostRow> {
         let ctx = self.context();
         let mut rows = self.ledger.snapshot();
+        let mut users: HashMap<Mac, u32> = HashMap::new();
+        if self.names.knows_cards() {
+            rows.iter().flat_map(|row| &row.macs).for_each(|mac| *users.entry(*mac).or_default() += 1);
+        }
         for row in &mut rows {
+            // A card that several use is a router's, and so is its name.
+            let card = row.macs.iter().find(|mac| users.get(*mac) == Some(&1));
+            row.identity = self.names.of(row.host, card.copied());
             row.role = ctx.role(row.host);
             // Who names the servers names the others too: they are not servers.
             row.role_given = !self.site.mail_servers.is_empty();
@@ -373,6 +402,7 @@ impl Judge {
             foreign: self.strangers.connections(),
             ledger_evicted: self.hosts.evicted(),
             roles_evicted: self.roles.evicted(),
+            names_evicted: self.names.evicted(),
             detectors: self.detectors.iter().map(|detector| (detector.name(), detector.stats())).collect(),
         }
     }
@@ -392,7 +422,7 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.connections += 1;
             counts.failed += 1;
             note_tried(row, seen);
-            row.syn = Some(attempt.syn);
+            row.note_syn(attempt.syn);
             row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link);
         }
         What::Flooded(flood) => {
@@ -406,7 +436,7 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             } else {
                 row.servers.inside.merge(&flood.servers);
             }
-            row.syn = Some(first.syn);
+            row.note_syn(first.syn);
             row.note_link(first.link.macs.map(|(orig, _)| orig), &first.link);
         }
         What::Transaction(mail) => {
@@ -421,7 +451,7 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.hidden += u64::from(session.smtp.tls.state.is_hidden());
             counts.gapped += u64::from(session.conn.gaps > 0);
             note_tried(row, seen);
-            row.syn = session.conn.syn.or(row.syn);
+            session.conn.syn.into_iter().for_each(|syn| row.note_syn(syn));
             row.note_link(session.conn.link.macs.map(|(orig, _)| orig), &session.conn.link);
             row.note_helo(session.smtp.helo.as_ref());
         }

@@ -27,8 +27,9 @@ pub fn lines(data: &[u8]) {
             };
             assert_eq!(line.bytes, whole.get(..line_max).unwrap_or(whole));
             assert_eq!((line.ending, line.too_long), (ending, whole.len() > line_max));
-            assert_eq!((line.has_nul, line.has_bare_cr), (line.bytes.contains(&0), line.bytes.contains(&b'\r')));
-            assert_eq!(line.has_8bit, !line.bytes.is_ascii());
+            let odd = line.odd_bytes();
+            assert_eq!((odd.nul, odd.bare_cr), (line.bytes.contains(&0), line.bytes.contains(&b'\r')));
+            assert_eq!(odd.eight_bit, !line.bytes.is_ascii());
         }
         assert!(left.is_empty(), "a chunk is used up");
         assert!(splitter.pending().len() <= line_max + 1, "what waits is bounded");

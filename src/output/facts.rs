@@ -74,7 +74,7 @@ pub struct InputFacts {
     pub error: Option<String>,
 }
 
-/// What became of the frames: `total` is `smtp`, `dns` and all of `ignored` and `undecoded`.
+/// What became of the frames: `total` is `smtp`, `dns`, `names` and all of `ignored` and `undecoded`.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct FrameCounts {
     /// All frames.
@@ -83,6 +83,8 @@ pub struct FrameCounts {
     pub smtp: u64,
     /// Frames with a question about mail to a DNS server.
     pub dns: u64,
+    /// Frames in which machines tell names.
+    pub names: u64,
     /// Frames that are none of ours, by reason.
     pub ignored: Counts,
     /// Frames that could not be read, by reason.
@@ -131,6 +133,7 @@ impl Results<'_> {
         let stats = self.judge.stats();
         hit.add("judge_hosts", stats.ledger_evicted);
         hit.add("judge_roles", stats.roles_evicted);
+        hit.add("judge_names", stats.names_evicted);
         for (detector, stats) in stats.detectors {
             hit.add(format!("{detector}_hosts"), stats.evicted);
             hit.add(format!("{detector}_filters"), stats.early_turns);

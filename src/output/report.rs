@@ -17,7 +17,7 @@ use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Roun
 use crate::frame::FrameNo;
 use crate::identity::vendor;
 use crate::incident::{EvidenceLine, Incident, IncidentId, RankedHost};
-use crate::ledger::Role;
+use crate::ledger::{HostRow, Role};
 use crate::net::{HostKey, Mac};
 use crate::tcp::ConnId;
 use crate::time::Ts;
@@ -143,7 +143,10 @@ struct Identity<'a> {
     vendor: Option<&'a str>,
     vlan: &'a [u16],
     names: BTreeMap<&'static str, &'a Wire>,
-    os: Option<&'a str>,
+    os: Option<String>,
+    /// Left out where DHCP told none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dhcp_vendor_class: Option<&'a Wire>,
 }
 
 #[derive(Serialize)]
@@ -281,8 +284,9 @@ impl<'a> HostRecord<'a> {
                 mac: &row.macs,
                 vendor: row.macs.first().and_then(|mac| vendor(*mac)),
                 vlan: &row.vlans,
-                names: row.helos.first().map(|helo| ("helo", helo)).into_iter().collect(),
-                os: None,
+                names: names(row),
+                os: row.system(),
+                dhcp_vendor_class: row.identity.as_ref().and_then(|identity| identity.vendor_class.as_ref()),
             },
             public_ips: &row.public,
             counts: HostCountsRecord {
@@ -298,6 +302,12 @@ impl<'a> HostRecord<'a> {
             last_ts: row.last,
         }
     }
+}
+
+/// Names by where they come from.
+fn names(row: &HostRow) -> BTreeMap<&'static str, &Wire> {
+    let told = row.identity.iter().flat_map(|identity| identity.names());
+    told.map(|(source, name)| (source.name(), name)).chain(row.helos.first().map(|helo| ("helo", helo))).collect()
 }
 
 impl<'a> IncidentRecord<'a> {

@@ -64,7 +64,7 @@ impl Twins {
             SessionEventKind::Greeted(head)
             | SessionEventKind::Auth(head, _)
             | SessionEventKind::Transaction(head, _) => self.shadows.peek(&ends(&head.id)) != Some(&true),
-            SessionEventKind::DnsQuery(_) => true,
+            SessionEventKind::DnsQuery(_) | SessionEventKind::Told(_) => true,
         }
     }
 

@@ -99,7 +99,7 @@ impl Recent {
             }
             SessionEventKind::Unanswered(attempt) => self.unanswered(attempt.id, at, 1),
             SessionEventKind::Flooded(flood) => self.unanswered(flood.first.id, at, flood.attempts),
-            SessionEventKind::DnsQuery(_) | SessionEventKind::Translated(_) => {}
+            SessionEventKind::DnsQuery(_) | SessionEventKind::Told(_) | SessionEventKind::Translated(_) => {}
         }
     }
 

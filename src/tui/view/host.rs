@@ -20,9 +20,9 @@ const CHART_LEAD: usize = 14;
 /// Destinations that are listed.
 const DESTINATIONS: usize = 10;
 
-/// What a host calls itself, if it said so.
+/// What a host is called, if it said so.
 pub(super) fn name(row: &HostRow) -> Option<String> {
-    row.helos.first().filter(|helo| !helo.is_empty()).map(|helo| line_of(helo.as_bytes()))
+    row.name().map(|name| line_of(name.as_bytes()))
 }
 
 /// What a host is, in a word.
@@ -143,8 +143,14 @@ fn who(app: &App, host: &RankedHost, page: &mut Page) {
         fact("", format!("{others} of yours behind the same MAC: it is a router's, look behind it"));
     }
     fact("VLAN", list(row.vlans.iter().map(ToString::to_string).collect()));
+    let told = row.identity.as_deref().cloned().unwrap_or_default();
+    for (source, name) in told.names() {
+        fact(source.title(), line_of(name.as_bytes()));
+    }
     fact("HELO", list(row.helos.iter().map(|helo| line_of(helo.as_bytes())).collect()));
     fact("greets as", row.banner.as_ref().map(|banner| line_of(banner.as_bytes())).unwrap_or_default());
+    fact("system", row.system().unwrap_or_default());
+    fact("DHCP says", told.vendor_class.map(|class| line_of(class.as_bytes())).unwrap_or_default());
     fact(
         "role",
         match (row.role, row.role_given) {
