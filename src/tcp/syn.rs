@@ -5,7 +5,11 @@
 //!
 //! Not done here: matching against a database, and p0f's `uptr+`, because the urgent pointer is not kept of a segment.
 
+mod told;
+
 use std::fmt;
+
+pub use told::ToldSyn;
 
 use super::SynSignature;
 use crate::decode::{Segment, SegmentHeader, TcpFlags};
