@@ -82,6 +82,12 @@ impl Json {
         self.out.push(b'}');
     }
 
+    /// An object on a line of its own.
+    pub(super) fn line(&mut self, write: impl FnOnce(&mut Self)) {
+        self.object(write);
+        self.raw("\n");
+    }
+
     /// Every entry has a comma before it: the first one's becomes the bracket that opens them all.
     fn open(&mut self, begin: usize, bracket: u8) {
         match self.out.get_mut(begin) {
@@ -143,6 +149,13 @@ impl Json {
         self.out.push(b'"');
     }
 
+    /// The same between angle brackets, as paths stand on the wire.
+    pub(super) fn bracketed(&mut self, text: &Wire) {
+        self.raw("\"<");
+        self.wire_inside(text);
+        self.raw(">\"");
+    }
+
     #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
     fn wire_inside(&mut self, text: &Wire) {
         let bytes = text.as_bytes();
@@ -185,6 +198,13 @@ impl Json {
             self.digits::<9>(nanos);
             self.raw("Z\"");
         }
+    }
+
+    /// The same as Suricata prints it, with its offset in digits.
+    pub(super) fn eve_stamp(&mut self, ts: Ts) {
+        self.stamp(ts);
+        self.out.truncate(self.out.len().saturating_sub(2));
+        self.raw("+0000\"");
     }
 
     /// Seconds, exact, without needless zeros.
