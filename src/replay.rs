@@ -28,7 +28,7 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     let ports: PortSet = config.ports.iter().copied().collect();
     let judge = Judge::new(config.site.clone(), config.reply_rules.clone(), &config.settings, &config.limits.detect);
     let mut sessions = match &config.sessions {
-        Some(target) => Some(SessionWriter::new(target.open()?)),
+        Some(target) => Some(SessionWriter::new(target.open()?, config.form)),
         None => None,
     };
     let mut session_error = None;
@@ -53,9 +53,6 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     if let (Some(target), Some(error)) = (&config.sessions, session_error) {
         return Err(target.error(error));
     }
-    if let (Some(writer), Some(target)) = (sessions, &config.sessions) {
-        writer.finish().map_err(|error| target.error(error))?.finish()?;
-    }
     for error in &ran.errors {
         complain(&balance::told(error));
     }
@@ -65,6 +62,13 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     let facts = balance::facts(&ran.at_end(&ran.finished.front.stats()), inputs, Counts::default());
     let judge = &ran.finished.judge;
     let judgement = Judgement::of(judge);
+    if let (Some(mut writer), Some(target)) = (sessions, &config.sessions) {
+        let fail = |error| target.error(error);
+        for incident in &judgement.incidents {
+            writer.incident(judge.now().ts, incident).map_err(fail)?;
+        }
+        writer.finish().map_err(fail)?.finish()?;
+    }
     let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
     let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
     output::deliver(config.report.as_ref(), config.table, &results, &mut io::BufWriter::new(io::stdout().lock()))?;

@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("wire", &[]),
     ("values", &[]),
+    ("schema", &[]),
     ("weird", &[]),
     ("net", &[]),
     ("frame", &["time"]),
@@ -25,7 +26,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("session", &["tcp", "smtp", "frame", "net", "time", "limits", "weird", "wire"]),
     ("identity", &["net"]),
     ("ledger", &["tcp", "frame", "net", "time", "wire"]),
-    ("detect", &["session", "smtp", "tcp", "ledger", "site", "frame", "net", "time", "limits", "weird", "wire"]),
+    // Records of outputs say the form of their fields to JSON Schema.
+    (
+        "detect",
+        &["session", "smtp", "tcp", "ledger", "site", "frame", "net", "time", "limits", "weird", "wire", "schema"],
+    ),
     ("incident", &["detect", "ledger", "tcp", "frame", "net", "time", "wire"]),
     ("engine", &["decode", "tcp", "session", "detect", "frame", "net", "time", "limits"]),
     // The edges.
@@ -34,11 +39,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "output",
         &[
             "identity", "incident", "detect", "ledger", "session", "smtp", "tcp", "site", "frame", "net", "time",
-            "weird", "wire", "error",
+            "weird", "wire", "error", "schema",
         ],
     ),
     ("error", &["detect"]),
-    ("cli", &["capture", "values", "detect"]),
+    // Man pages and completions are written here.
+    ("cli", &["capture", "values", "detect", "error"]),
     ("config", &["capture", "cli", "values", "wire", "detect", "site", "limits", "output", "tui", "error"]),
     ("privileges", &[]),
     // Beside the judgement, for people who look on.
@@ -70,6 +76,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tui",
         ],
     ),
+    // Session lines as a source of the same events, and what is made of reports afterwards.
+    ("lines", &["capture", "session", "smtp", "tcp", "frame", "net", "schema", "time", "weird", "wire"]),
+    ("judge", &["capture", "config", "detect", "engine", "error", "incident", "lines", "output", "session", "wire"]),
+    ("reports", &["detect", "error", "time", "wire"]),
+    ("diff", &["detect", "error", "output", "reports", "time"]),
+    ("xarf", &["error", "lines", "net", "reports", "time", "values"]),
     // The binary wires all of it together.
     (
         "replay",
