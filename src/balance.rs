@@ -45,6 +45,7 @@ pub fn facts(so_far: &SoFar<'_>, inputs: Vec<InputSummary>, drops: Counts) -> Ru
         translated: twins.joined(),
         drops,
         limits_hit,
+        unseen: Counts::default(),
     }
 }
 
@@ -80,6 +81,7 @@ fn input_facts(input: InputSummary) -> InputFacts {
         first_ts: input.first_ts,
         last_ts: input.last_ts,
         truncated: input.truncated,
+        lines: None,
         error: input.error.map(|error| wire::escape(error.as_bytes()).into_owned()),
     }
 }

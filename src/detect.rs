@@ -50,7 +50,7 @@ pub use context::Context;
 pub use domains::{LocalDomains, Standing};
 pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, Ruling};
 pub use hosts::{HostBook, HostIdx, PerHost};
-pub use judge::{Judge, JudgeStats};
+pub use judge::{Judge, JudgeStats, Terms};
 pub use novelty::Recent;
 pub use observation::{Coming, Keys, Kind, Mail, Observation, Refusal, Way, What};
 pub use reputation::Reputation;

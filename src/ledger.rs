@@ -57,6 +57,12 @@ pub struct HostCounts {
     pub rcpt_accepted: u64,
     /// Recipients refused.
     pub rcpt_rejected: u64,
+    /// Mail transactions with the null reverse-path.
+    pub null_senders: u64,
+    /// Mail transactions that were rejected or deferred.
+    pub refused: u64,
+    /// Sessions that were refused by the greeting.
+    pub turned_away: u64,
     /// Sessions that went on under TLS.
     pub hidden: u64,
     /// Connections with gaps.

@@ -18,9 +18,9 @@ use std::io::Write;
 
 pub use facts::{Counts, FrameCounts, InputFacts, Results, RunFacts};
 pub use file::{Sink, Target};
-pub use sessions::SessionWriter;
+pub use sessions::{LineForm, SessionWriter};
 pub use text::Style;
-pub(crate) use text::{counted, grouped};
+pub(crate) use text::{counted, grouped, paragraph, period};
 
 use crate::error::Error;
 

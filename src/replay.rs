@@ -28,7 +28,7 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     let ports: PortSet = config.ports.iter().copied().collect();
     let judge = Judge::new(config.site.clone(), config.reply_rules.clone(), &config.settings, &config.limits.detect);
     let mut sessions = match &config.sessions {
-        Some(target) => Some(SessionWriter::new(target.open()?)),
+        Some(target) => Some(SessionWriter::new(target.open()?, config.form)),
         None => None,
     };
     let mut session_error = None;
@@ -50,14 +50,6 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
         bar.finish_and_clear();
         (ran, opened.source.summaries())
     };
-    // Session lines that could not be written take nothing from what was found.
-    let written = match (&config.sessions, sessions, session_error) {
-        (Some(target), _, Some(error)) => Err(target.error(error)),
-        (Some(target), Some(writer), None) => {
-            writer.finish().map_err(|error| target.error(error)).and_then(output::Sink::finish)
-        }
-        _ => Ok(()),
-    };
     for error in &ran.errors {
         complain(&balance::told(error));
     }
@@ -67,6 +59,15 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     let facts = balance::facts(&ran.at_end(&ran.finished.front.stats()), inputs, Counts::default());
     let judge = &ran.finished.judge;
     let judgement = Judgement::of(judge);
+    // Session lines that could not be written take nothing from what was found.
+    let written = match (&config.sessions, sessions, session_error) {
+        (Some(target), _, Some(error)) => Err(target.error(error)),
+        (Some(target), Some(writer), None) => {
+            let ended = end_sessions(writer, judge, &judgement);
+            ended.map_err(|error| target.error(error)).and_then(output::Sink::finish)
+        }
+        _ => Ok(()),
+    };
     let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
     let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
     let mut stdout = io::BufWriter::new(io::stdout().lock());
@@ -80,6 +81,14 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     }
     let surest = judgement.incidents.iter().map(|incident| incident.tier).max();
     Ok(Status::of_run(surest, config.fail_on, damaged))
+}
+
+/// Writes what ends the session lines, incidents where their form has a place for them, and gives back what they went to.
+fn end_sessions<W: io::Write>(mut writer: SessionWriter<W>, judge: &Judge, judgement: &Judgement) -> io::Result<W> {
+    for incident in &judgement.incidents {
+        writer.incident(judge.now().ts, incident)?;
+    }
+    writer.finish()
 }
 
 /// The inputs that could be opened, as one source, and what is to be said of the others.

@@ -29,4 +29,5 @@ pub use connection::{Attempt, ConnId, ConnState, Connection, SynSignature};
 pub use event::StreamEvent;
 pub use sink::{ConnStart, FlowSink};
 pub use stats::TcpStats;
+pub use syn::ToldSyn;
 pub use table::FlowTable;

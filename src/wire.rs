@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bstr::ByteSlice;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes of the wire that mean text: an address, a name, a line of a reply.
 ///
@@ -147,6 +147,38 @@ impl Serialize for Wire {
     }
 }
 
+/// The bytes out of their escaped form.
+impl<'de> Deserialize<'de> for Wire {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(d)?;
+        unescape(&text).map(Self::from).ok_or_else(|| serde::de::Error::custom("a backslash that escapes nothing"))
+    }
+}
+
+/// The bytes that an escaped form stands for; `None` where it is none.
+pub fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (plain, escaped) = rest.split_at(at);
+        bytes.extend_from_slice(plain);
+        rest = match escaped {
+            [_, b'\\', rest @ ..] => {
+                bytes.push(b'\\');
+                rest
+            }
+            [_, b'x', high, low, rest @ ..] => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                bytes.push((digit(high)? * 16 + digit(low)?) as u8);
+                rest
+            }
+            _ => return None,
+        };
+    }
+    bytes.extend_from_slice(rest);
+    Some(bytes)
+}
+
 /// A path as it may be shown: file names are bytes too, and not always the operator's own.
 pub fn shown(path: &Path) -> String {
     escape(path.as_os_str().as_encoded_bytes()).into_owned()
@@ -244,6 +276,21 @@ mod tests {
                 assert_eq!(is_printable_but(&text, []), printable, "{text:?}");
                 assert_eq!(is_printable_but(&text, *b"\"\\"), printable && byte != b'"' && byte != b'\\', "{text:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_escaped_form_is_none() {
+        assert_eq!(unescape("a\\x1b\\\\x"), Some(b"a\x1b\\x".to_vec()));
+        for text in ["\\", "a\\x1", "\\xg0", "\\n"] {
+            assert_eq!(unescape(text), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_form_is_reversible(bytes: Vec<u8>) {
+            proptest::prop_assert_eq!(unescape(&escape(&bytes)), Some(bytes));
         }
     }
 

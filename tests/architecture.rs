@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("wire", &[]),
     ("values", &[]),
+    ("schema", &[]),
     ("weird", &[]),
     ("net", &[]),
     ("frame", &["time"]),
@@ -27,11 +28,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("smtp", &["tcp", "frame", "net", "time", "limits", "weird", "wire"]),
     ("session", &["tcp", "smtp", "identity", "distinct", "frame", "net", "time", "limits", "weird", "wire"]),
     ("ledger", &["tcp", "identity", "distinct", "frame", "net", "time", "wire"]),
+    // Records of outputs say the form of their fields to JSON Schema.
     (
         "detect",
         &[
             "session", "smtp", "tcp", "identity", "ledger", "distinct", "site", "frame", "net", "time", "limits",
-            "weird", "wire",
+            "weird", "wire", "schema",
         ],
     ),
     ("incident", &["detect", "ledger", "tcp", "frame", "net", "time", "wire"]),
@@ -42,11 +44,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "output",
         &[
             "distinct", "identity", "incident", "detect", "ledger", "session", "smtp", "tcp", "site", "frame", "net",
-            "time", "weird", "wire", "error",
+            "time", "weird", "wire", "error", "schema",
         ],
     ),
     ("error", &["detect"]),
-    ("cli", &["capture", "values", "detect"]),
+    // Man pages and completions are written here.
+    ("cli", &["capture", "values", "detect", "error"]),
     ("config", &["capture", "cli", "values", "wire", "detect", "site", "limits", "output", "tui", "error"]),
     ("privileges", &[]),
     // Beside the judgement, for people who look on.
@@ -86,6 +89,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "pipeline", "session", "site", "smtp", "tcp", "time", "weird", "wire",
         ],
     ),
+    // Session lines as a source of the same events, and what is made of reports afterwards.
+    ("lines", &["capture", "session", "smtp", "tcp", "frame", "net", "schema", "time", "weird", "wire"]),
+    ("judge", &["capture", "config", "detect", "engine", "error", "incident", "lines", "output", "session", "wire"]),
+    ("reports", &["detect", "error", "time", "wire"]),
+    ("diff", &["detect", "error", "output", "reports", "time"]),
+    ("xarf", &["error", "lines", "net", "reports", "time", "values"]),
     // The binary wires all of it together.
     (
         "replay",

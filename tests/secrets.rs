@@ -24,7 +24,7 @@ use smtphound::detect::{DetectSettings, Judge};
 use smtphound::frame::LinkType;
 use smtphound::incident::Judgement;
 use smtphound::limits::Limits;
-use smtphound::output::{Counts, Results, SessionWriter, Style, report, table};
+use smtphound::output::{Counts, LineForm, Results, SessionWriter, Style, report, table};
 use smtphound::pipeline::Plan;
 use smtphound::replay::stage_of;
 use smtphound::session::SessionEvent;
@@ -191,7 +191,7 @@ fn told(path: &Path, rules: &Arc<ReplyRules>) -> String {
     let (limits, ports) = (Limits::default(), PORTS.into_iter().collect::<PortSet>());
     let judge = || Judge::new(Site::default(), Arc::clone(rules), &DetectSettings::default(), &limits.detect);
     let plan = Plan { ports: &ports, limits: &limits, workers: 1 };
-    let mut lines = SessionWriter::new(Vec::new());
+    let mut lines = SessionWriter::new(Vec::new(), LineForm::Native);
     let mut source = open_file(path, &OpenOptions::default()).unwrap();
     let mut sink = |event: &SessionEvent| lines.handle(event).unwrap();
     let ran = smtphound::pipeline::run(&mut source, &plan, judge(), &mut sink, &mut |_, _| {});

@@ -274,10 +274,11 @@ fn every_flag_is_taken() {
     let Command::Replay(args) = args.command else { panic!("not replay") };
     let ReplayArgs { files, shared, .. } = *args;
     assert_eq!(files, ["a.pcap", "b.pcap"].map(PathBuf::from));
-    assert_eq!(shared.home_nets.len(), 2);
-    assert_eq!(shared.local_domains, ["adatum.example"]);
+    assert_eq!(shared.site.home_nets.len(), 2);
+    assert_eq!(shared.site.local_domains, ["adatum.example"]);
     assert_eq!((shared.ports, shared.workers), (vec![25, 2525], Some(2)));
-    assert_eq!((shared.fail_on, shared.color, shared.quiet), (Some(FailOn::Likely), ColorChoice::Never, true));
+    let output = shared.output;
+    assert_eq!((output.fail_on, output.color, output.quiet), (Some(FailOn::Likely), ColorChoice::Never, true));
 }
 
 #[test]

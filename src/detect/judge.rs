@@ -62,6 +62,15 @@ pub struct Judge {
     events: u64,
 }
 
+/// What is judged by: who is ours, and what replies mean. Both may be told anew while the program runs.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The home network.
+    pub site: Site,
+    /// What replies mean.
+    pub rules: Arc<ReplyRules>,
+}
+
 /// Fill and losses of the judgement.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct JudgeStats {
@@ -102,6 +111,13 @@ impl Judge {
             strangers: Strangers::default(),
             events: 0,
         }
+    }
+
+    /// Judges by other terms from now on. What was learned stays, and so do the rows of hosts that are ours no more.
+    pub fn adopt(&mut self, terms: Terms) {
+        self.ours = terms.site.ours();
+        self.site = terms.site;
+        self.rules = terms.rules;
     }
 
     /// The ledger, to read from elsewhere.
@@ -441,12 +457,15 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
         }
         What::Transaction(mail) => {
             counts.transactions += 1;
+            counts.null_senders += u64::from(mail.tx.null_sender);
+            counts.refused += u64::from(matches!(mail.tx.outcome, Outcome::Rejected | Outcome::Deferred));
             counts.rcpt_accepted += u64::from(mail.tx.rcpt_accepted);
             counts.rcpt_rejected += u64::from(mail.tx.rcpt_rejected);
         }
         What::Closed(session) => {
             counts.connections += 1;
             counts.sessions += u64::from(session.smtp.greeting.is_some());
+            counts.turned_away += u64::from(session.smtp.greeting.as_ref().is_some_and(|reply| !reply.is_positive()));
             counts.failed += u64::from(session.failed());
             counts.hidden += u64::from(session.smtp.tls.state.is_hidden());
             counts.gapped += u64::from(session.conn.gaps > 0);

@@ -6,7 +6,7 @@ use super::{Input, is_harmless};
 use crate::frame::{At, FrameNo};
 use crate::limits::SmtpLimits;
 use crate::net::{Endpoint, HostKey, LinkFacts, Side};
-use crate::output::SessionWriter;
+use crate::output::{LineForm, SessionWriter};
 use crate::session::{Conversation, Session, SessionEvent, SessionEventKind, SmtpFacts};
 use crate::smtp::{Dialogue, Sent, SmtpEvent};
 use crate::tcp::{ConnId, ConnState, Connection, StreamEvent};
@@ -208,7 +208,7 @@ fn line(smtp: SmtpFacts) {
         weird: WeirdSet::default(),
     };
     let session = Arc::new(Session { conn, smtp, outer: None });
-    let mut writer = SessionWriter::new(Vec::new());
+    let mut writer = SessionWriter::new(Vec::new(), LineForm::Native);
     let written = writer.handle(&SessionEvent { at: At::default(), kind: SessionEventKind::Closed(session) });
     assert!(written.is_ok(), "memory takes everything");
     let text = writer.finish().map(String::from_utf8).map(Result::unwrap_or_default).unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::decode::PortSet;
 use crate::detect::{DetectSettings, Judge};
 use crate::incident::Judgement;
 use crate::limits::{DetectLimits, Limits, TcpLimits};
-use crate::output::{Counts, Results, SessionWriter, Style, report, table};
+use crate::output::{Counts, LineForm, Results, SessionWriter, Style, report, table};
 use crate::pipeline::{self, Plan};
 use crate::site::Site;
 
@@ -61,7 +61,7 @@ fn run(path: &Path, workers: usize) -> Option<Written> {
     let limits = limits();
     let ports = PortSet::from_iter([25, 587]);
     let judge = Judge::new(Site::default(), Arc::clone(&RULES), &DetectSettings::default(), &limits.detect);
-    let mut lines = SessionWriter::new(Vec::new());
+    let mut lines = SessionWriter::new(Vec::new(), LineForm::Native);
     let plan = Plan { ports: &ports, limits: &limits, workers };
     let ran = pipeline::run(
         &mut source,

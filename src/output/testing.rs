@@ -65,6 +65,7 @@ impl Case {
                 last_ts: Some(END),
                 truncated: true,
                 error: None,
+                lines: None,
             }],
             frames: FrameCounts {
                 total: 12_345,

@@ -109,6 +109,18 @@ pub fn parse_line(line: &[u8]) -> ReplyLine<'_> {
     }
 }
 
+/// A reply out of one text, as session lines tell it: code, status, words, the latter with their line feeds.
+pub fn parse_words(words: &[u8]) -> Reply {
+    // The words of the first line are read as a line is; those of the others have neither code nor status.
+    let first = words.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let ReplyLine { code, status, .. } = parse_line(first);
+    let told = [code.map(|code| format!("{code:03}")), status.map(|status| status.to_string())];
+    let prefix = told.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let text = words.strip_prefix(prefix.as_bytes()).unwrap_or(words);
+    let text = text.strip_prefix(b" ").filter(|_| !prefix.is_empty()).unwrap_or(text);
+    Reply { code, status, text: Wire::from(text) }
+}
+
 /// Whether a reply's text is one that a firewall masked: the PIX fixup writes `*` over all of a greeting but some digits
 /// (`220 **2*0***`).
 pub fn is_masked_banner(text: &[u8]) -> bool {

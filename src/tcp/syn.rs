@@ -6,7 +6,11 @@
 //! What all of it says of the system is in `system`. Not done here: p0f's `uptr+`, because the urgent pointer is not kept of
 //! a segment.
 
+mod told;
+
 use std::fmt;
+
+pub use told::ToldSyn;
 
 use super::SynSignature;
 use crate::decode::{Segment, SegmentHeader, TcpFlags};

@@ -59,6 +59,11 @@ impl Buffer {
         self.extend_some(&[byte], 1);
     }
 
+    /// Takes the last bytes back.
+    pub(super) const fn take_back(&mut self, count: usize) {
+        self.len = self.len.saturating_sub(count);
+    }
+
     /// Writes another byte in the place of one.
     pub(super) fn replace(&mut self, at: usize, byte: u8) {
         if let Some(place) = self.bytes.get_mut(at) {

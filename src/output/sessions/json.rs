@@ -89,6 +89,12 @@ impl Json {
         self.out.push(b'}');
     }
 
+    /// An object on a line of its own.
+    pub(super) fn line(&mut self, write: impl FnOnce(&mut Self)) {
+        self.object(write);
+        self.raw("\n");
+    }
+
     /// Every entry has a comma before it: the first one's becomes the bracket that opens them all.
     fn open(&mut self, begin: usize, bracket: u8) {
         if begin < self.out.len() {
@@ -160,6 +166,13 @@ impl Json {
         self.out.push(b'"');
     }
 
+    /// The same between angle brackets, as paths stand on the wire.
+    pub(super) fn bracketed(&mut self, text: &Wire) {
+        self.raw("\"<");
+        self.wire_inside(text);
+        self.raw(">\"");
+    }
+
     fn wire_inside(&mut self, text: &Wire) {
         let bytes = text.as_bytes();
         if wire::is_printable_but(bytes, *b"\"\\") {
@@ -210,6 +223,13 @@ impl Json {
             [text[at], text[at + 1]] = pair(part);
         }
         text
+    }
+
+    /// The same as Suricata prints it, with its offset in digits.
+    pub(super) fn eve_stamp(&mut self, ts: Ts) {
+        self.stamp(ts);
+        self.out.take_back(2);
+        self.raw("+0000\"");
     }
 
     /// Seconds, exact, without needless zeros.
