@@ -3,7 +3,7 @@
 use serde_json::Value;
 use smtphound::frame::At;
 use smtphound::limits::SmtpLimits;
-use smtphound::output::SessionWriter;
+use smtphound::output::{LineForm, SessionWriter};
 use smtphound::session::{Session, SessionEvent, SessionEventKind};
 
 use crate::wire::{C, Concluded, S, Talk, Who};
@@ -20,7 +20,7 @@ fn pour(talk: &mut Talk, who: Who, bytes: &str) {
 
 /// Its session line.
 fn line(session: &Session) -> Value {
-    let mut writer = SessionWriter::new(Vec::new());
+    let mut writer = SessionWriter::new(Vec::new(), LineForm::Native);
     let kind = SessionEventKind::Closed(std::sync::Arc::new(session.clone()));
     writer.handle(&SessionEvent { at: At::default(), kind }).unwrap();
     let text = String::from_utf8(writer.finish().unwrap()).unwrap();
