@@ -223,7 +223,9 @@ fn told(path: &Path, rules: &Arc<ReplyRules>) -> String {
                 let mut buffer = Buffer::empty(area);
                 easel.draw(area, &mut buffer);
                 for row in buffer.content.chunks(usize::from(area.width)) {
-                    row.iter().for_each(|cell| out.extend_from_slice(cell.symbol().as_bytes()));
+                    for cell in row {
+                        out.extend_from_slice(cell.symbol().as_bytes());
+                    }
                     out.push(b'\n');
                 }
             }
