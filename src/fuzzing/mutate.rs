@@ -85,7 +85,9 @@ impl Parts {
 
     fn joined(&self) -> Vec<u8> {
         let mut file = self.head.clone();
-        self.records.iter().for_each(|record| file.extend_from_slice(record));
+        for record in &self.records {
+            file.extend_from_slice(record);
+        }
         file
     }
 

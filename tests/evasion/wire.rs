@@ -12,6 +12,7 @@ use smtphound::limits::Limits;
 use smtphound::session::{Session, SessionEvent, SessionEventKind};
 use smtphound::site::Site;
 use smtphound::time::{Span, Ts};
+use smtphound::weird::Weird;
 
 pub const ACK: u8 = TcpFlags::ACK;
 pub const SYN: u8 = TcpFlags::SYN;
@@ -244,7 +245,7 @@ impl Concluded {
     /// The oddities of all sessions, TCP's and SMTP's.
     pub fn weird(&self) -> Vec<&'static str> {
         let kinds = self.sessions.iter().flat_map(|s| s.conn.weird.iter().chain(s.smtp.weird.iter()));
-        kinds.map(|weird| weird.name()).collect()
+        kinds.map(Weird::name).collect()
     }
 }
 

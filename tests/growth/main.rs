@@ -103,7 +103,9 @@ fn one() {
 #[ignore = "tells the names"]
 #[expect(clippy::print_stdout, reason = "that is what it is for")]
 fn list() {
-    CASES.iter().for_each(|case| println!("case {}", case.name));
+    for case in CASES {
+        println!("case {}", case.name);
+    }
 }
 
 fn at(no: usize) -> At {
@@ -222,7 +224,9 @@ impl Talk {
 
     /// Says something again and again, in full segments.
     fn pour(&mut self, side: Side, text: &str, times: usize) {
-        text.repeat(times).as_bytes().chunks(1_400).for_each(|piece| self.say(side, piece));
+        for piece in text.repeat(times).as_bytes().chunks(1_400) {
+            self.say(side, piece);
+        }
     }
 
     fn data(mut self) -> Self {
@@ -342,7 +346,9 @@ fn held_back_data(n: usize) {
 
 fn scan(text: &str) {
     let mut scanner = MailScanner::new(&SmtpLimits::default());
-    text.as_bytes().chunks(7).for_each(|piece| scanner.handle(piece));
+    for piece in text.as_bytes().chunks(7) {
+        scanner.handle(piece);
+    }
     scanner.finish();
 }
 

@@ -410,7 +410,7 @@ fn a_reset_that_never_arrived_is_taken_back_when_its_receiver_goes_on() {
             r#"C "EHLO a\r\n" @5"#,
             r#"S "250\r\n" @8"#,
             r#"C "QUIT\r\n" @10"#,
-            "close RSTO ShAdRDa",
+            "close RSTO ShAdRD",
         ],
     );
 }
@@ -421,7 +421,7 @@ fn what_follows_a_reset_and_is_never_taken_is_dropped() {
     rig.handshake().play(|s| s.s(501, 101, "220\r\n")).play(|s| s.c_rst(101)).play(|s| s.c(101, 506, "EHLO a\r\n"));
     rig.play(|s| s.s(501, 101, "220\r\n"));
     assert_eq!(rig.table.stats().after_close, 1);
-    expect(&rig.finish(), &[r#"S "220\r\n" @0"#, "C reset", "close RSTO ShAdRDT"]);
+    expect(&rig.finish(), &[r#"S "220\r\n" @0"#, "C reset", "close RSTO ShAdRDt"]);
     assert_eq!(rig.table.stats().stray_bytes, 8);
 }
 
