@@ -63,6 +63,7 @@ impl Case {
                 first_ts: Some(BEGIN),
                 last_ts: Some(END),
                 truncated: true,
+                lines: None,
                 error: None,
             }],
             frames: FrameCounts {
