@@ -170,7 +170,9 @@ impl Mistake {
         let place = self.variable().map(|name| format!("{name}: ")).unwrap_or_default();
         match remedy {
             Some(remedy) => format!("{place}{wrong}: {remedy}"),
-            None if wrong.contains(": ") => format!("{place}{wrong}"),
+            None if wrong.contains(": ") && self.0.kind() != ErrorKind::MissingRequiredArgument => {
+                format!("{place}{wrong}")
+            }
             None => format!("{place}{wrong}: see `smtphound --help`, or --help after a command"),
         }
     }

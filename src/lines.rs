@@ -100,5 +100,5 @@ pub fn merge(feeds: &mut [Box<dyn Feed>], sink: &mut dyn FnMut(SessionEvent)) ->
 
 /// The JSON Schema of a session line.
 pub fn schema() -> Schema {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<record::Line>()
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<record::Line>()
 }

@@ -198,7 +198,12 @@ impl Told {
         let (report, sessions, table) = (read(&report), read(&sessions), String::from_utf8(stdout).unwrap());
         Self {
             report: serde_json::from_str(&report).unwrap(),
-            sessions: sessions.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+            // Questions to DNS servers stand between them.
+            sessions: sessions
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap())
+                .filter(|line| line.get("query").is_none())
+                .collect(),
             everything: [report, sessions, table].concat(),
         }
     }

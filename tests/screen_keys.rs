@@ -237,7 +237,7 @@ fn read_through(run: &mut Run<'_>, directory: &Path) {
         run.key(key, &|lines| lines[0].ends_with("PAUSED"));
         run.key(key, &|lines| lines[0].ends_with("ended"));
     }
-    run.key("c", &|lines| footer(lines).starts_with(" copied: 192.168.10.23, pc-accounts"));
+    run.key("c", &|lines| footer(lines).starts_with(" copied: 192.168.10.23, PC-ACCOUNTS"));
     run.key("e", &|lines| footer(lines).contains("written to"));
     let exported = std::fs::read(directory.join("smtphound-192.168.10.23.json")).unwrap();
     let exported: serde_json::Value = serde_json::from_slice(&exported).unwrap();

@@ -37,10 +37,17 @@ fn help_at_the_top() {
     Usage: smtphound <COMMAND>
 
     Commands:
-      replay   Rank offenders in saved captures
-      watch    The same live: from a mirror port, in the terminal or as a service
-      devices  List what can be captured on, and what right is missing
-      help     Print this message or the help of the given subcommand(s)
+      replay       Rank offenders in saved captures
+      watch        The same live: from a mirror port, in the terminal or as a service
+      devices      List what can be captured on, and what right is missing
+      judge        Judge session lines instead of captures
+      diff         What got better: compare the reports of before and after
+      report       Turn the incidents of a report into reports for an abuse desk
+      config       The configuration file
+      completions  Print completions for a shell
+      man          Print a man page: of the program, or of one of its commands
+      schema       Print the JSON Schema of an output
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -65,13 +72,14 @@ fn short_help_of_replay() {
       -h, --help  Print help (see more with '--help')
 
     Your site:
-          --home-net <CIDR>      A network of yours, such as 192.0.2.0/24 (repeatable)
+          --home-net <CIDR>      A network of yours, such as 192.0.2.0/24, or @FILE with one a line
+                                 (repeatable)
           --mail-server <IP>     A mail server of yours (repeatable)
           --local-domain <NAME>  A domain that you take mail for (repeatable)
-          --port <N>             A TCP port that SMTP is spoken on (repeatable) [default: 25]
           --config <FILE>        A TOML file with home_nets, mail_servers, local_domains, relay_domains,
                                  relay_networks, ports, reply_rules, theme, mouse, bindings
           --reply-rules <FILE>   Rules that say what servers' replies mean, instead of the built-in ones
+          --port <N>             A TCP port that SMTP is spoken on (repeatable) [default: 25]
 
     Reading:
           --filter <BPF>  Read only frames that this libpcap filter lets through, such as 'host
@@ -80,9 +88,11 @@ fn short_help_of_replay() {
                           [default: one for each CPU]
 
     Output:
-          --report <FILE>    Write the incident report, JSON, to this file; `-` is standard output
           --sessions <FILE>  Write every SMTP connection as a line of JSON to this file; `-` is standard
                              output
+          --format <FORM>    The form of what --sessions writes [default: native] [possible values:
+                             native, eve]
+          --report <FILE>    Write the incident report, JSON, to this file; `-` is standard output
           --fail-on <TIER>   End with status 1 if an incident is at least this sure [possible values:
                              suspect, likely, confirmed]
           --color <WHEN>     Colours in the table; `auto` means on a terminal, unless NO_COLOR is set
@@ -123,7 +133,7 @@ fn long_help_of_replay() {
 
     Your site:
           --home-net <CIDR>
-              A network of yours, such as 192.0.2.0/24 (repeatable)
+              A network of yours, such as 192.0.2.0/24, or @FILE with one a line (repeatable)
 
               Only machines in these networks are judged. Without it: the private networks (10.0.0.0/8,
               172.16.0.0/12, 192.168.0.0/16, fc00::/7) and link-local addresses.
@@ -140,17 +150,19 @@ fn long_help_of_replay() {
 
               Tells mail for you from mail that somebody tries to relay through you.
 
-          --port <N>
-              A TCP port that SMTP is spoken on (repeatable) [default: 25]
-
           --config <FILE>
               A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks,
               ports, reply_rules, theme, mouse, bindings
 
-              A flag replaces the key of the same meaning in the file.
+              A flag replaces the key of the same meaning in the file; between them stand environment
+              variables, SMTPHOUND_HOME_NET for --home-net and so on. `smtphound config print-template`
+              prints a file of all settings.
 
           --reply-rules <FILE>
               Rules that say what servers' replies mean, instead of the built-in ones
+
+          --port <N>
+              A TCP port that SMTP is spoken on (repeatable) [default: 25]
 
     Reading:
           --filter <BPF>
@@ -162,11 +174,20 @@ fn long_help_of_replay() {
               each CPU]
 
     Output:
-          --report <FILE>
-              Write the incident report, JSON, to this file; `-` is standard output
-
           --sessions <FILE>
               Write every SMTP connection as a line of JSON to this file; `-` is standard output
+
+          --format <FORM>
+              The form of what --sessions writes
+
+              Possible values:
+              - native: A line a connection, with all that is known of it; `judge` reads it
+              - eve:    Suricata's EVE: smtp, flow and alert events
+
+              [default: native]
+
+          --report <FILE>
+              Write the incident report, JSON, to this file; `-` is standard output
 
           --fail-on <TIER>
               End with status 1 if an incident is at least this sure

@@ -143,7 +143,7 @@ pub struct RelayVerdict {
     /// What came of it.
     pub verdict: RelayOutcome,
     /// The reply that decided, code and text.
-    #[schemars(with = "Option<WireText>", required)]
+    #[schemars(with = "Option<WireText>")]
     pub reply: Option<Wire>,
     /// The attempt's frame.
     #[schemars(with = "FrameNumber")]

@@ -79,7 +79,10 @@ fn run(path: &Path, workers: usize) -> Option<Written> {
     let facts = balance::facts(&ran.at_end(&front), inputs, Counts::default());
     let frames = &facts.frames;
     assert_eq!(frames.total, read, "every frame that was read has its place");
-    assert_eq!(frames.total, frames.smtp + frames.dns + frames.ignored.total() + frames.undecoded.total());
+    assert_eq!(
+        frames.total,
+        frames.smtp + frames.dns + frames.names + frames.ignored.total() + frames.undecoded.total()
+    );
     let tcp = &ran.finished.tcp;
     assert_eq!(tcp.segments, frames.smtp, "every segment came to a shard");
     assert_eq!(tcp.opened, tcp.closed, "what was opened was told");

@@ -67,10 +67,10 @@ pub struct InputFacts {
     /// Bytes of frames as captured.
     pub bytes: u64,
     /// The first frame's stamp.
-    #[schemars(with = "Option<Time>", required)]
+    #[schemars(with = "Option<Time>")]
     pub first_ts: Option<Ts>,
     /// The last frame's stamp.
-    #[schemars(with = "Option<Time>", required)]
+    #[schemars(with = "Option<Time>")]
     pub last_ts: Option<Ts>,
     /// The file ends inside a frame, or inside a line.
     pub truncated: bool,

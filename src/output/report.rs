@@ -44,7 +44,7 @@ pub fn write(out: &mut dyn Write, results: &Results<'_>) -> io::Result<()> {
 
 /// The report's JSON Schema.
 pub fn schema() -> Schema {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Report<'static>>()
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Report<'static>>()
 }
 
 /// What became of an incident.
@@ -148,7 +148,7 @@ struct MailServer<'a> {
     #[schemars(with = "Ip")]
     ip: HostKey,
     learned: bool,
-    #[schemars(with = "Option<WireText>", required)]
+    #[schemars(with = "Option<WireText>")]
     banner: Option<&'a Wire>,
 }
 
@@ -158,7 +158,6 @@ struct HostRecord<'a> {
     rank: usize,
     #[schemars(with = "Ip")]
     ip: HostKey,
-    #[schemars(required)]
     tier: Option<Tier>,
     #[schemars(with = "Decibans")]
     score_db: Rounded,
@@ -181,12 +180,10 @@ struct HostRecord<'a> {
 struct Identity<'a> {
     #[schemars(with = "Vec<MacText>")]
     mac: &'a [Mac],
-    #[schemars(required)]
     vendor: Option<&'a str>,
     vlan: &'a [u16],
     #[schemars(with = "BTreeMap<String, WireText>")]
     names: BTreeMap<&'static str, &'a Wire>,
-    #[schemars(required)]
     os: Option<String>,
     /// Left out where DHCP told none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,14 +224,13 @@ struct IncidentRecord<'a> {
     id: IncidentId,
     #[schemars(with = "String")]
     class: Class,
-    #[schemars(required)]
     kind: Option<&'static str>,
     tier: Tier,
     severity: Severity,
     confidence: Confidence,
     #[schemars(with = "Ip")]
     host: HostKey,
-    #[schemars(with = "Option<Decibans>", required)]
+    #[schemars(with = "Option<Decibans>")]
     score_db: Option<Rounded>,
     #[schemars(with = "Vec<WireText>")]
     accounts: &'a [Wire],

@@ -101,7 +101,7 @@ impl Stage {
         let frame = Frame { ts: self.now, link: LinkType::ETHERNET, wire_len: bytes.len() as u32, bytes };
         let Self { engine, unanswered, closed, .. } = self;
         engine.handle_frame(self.writer.no, &frame, &mut |event: &SessionEvent| match event.kind {
-            SessionEventKind::Unanswered(_) => *unanswered += 1,
+            SessionEventKind::Unanswered(_) | SessionEventKind::Flooded(_) => *unanswered += event.connections_ended(),
             SessionEventKind::Closed(_) => *closed += 1,
             _ => {}
         });
@@ -176,7 +176,7 @@ fn flood(name: &str, size: Size, count: u64, mut step: impl FnMut(&mut Stage, u6
     let total = stage.writer.no.0;
     let (mut unanswered, mut closed) = (stage.unanswered, stage.closed);
     let finished = stage.engine.finish(&mut |event| match event.kind {
-        SessionEventKind::Unanswered(_) => unanswered += 1,
+        SessionEventKind::Unanswered(_) | SessionEventKind::Flooded(_) => unanswered += event.connections_ended(),
         SessionEventKind::Closed(_) => closed += 1,
         _ => {}
     });

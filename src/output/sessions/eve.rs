@@ -78,6 +78,8 @@ pub(super) fn question(json: &mut Json, query: &DnsQuery) {
         addresses(json, &id);
         key!(json, "proto").plain("UDP");
         key!(json, "dns").object(|json| {
+            // The form of Suricata 5 to 7: a question an event.
+            key!(json, "version").number(2_u64);
             key!(json, "type").plain("query");
             key!(json, "rrname").wire(&query.qname);
             key!(json, "rrtype").plain(line::qtype_name(query.qtype));
