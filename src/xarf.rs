@@ -88,6 +88,8 @@ const VICTIM: &str = "is not reported: the host is the victim, and who did it is
 const REFUSED: &str = "is not reported: nothing was relayed";
 const NEEDS_LINES: &str = "is not reported of every client: its port, and for spam the sender, are needed from the session \
                            lines of the same run (--sessions FILE)";
+const NOT_IN_LINES: &str = "is not reported of every client: those left out stand in none of the lines, or sent no mail whose \
+                            sender is an address";
 
 /// What is reported of a class, and against whom.
 enum Kind {
@@ -150,7 +152,8 @@ fn make(report: &Report, incident: &Incident, sessions: &BTreeMap<Between, Optio
                 records
                     .extend(details(incident, found).map(|details| record(source, Some(found.client.port), details)));
             }
-            let left_out = (records.len() < sources.len()).then_some(NEEDS_LINES);
+            let reason = if sessions.values().any(Option::is_some) { NOT_IN_LINES } else { NEEDS_LINES };
+            let left_out = (records.len() < sources.len()).then_some(reason);
             Made { records, left_out }
         }
     }

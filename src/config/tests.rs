@@ -116,7 +116,7 @@ fn outputs_do_not_overwrite_each_other_or_a_capture() {
     assert_eq!(
         complaint(&flags),
         format!(
-            "--sessions {} would overwrite a capture that is to be read: give it another name",
+            "--sessions {} would overwrite an input that is to be read: give it another name",
             roundabout.display()
         )
     );
