@@ -317,7 +317,7 @@ fn nothing_that_a_detector_needs_is_missing() {
         ("/transactions/0/body_hash", r#""000000000000000000000000000000ff""#),
         ("/transactions/0/dsn/status", r#""5.1.1""#),
     ] {
-        let wanted: Value = serde_json::from_str(wanted).unwrap();
+        let wanted: serde_json::Value = serde_json::from_str(wanted).unwrap();
         assert_eq!(line.pointer(path), Some(&wanted), "{path}");
     }
 }
