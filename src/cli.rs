@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::capture::{BUFFER_MIB, SNAP_LEN_MAX};
 use crate::detect::Tier;
+use crate::output::syslog;
 use crate::values::{parse_domain, parse_home_net, parse_mail_server};
 
 /// Find out who abuses port 25, from the wire alone.
@@ -104,6 +105,12 @@ pub struct ReplayArgs {
     /// The flags that every way of running shares.
     #[command(flatten)]
     pub shared: SharedArgs,
+    /// Write for each incident a capture with just its connections into this directory, comments say why (whole mails!)
+    ///
+    /// The captures are read a second and a third time for it, so they must be files. Each frame that an incident rests on
+    /// has a comment that says what it shows; Wireshark lists them by the filter `frame.comment`.
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    pub evidence: Option<PathBuf>,
     /// Show the capture on the screen of `watch`; then `space` pauses it and `.` goes on by one frame
     #[arg(long, help_heading = SCREEN)]
     pub tui: bool,
@@ -220,6 +227,18 @@ pub struct SharedArgs {
     /// Write every SMTP connection as a line of JSON to this file; `-` is standard output
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub sessions: Option<PathBuf>,
+    /// Write a page for people, HTML without anything from elsewhere, to this file; `-` is standard output
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub html: Option<PathBuf>,
+    /// Write metrics for Prometheus' textfile collector to this file (`watch`: four times a minute); `-` is standard output
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub metrics: Option<PathBuf>,
+    /// Send each incident as a line to syslog: unix:/dev/log, udp:127.0.0.1:514 or tcp:127.0.0.1:514
+    #[arg(long, value_name = "WHERE", help_heading = OUTPUT)]
+    pub syslog: Option<syslog::Address>,
+    /// How these lines look
+    #[arg(long, value_name = "FORMAT", default_value = "rfc5424", requires = "syslog", help_heading = OUTPUT)]
+    pub syslog_format: SyslogFormat,
     /// End with status 1 if an incident is at least this sure
     #[arg(long, value_name = "TIER", help_heading = OUTPUT)]
     pub fail_on: Option<FailOn>,
@@ -267,6 +286,25 @@ impl From<FailOn> for Tier {
             FailOn::Suspect => Self::Suspect,
             FailOn::Likely => Self::Likely,
             FailOn::Confirmed => Self::Confirmed,
+        }
+    }
+}
+
+/// `--syslog-format`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum SyslogFormat {
+    /// RFC 5424, the incident's keys as structured data
+    #[default]
+    Rfc5424,
+    /// ArcSight's Common Event Format
+    Cef,
+}
+
+impl From<SyslogFormat> for syslog::Format {
+    fn from(format: SyslogFormat) -> Self {
+        match format {
+            SyslogFormat::Rfc5424 => Self::Rfc5424,
+            SyslogFormat::Cef => Self::Cef,
         }
     }
 }

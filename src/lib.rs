@@ -12,6 +12,7 @@ pub mod detect;
 pub mod distinct;
 pub mod engine;
 pub mod error;
+pub mod evidence;
 pub mod frame;
 pub mod identity;
 pub mod incident;

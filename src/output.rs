@@ -6,13 +6,17 @@
 
 mod facts;
 mod file;
+pub mod html;
 mod layout;
+pub mod metrics;
 pub mod report;
 pub mod sessions;
+pub mod syslog;
 pub mod table;
 #[cfg(test)]
 mod testing;
 mod text;
+pub mod timeline;
 
 use std::io::Write;
 
@@ -21,6 +25,7 @@ pub use file::{Sink, Target};
 pub use sessions::SessionWriter;
 pub use text::Style;
 pub(crate) use text::{counted, grouped};
+pub use timeline::Timeline;
 
 use crate::error::Error;
 
@@ -35,17 +40,20 @@ pub fn deliver(
 ) -> Result<(), Error> {
     match report_to {
         Some(Target::Stdout) => report::write(stdout, results).map_err(Error::stdout)?,
-        Some(target @ Target::File(_)) => {
-            let mut sink = target.open()?;
-            report::write(&mut sink, results).map_err(|source| target.error(source))?;
-            sink.finish()?;
-        }
+        Some(target @ Target::File(_)) => write_whole(target, |out| report::write(out, results))?,
         None => {}
     }
     if let Some(style) = table_style {
         table::write(stdout, results, style).map_err(Error::stdout)?;
     }
     stdout.flush().map_err(Error::stdout)
+}
+
+/// Writes a whole document to where it shall go; a file is put in its place when all is written.
+pub fn write_whole(target: &Target, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Error> {
+    let mut sink = target.open()?;
+    write(&mut sink).map_err(|source| target.error(source))?;
+    sink.finish()
 }
 
 #[cfg(test)]

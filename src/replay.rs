@@ -17,8 +17,9 @@ use crate::config::{Config, Input};
 use crate::decode::PortSet;
 use crate::detect::Judge;
 use crate::error::{Error, Status};
+use crate::evidence;
 use crate::incident::Judgement;
-use crate::output::{self, Counts, Results, SessionWriter};
+use crate::output::{self, Counts, Results, SessionWriter, Timeline, html, metrics, syslog::Syslog};
 use crate::pipeline::{self, Plan};
 use crate::session::SessionEvent;
 
@@ -32,7 +33,13 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
         None => None,
     };
     let mut session_error = None;
+    let mut timeline = config.html.as_ref().map(|_| Timeline::new(config.site.ours()));
+    let mut tally = metrics::Tally::default();
     let mut handle = |event: &SessionEvent| {
+        tally.handle(event);
+        if let Some(timeline) = &mut timeline {
+            timeline.handle(event);
+        }
         if let Some(writer) = &mut sessions
             && session_error.is_none()
         {
@@ -62,11 +69,29 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
 
     inputs.extend(opened.failed);
     let damaged = inputs.iter().any(|input| input.error.is_some());
-    let facts = balance::facts(&ran.at_end(&ran.finished.front.stats()), inputs, Counts::default());
+    let mut facts = balance::facts(&ran.at_end(&ran.finished.front.stats()), inputs, Counts::default());
     let judge = &ran.finished.judge;
     let judgement = Judgement::of(judge);
+    if let Some(directory) = &config.evidence {
+        let again = || open_all(config, &mut |_| ()).map(|opened| opened.source);
+        let left_out = evidence::write(directory, &judgement.incidents, &ports, &config.limits.decode, &again)?;
+        facts.limits_hit.add("evidence_incidents", left_out.incidents);
+        facts.limits_hit.add("evidence_frames", left_out.frames);
+    }
     let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
     let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
+    if let Some(target) = &config.html {
+        output::write_whole(target, |out| html::write(out, &results, timeline.as_ref()))?;
+    }
+    if let Some(target) = &config.metrics {
+        output::write_whole(target, |out| metrics::write(out, &results, &tally))?;
+    }
+    if let Some(to) = &config.syslog {
+        let told = Syslog::open(to).and_then(|mut syslog| {
+            judgement.incidents.iter().try_for_each(|incident| syslog.tell("found", incident.last, incident))
+        });
+        told.map_err(|source| to.error(source))?;
+    }
     output::deliver(config.report.as_ref(), config.table, &results, &mut io::BufWriter::new(io::stdout().lock()))?;
     let surest = judgement.incidents.iter().map(|incident| incident.tier).max();
     Ok(Status::of_run(surest, config.fail_on, damaged))

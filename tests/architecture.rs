@@ -42,7 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("error", &["detect"]),
-    ("cli", &["capture", "values", "detect"]),
+    ("cli", &["capture", "values", "detect", "output"]),
     ("config", &["capture", "cli", "values", "wire", "detect", "site", "limits", "output", "tui", "error"]),
     ("privileges", &[]),
     // Beside the judgement, for people who look on.
@@ -54,6 +54,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "output", "session", "tcp", "time", "wire",
         ],
     ),
+    // A second look at saved captures, for what the judgement names.
+    ("evidence", &["capture", "decode", "error", "frame", "incident", "limits", "net", "output", "time"]),
     ("balance", &["capture", "decode", "error", "output", "pipeline", "wire"]),
     (
         "watch",
@@ -79,7 +81,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "replay",
         &[
             "balance", "capture", "decode", "pipeline", "engine", "detect", "frame", "incident", "output", "config",
-            "error", "limits", "session", "time", "tui", "watch",
+            "error", "evidence", "limits", "session", "time", "tui", "watch",
         ],
     ),
 ];

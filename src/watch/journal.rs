@@ -35,11 +35,22 @@ impl Journal {
     /// Writes what is new in a judgement as of `now`, each line whole and by itself; when it is the `last` one, all of it.
     pub(super) fn note(&mut self, judgement: &Judgement, now: Ts, last: bool, out: &mut dyn Write) -> io::Result<()> {
         let mut line = Vec::new();
-        let mut tell = |change, incident: &Incident| -> io::Result<()> {
+        self.tell(judgement, now, last, &mut |change, incident| {
             line.clear();
             write_incident_line(&mut line, change, now, incident)?;
             out.write_all(&line)
-        };
+        })?;
+        out.flush()
+    }
+
+    /// Tells what is new in a judgement as of `now`; what could not be told is told the next time.
+    pub(super) fn tell(
+        &mut self,
+        judgement: &Judgement,
+        now: Ts,
+        last: bool,
+        tell: &mut dyn FnMut(IncidentChange, &Incident) -> io::Result<()>,
+    ) -> io::Result<()> {
         for incident in &judgement.incidents {
             let quiet = now.since(incident.last) > QUIET;
             match self.told.get_mut(&(incident.host, incident.class)) {
@@ -85,7 +96,7 @@ impl Journal {
         self.doubts.retain(|key, _| here.contains(key) && !self.told.contains_key(key));
         // Who is closed and forgotten by the judge too needs no memory.
         self.told.retain(|key, told| told.open || here.contains(key));
-        out.flush()
+        Ok(())
     }
 }
 
