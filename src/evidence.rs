@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::frame::{Frame, FrameNo};
 use crate::incident::Incident;
 use crate::limits::DecodeLimits;
-use crate::net::FlowKey;
+use crate::net::{End, FlowKey, HostKey};
 use crate::output::{Sink, Target};
 use crate::time::Ts;
 
@@ -121,6 +121,8 @@ type Place = usize;
 /// What the files want of the captures.
 #[derive(Default)]
 struct Wanted {
+    /// Whose incident each file is about.
+    hosts: Vec<HostKey>,
     /// Frames that are evidence by themselves, and why.
     frames: BTreeMap<FrameNo, Vec<(Place, String)>>,
     /// First frames of connections that are evidence as a whole, and why.
@@ -133,7 +135,7 @@ struct Wanted {
 
 impl Wanted {
     fn of(incidents: &[Incident]) -> Self {
-        let mut wanted = Self::default();
+        let mut wanted = Self { hosts: incidents.iter().map(|incident| incident.host).collect(), ..Self::default() };
         for (place, incident) in incidents.iter().enumerate() {
             for line in &incident.evidence {
                 let Some(detector) = line.detector else { continue };
@@ -170,8 +172,18 @@ impl Wanted {
     /// A connection is wanted by whoever wants one of its frames.
     fn learn(&mut self, no: FrameNo, seen: Seen) {
         if let (Seen::Of(key), Some(reasons)) = (seen, self.frames.get(&no)) {
-            self.flows.entry(key).or_default().extend(reasons.iter().map(|(place, _)| *place));
+            let places: Vec<Place> =
+                reasons.iter().map(|(place, _)| *place).filter(|place| self.is_part(*place, &key)).collect();
+            if !places.is_empty() {
+                self.flows.entry(key).or_default().extend(places);
+            }
         }
+    }
+
+    /// Whether a file's host takes part in a connection. That somebody does not answer is noticed at a later frame,
+    /// which may be of anybody: such a frame marks a time and is no evidence.
+    fn is_part(&self, place: Place, key: &FlowKey) -> bool {
+        self.hosts.get(place).is_some_and(|host| [End::Lower, End::Upper].iter().any(|end| key.end(*end).host == *host))
     }
 
     /// The files that want a frame, with their remarks on it.
@@ -183,7 +195,11 @@ impl Wanted {
             files.extend(places.iter().map(|place| (*place, Vec::new())));
             reasons.extend(self.openings.get(&(key, ts)).into_iter().flatten());
         }
-        reasons.extend(self.frames.get(&no).into_iter().flatten());
+        let here = |(place, _): &&(Place, String)| match seen {
+            Seen::Of(key) => self.is_part(*place, &key),
+            Seen::Other => true,
+        };
+        reasons.extend(self.frames.get(&no).into_iter().flatten().filter(here));
         for (place, remark) in reasons {
             let remarks = files.entry(*place).or_default();
             if !remarks.contains(remark) {

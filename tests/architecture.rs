@@ -42,6 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("error", &["detect"]),
+    // Of output it knows how a place of syslog is written.
     ("cli", &["capture", "values", "detect", "output"]),
     ("config", &["capture", "cli", "values", "wire", "detect", "site", "limits", "output", "tui", "error"]),
     ("privileges", &[]),

@@ -117,7 +117,7 @@ impl Timeline {
     fn place(&mut self, ts: Ts) -> usize {
         let begin = *self.begin.get_or_insert(ts);
         let after = ts.since(begin).as_nanos().max(0);
-        while after / self.stretch.as_nanos() >= BARS as i64 {
+        while (after / self.stretch.as_nanos()) as usize >= BARS {
             self.widen();
         }
         let place = (after / self.stretch.as_nanos()) as usize;

@@ -36,7 +36,8 @@ pub(super) fn mails(out: &mut dyn Write, timeline: &Timeline, incident: &Inciden
             column(out, place, *bar, most)?;
         }
         writeln!(out, "</svg>")?;
-        let end = begin + Span::from_nanos(timeline.stretch().as_nanos().saturating_mul(width as i64));
+        let end = begin
+            + Span::from_nanos(timeline.stretch().as_nanos().saturating_mul(i64::try_from(width).unwrap_or(i64::MAX)));
         axis(out, begin, end, &format!("highest bar: {} in {stretch}", grouped(u64::from(most))))?;
     }
     if any {
