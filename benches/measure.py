@@ -104,6 +104,8 @@ def read_sessions(path):
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             session = json.loads(line)
+            if "query" in session:  # a question to a DNS server
+                continue
             found["lines"] += 1
             # One line may stand for many unanswered attempts.
             found["attempts"] += session.get("attempts") or 1

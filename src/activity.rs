@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::detect::{HostTable, Weigh};
+use crate::detect::{HostTable, Weigh, is_fqdn};
 use crate::net::HostKey;
-use crate::session::{Outcome, SessionEvent, SessionEventKind, Transaction};
+use crate::session::{Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
@@ -165,9 +165,15 @@ pub struct Destination {
     pub last: Ts,
     /// Its last refusal.
     pub says: Option<Wire>,
+    /// The name that it greets by.
+    pub name: Option<Wire>,
 }
 
 impl Destination {
+    const fn new(server: HostKey, at: Ts) -> Self {
+        Self { server, mails: 0, refused: 0, failed: 0, last: at, says: None, name: None }
+    }
+
     const fn uses(&self) -> u32 {
         self.mails + self.failed
     }
@@ -218,13 +224,12 @@ impl Activity {
         let place = match found {
             Some(place) => place,
             None if self.destinations.len() < DESTINATIONS_MAX => {
-                self.destinations.push(Destination { server, mails: 0, refused: 0, failed: 0, last: at, says: None });
+                self.destinations.push(Destination::new(server, at));
                 self.destinations.len() - 1
             }
             None => {
                 let least = self.destinations.iter().enumerate().min_by_key(|(_, d)| (d.uses(), d.last, d.server))?.0;
-                self.destinations[least] =
-                    Destination { server, mails: 0, refused: 0, failed: 0, last: at, says: None };
+                self.destinations[least] = Destination::new(server, at);
                 least
             }
         };
@@ -233,7 +238,8 @@ impl Activity {
         Some(destination)
     }
 
-    fn mail(&mut self, at: Ts, id: ConnId, tx: &Transaction) {
+    fn mail(&mut self, at: Ts, head: &SessionHead, tx: &Transaction) {
+        let id = head.id;
         self.mails += 1;
         self.null_senders += u64::from(tx.null_sender);
         let refusal = refusal(tx);
@@ -251,6 +257,9 @@ impl Activity {
             destination.mails += 1;
             destination.refused += u32::from(refused);
             destination.says = says.clone().or(destination.says.take());
+            if destination.name.is_none() {
+                destination.name = head.greeting.as_ref().and_then(|reply| name_of(reply.text.as_bytes()));
+            }
         }
         if let (Some(says), Some((to, _))) = (says, refusal) {
             if self.replies.len() >= REPLIES_MAX {
@@ -293,8 +302,14 @@ fn refusal(tx: &Transaction) -> Option<(Option<Wire>, &Reply)> {
     })
 }
 
-/// A reply in one line.
-fn said(reply: &Reply) -> Wire {
+/// The name in a greeting (RFC 5321 section 4.3.1: it comes first).
+fn name_of(greeting: &[u8]) -> Option<Wire> {
+    let word = greeting.split(u8::is_ascii_whitespace).find(|word| !word.is_empty())?;
+    is_fqdn(word).then(|| Wire::capped(word, TEXT_MAX))
+}
+
+/// A reply in one line: its codes and its text.
+pub fn said(reply: &Reply) -> Wire {
     let mut text = Vec::with_capacity(TEXT_MAX);
     if let Some(code) = reply.code {
         text.extend_from_slice(format!("{code} ").as_bytes());
@@ -322,7 +337,7 @@ impl ActivityBook {
     pub fn handle(&self, event: &SessionEvent) {
         let at = event.at.ts;
         match &event.kind {
-            SessionEventKind::Transaction(head, tx) => self.with(head.id, |host| host.mail(at, head.id, tx)),
+            SessionEventKind::Transaction(head, tx) => self.with(head.id, |host| host.mail(at, head, tx)),
             SessionEventKind::Unanswered(attempt) => {
                 // When it was tried, not when it was given up.
                 self.with(attempt.id, |host| host.failed(attempt.id.ts, attempt.id));

@@ -22,6 +22,7 @@ pub fn facts(so_far: &SoFar<'_>, inputs: Vec<InputSummary>, drops: Counts) -> Ru
         ("reassembly_of_one_connection", tcp.held_flow_limit),
         ("reassembly_of_all", tcp.held_total_limit),
         ("fragments_evicted", decode.fragments().evicted),
+        ("names_of_one_frame", decode.names_left()),
         ("translations_forgotten", twins.forgotten()),
         ("stamps_ignored", front.stamps_ignored),
         ("stamps_backward", front.stamps_backward),
@@ -34,6 +35,7 @@ pub fn facts(so_far: &SoFar<'_>, inputs: Vec<InputSummary>, drops: Counts) -> Ru
             total: decode.total() + filtered,
             smtp: decode.segments(),
             dns: decode.questions(),
+            names: decode.names(),
             ignored,
             undecoded: Undecoded::ALL.iter().map(|why| (why.name(), decode.undecoded(*why))).collect(),
         },
@@ -43,6 +45,7 @@ pub fn facts(so_far: &SoFar<'_>, inputs: Vec<InputSummary>, drops: Counts) -> Ru
         translated: twins.joined(),
         drops,
         limits_hit,
+        unseen: Counts::default(),
     }
 }
 
@@ -78,6 +81,7 @@ fn input_facts(input: InputSummary) -> InputFacts {
         first_ts: input.first_ts,
         last_ts: input.last_ts,
         truncated: input.truncated,
+        lines: None,
         error: input.error.map(|error| wire::escape(error.as_bytes()).into_owned()),
     }
 }

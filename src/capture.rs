@@ -33,7 +33,7 @@ use crate::time::Ts;
 pub use annotated::AnnotatedWriter;
 pub use devices::{DeviceInfo, devices, setcap};
 pub use error::CaptureError;
-pub use input::open_file;
+pub use input::{Bytes, open_file, open_unpacked};
 pub use live::{BUFFER_MIB, LiveCounts, LiveOptions, LiveStats, SNAP_LEN_MAX, THREAD, Tap, Wanted};
 pub use merged::MergedSource;
 pub use queue::LiveSource;

@@ -8,7 +8,6 @@ mod file;
 
 use std::fs;
 use std::io::IsTerminal;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,14 +16,18 @@ use ipnet::IpNet;
 pub use file::FileConfig;
 
 use crate::capture::{LiveOptions, Wanted};
-use crate::cli::{ColorChoice, ReplayArgs, ScreenArgs, SharedArgs, ThemeName, WORKERS_MAX, WatchArgs};
+use crate::cli::{
+    ColorChoice, JudgeArgs, ReplayArgs, ScreenArgs, SessionFormat, SharedArgs, SiteArgs, ThemeName, WORKERS_MAX,
+    WatchArgs,
+};
 use crate::detect::replies::ReplyRules;
-use crate::detect::{DetectSettings, Tier};
+use crate::detect::{DetectSettings, Terms, Tier};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::output::{Style, Target, syslog};
+use crate::output::{LineForm, Style, Target, syslog};
 use crate::site::Site;
 use crate::tui::Bindings;
+use crate::values::{NetSource, parse_nets};
 use crate::wire::shown;
 
 /// The SMTP port (RFC 5321 section 4.5.4.2; submission on 587 needs a login and is left out unless asked for).
@@ -32,6 +35,9 @@ const SMTP_PORT: u16 = 25;
 
 /// What a configuration may not exceed: it is written by hand, and read whole.
 const CONFIG_BYTES_MAX: u64 = 16 << 20;
+
+/// All settings of the file, commented out, with their defaults.
+pub const TEMPLATE: &str = include_str!("config/template.toml");
 
 /// The outside world, as far as the configuration depends on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,6 +103,8 @@ pub struct Config {
     pub report: Option<Target>,
     /// Where session lines go.
     pub sessions: Option<Target>,
+    /// The form of session lines.
+    pub form: LineForm,
     /// Where the page for people goes.
     pub html: Option<Target>,
     /// Where metrics go.
@@ -111,6 +119,18 @@ pub struct Config {
     pub fail_on: Option<Tier>,
     /// The screen that `replay` shows the capture on, if it shall, and how fast: 1 is as recorded, 0 without waiting.
     pub screen: Option<(Screen, f64)>,
+}
+
+/// Where the site and the reply rules are told, to be read once more while the program runs.
+#[derive(Clone, Debug)]
+pub struct Reload(SiteArgs);
+
+impl Reload {
+    /// What is told there now.
+    pub fn load(&self) -> Result<Terms, Error> {
+        let (file, rules) = files(&self.0)?;
+        Ok(Terms { site: site(&self.0, &file)?, rules })
+    }
 }
 
 /// How the screen looks and listens.
@@ -137,12 +157,14 @@ pub struct WatchConfig {
     pub write: Option<PathBuf>,
     /// Rights are kept once the device is open.
     pub keep_privileges: bool,
+    /// What SIGHUP reads again.
+    pub reload: Reload,
 }
 
 impl WatchConfig {
     /// Reads the files that the flags name, and resolves all.
     pub fn load(args: WatchArgs, env: &Environment) -> Result<Self, Error> {
-        let (file, rules) = files(&args.shared)?;
+        let (file, rules) = files(&args.shared.site)?;
         Self::resolve(args, file, rules, env)
     }
 
@@ -155,7 +177,7 @@ impl WatchConfig {
     ) -> Result<Self, Error> {
         let shared = &args.shared;
         for (flag, path) in [
-            ("--report", &shared.report),
+            ("--report", &shared.output.report),
             ("--sessions", &shared.sessions),
             ("--html", &shared.html),
             ("--metrics", &shared.metrics),
@@ -170,23 +192,24 @@ impl WatchConfig {
             return Err(Error::Usage(message.to_owned()));
         }
         let screen = (!args.headless).then(|| screen(&args.screen, &file, env));
+        let reload = Reload(args.shared.site.clone());
         let run = Config::common(args.shared, Vec::new(), file, reply_rules, env)?;
         let live = LiveOptions {
             device: args.device,
-            wanted: Wanted { ports: run.ports.clone(), tunnels: args.tunnels },
+            wanted: Wanted { ports: run.ports.clone(), tunnels: args.tunnels, names: !args.no_names },
             filter: run.filter.clone(),
             snap_len: args.snaplen,
             buffer_mib: args.buffer,
             promiscuous: !args.no_promiscuous,
         };
-        Ok(Self { run, live, screen, write: args.write, keep_privileges: args.keep_privileges })
+        Ok(Self { run, live, screen, write: args.write, keep_privileges: args.keep_privileges, reload })
     }
 }
 
 impl Config {
     /// Reads the files that the flags name, and resolves all.
     pub fn load(args: ReplayArgs, env: &Environment) -> Result<Self, Error> {
-        let (file, rules) = files(&args.shared)?;
+        let (file, rules) = files(&args.shared.site)?;
         Self::resolve(args, file, rules, env)
     }
 
@@ -202,7 +225,7 @@ impl Config {
             return Err(Error::Usage("standard input (`-`) can be read only once: name it once".to_owned()));
         }
         let shared = &args.shared;
-        let outputs = [&shared.report, &shared.sessions, &shared.html, &shared.metrics];
+        let outputs = [&shared.output.report, &shared.sessions, &shared.html, &shared.metrics];
         let to_stdout = outputs.into_iter().flatten().any(|path| path.as_os_str() == "-");
         if args.tui && (to_stdout || !env.terminal) {
             return Err(Error::Usage(
@@ -216,6 +239,14 @@ impl Config {
         Ok(Self { screen, evidence: args.evidence, ..Self::common(args.shared, inputs, file, reply_rules, env)? })
     }
 
+    /// The same for `judge`, whose inputs are session lines.
+    pub fn of_lines(args: JudgeArgs, env: &Environment) -> Result<Self, Error> {
+        let (file, rules) = files(&args.site)?;
+        let inputs = args.files.into_iter().map(Input::new).collect();
+        let shared = SharedArgs { site: args.site, output: args.output, ..SharedArgs::default() };
+        Self::common(shared, inputs, file, rules, env)
+    }
+
     fn common(
         shared: SharedArgs,
         inputs: Vec<Input>,
@@ -223,29 +254,22 @@ impl Config {
         reply_rules: Arc<ReplyRules>,
         env: &Environment,
     ) -> Result<Self, Error> {
-        let (report, sessions) = (shared.report.map(Target::new), shared.sessions.map(Target::new));
+        let site = site(&shared.site, &file)?;
+        let (report, sessions) = (shared.output.report.map(Target::new), shared.sessions.map(Target::new));
         let (html, metrics) = (shared.html.map(Target::new), shared.metrics.map(Target::new));
         let outputs = [("--report", &report), ("--sessions", &sessions), ("--html", &html), ("--metrics", &metrics)];
         let outputs: Vec<(&str, &Target)> =
             outputs.into_iter().filter_map(|(flag, target)| Some((flag, target.as_ref()?))).collect();
         check_targets(&inputs, &outputs)?;
         let stdout_taken = outputs.iter().any(|(_, target)| **target == Target::Stdout);
-        let table = (!shared.quiet && !stdout_taken).then(|| style(shared.color, env));
+        let table = (!shared.output.quiet && !stdout_taken).then(|| style(shared.output.color, env));
 
         let mut ports = given(shared.ports).or(file.ports).unwrap_or_else(|| vec![SMTP_PORT]);
         ports.sort_unstable();
         ports.dedup();
         Ok(Self {
             inputs,
-            site: Site {
-                relay_domains: unique(file.relay_domains.unwrap_or_default()),
-                relay_networks: unique(file.relay_networks.unwrap_or_default()),
-                ..site(
-                    given(shared.home_nets).or(file.home_nets),
-                    given(shared.mail_servers).or(file.mail_servers).unwrap_or_default(),
-                    given(shared.local_domains).or(file.local_domains).unwrap_or_default(),
-                )
-            },
+            site,
             ports,
             reply_rules,
             filter: shared.filter.filter(|filter| !filter.trim().is_empty()),
@@ -254,24 +278,28 @@ impl Config {
             workers: shared.workers.map_or(env.cpus, usize::from).clamp(1, WORKERS_MAX as usize),
             report,
             sessions,
+            form: match shared.format {
+                SessionFormat::Native => LineForm::Native,
+                SessionFormat::Eve => LineForm::Eve,
+            },
             html,
             metrics,
             syslog: shared.syslog.map(|address| syslog::Destination { address, format: shared.syslog_format.into() }),
             evidence: None,
             table,
-            fail_on: shared.fail_on.map(Tier::from),
+            fail_on: shared.output.fail_on.map(Tier::from),
             screen: None,
         })
     }
 }
 
 /// What the files say that the flags name.
-fn files(shared: &SharedArgs) -> Result<(FileConfig, Arc<ReplyRules>), Error> {
-    let file = match &shared.config {
+fn files(site: &SiteArgs) -> Result<(FileConfig, Arc<ReplyRules>), Error> {
+    let file = match &site.config {
         Some(path) => FileConfig::parse(&read(path)?, path)?,
         None => FileConfig::default(),
     };
-    let rules = match shared.reply_rules.as_ref().or(file.reply_rules.as_ref()) {
+    let rules = match site.reply_rules.as_ref().or(file.reply_rules.as_ref()) {
         Some(path) => ReplyRules::from_toml(&read(path)?)
             .map_err(|error| Error::Config { place: shown(path), message: error.to_string() })?,
         None => ReplyRules::builtin(),
@@ -294,10 +322,21 @@ fn given<T>(flags: Vec<T>) -> Option<Vec<T>> {
     (!flags.is_empty()).then_some(flags)
 }
 
-fn site(home_nets: Option<Vec<IpNet>>, mail_servers: Vec<IpAddr>, local_domains: Vec<String>) -> Site {
-    let mut site = Site { mail_servers: unique(mail_servers), local_domains: unique(local_domains), ..Site::default() };
-    if let Some(nets) = home_nets {
-        site.home_nets = unique(nets);
+/// What counts as ours: flags over the file over the defaults.
+fn site(flags: &SiteArgs, file: &FileConfig) -> Result<Site, Error> {
+    let over = |flags: &[NetSource], file: Option<&Vec<NetSource>>| {
+        let named = if flags.is_empty() { file.map_or(&[][..], Vec::as_slice) } else { flags };
+        (!named.is_empty()).then(|| networks(named)).transpose()
+    };
+    let mut site = Site {
+        mail_servers: unique(given(flags.mail_servers.clone()).or(file.mail_servers.clone()).unwrap_or_default()),
+        local_domains: unique(given(flags.local_domains.clone()).or(file.local_domains.clone()).unwrap_or_default()),
+        relay_domains: unique(file.relay_domains.clone().unwrap_or_default()),
+        relay_networks: over(&[], file.relay_networks.as_ref())?.unwrap_or_default(),
+        ..Site::default()
+    };
+    if let Some(nets) = over(&flags.home_nets, file.home_nets.as_ref())? {
+        site.home_nets = nets;
         site.home_nets_given = true;
     }
     // Who names a mail server says that it is theirs.
@@ -306,7 +345,27 @@ fn site(home_nets: Option<Vec<IpNet>>, mail_servers: Vec<IpAddr>, local_domains:
             site.home_nets.push(IpNet::from(*ip));
         }
     }
-    site
+    Ok(site)
+}
+
+/// Networks, those of files among them, each once.
+fn networks(named: &[NetSource]) -> Result<Vec<IpNet>, Error> {
+    let mut nets = Vec::new();
+    for source in named {
+        match source {
+            NetSource::Net(net) => nets.push(*net),
+            NetSource::File(path) => {
+                let wrong = |(line, message)| Error::Config { place: format!("{}, line {line}", shown(path)), message };
+                let found = parse_nets(&read(path)?).map_err(wrong)?;
+                if found.is_empty() {
+                    let message = "no network stands in it: write one a line, such as 192.0.2.0/24".to_owned();
+                    return Err(Error::Config { place: shown(path), message });
+                }
+                nets.extend(found);
+            }
+        }
+    }
+    Ok(unique(nets))
 }
 
 /// Each item once, in the order of its first mention.
@@ -353,7 +412,7 @@ fn check_targets(inputs: &[Input], outputs: &[(&str, &Target)]) -> Result<(), Er
                 && is_same_file(path, file)
             {
                 return Err(Error::Usage(format!(
-                    "{flag} {} would overwrite a capture that is to be read: give it another name",
+                    "{flag} {} would overwrite an input that is to be read: give it another name",
                     shown(path)
                 )));
             }

@@ -1,7 +1,7 @@
 //! Bytes to TCP segments: link layers, tunnels, IP with capped defragmentation, the TCP header.
 //!
 //! A [`Decoder`] takes frames one by one and says of each exactly one thing: a [`Segment`] to or from an SMTP port, a
-//! question about mail to a DNS server ([`Asked`]), or why it was [`Ignored`], or why it could not be read
+//! question about mail to a DNS server ([`Asked`]), what machines tell of themselves ([`Told`]), or why it was [`Ignored`], or why it could not be read
 //! ([`Undecoded`]); [`DecodeStats`] counts them, and the sums agree.
 //! On a mirror port nearly all frames are not ours, so the walk reads what leads to the port test and nothing else;
 //! addresses, link facts and options are looked at only behind it. Nothing is allocated, except for fragments.
@@ -32,6 +32,7 @@ pub use segment::{IpFacts, Segment, SegmentHeader, TcpFlags};
 pub use twin::TwinFinder;
 
 use crate::frame::{At, Frame, FrameNo, LinkType};
+use crate::identity::{self, Fact, Facts};
 use crate::limits::DecodeLimits;
 use crate::net::{Endpoint, FlowKey, LinkFacts, SeqNum};
 
@@ -39,7 +40,7 @@ use defrag::DefragPool;
 use dns::Question;
 use duplicate::DuplicateCache;
 use plain::Plain;
-use walk::{Carrier, Found, Shared, Stop, Walk};
+use walk::{Aside, Found, Shared, Stop, Walk};
 
 /// What a frame turned out to be.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +49,8 @@ pub enum Decoded<'a> {
     Segment(Segment<'a>),
     /// A question about mail to a DNS server.
     Asked(Asked<'a>),
+    /// What machines tell of themselves.
+    Told(Told<'a>),
     /// None of ours.
     Ignored(Ignored),
     /// Not readable.
@@ -67,6 +70,15 @@ pub struct Asked<'a> {
     pub question: &'a Question,
 }
 
+/// Names of machines, and what else DHCP says of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// When and where it was seen.
+    pub at: At,
+    /// What; at least one fact.
+    pub facts: &'a [Fact],
+}
+
 /// Frames to segments.
 pub struct Decoder {
     ports: PortSet,
@@ -78,6 +90,8 @@ pub struct Decoder {
     datagram: Vec<u8>,
     /// The question of the current frame.
     question: Question,
+    /// What the current frame tells.
+    facts: Facts,
 }
 
 impl Decoder {
@@ -91,6 +105,7 @@ impl Decoder {
             stats: DecodeStats::default(),
             datagram: Vec::new(),
             question: Question::default(),
+            facts: Facts::default(),
         }
     }
 
@@ -128,9 +143,9 @@ impl Decoder {
                 }
                 None => self.undecoded(Undecoded::BadTcpHeader), // not reached: a walk finds before it says so
             },
-            Stop::Question(carrier) => match walk.found {
-                Some(found) => self.asked(At { ts: frame.ts, frame: no }, carrier, &found, Some(frame.bytes)),
-                None => self.ignored(carrier.otherwise()), // not reached: as above
+            Stop::Aside(aside) => match walk.found {
+                Some(found) => self.aside(At { ts: frame.ts, frame: no }, aside, &found, Some(frame.bytes)),
+                None => self.ignored(aside.otherwise()), // not reached: as above
             },
             Stop::Joined => {
                 let past = walk.into_past();
@@ -179,11 +194,11 @@ impl Decoder {
                     };
                     return self.segment(At { ts: frame.ts, frame: no }, link, &found, None);
                 }
-                Stop::Question(carrier) => {
+                Stop::Aside(aside) => {
                     let Some(found) = walk.found else {
-                        return self.ignored(carrier.otherwise()); // as above
+                        return self.ignored(aside.otherwise()); // as above
                     };
-                    return self.asked(At { ts: frame.ts, frame: no }, carrier, &found, None);
+                    return self.aside(At { ts: frame.ts, frame: no }, aside, &found, None);
                 }
                 Stop::Joined => past = walk.into_past(),
             }
@@ -227,21 +242,34 @@ impl Decoder {
         Decoded::Segment(segment)
     }
 
-    /// The question that was found in `bytes`, or in the datagram put together, if it has to do with mail.
+    /// What was found beside mail in `bytes`, or in the datagram put together, if it says anything that is wanted.
     #[cold]
-    fn asked<'a>(&'a mut self, at: At, carrier: Carrier, found: &Found, bytes: Option<&[u8]>) -> Decoded<'a> {
+    fn aside<'a>(&'a mut self, at: At, aside: Aside, found: &Found, bytes: Option<&[u8]>) -> Decoded<'a> {
         let bytes = bytes.unwrap_or(&self.datagram);
         let message = bytes.get(found.tcp_at + found.header_len..found.end).unwrap_or_default();
-        let question = match carrier {
-            Carrier::Udp => dns::question(message),
-            Carrier::Tcp => dns::question_over_tcp(message),
+        let question = match aside {
+            Aside::Question => dns::question(message),
+            Aside::QuestionOverTcp => dns::question_over_tcp(message),
+            Aside::Names => {
+                self.facts.clear();
+                identity::read(found.src.host, found.src.port, message, &mut self.facts);
+                return self.told(at);
+            }
         };
         let Some(question) = question.filter(Question::is_about_mail) else {
-            return self.ignored(carrier.otherwise());
+            return self.ignored(aside.otherwise());
         };
         self.stats.count_question();
         self.question = question;
         Decoded::Asked(Asked { at, client: found.src, server: found.dst, question: &self.question })
+    }
+
+    fn told(&mut self, at: At) -> Decoded<'_> {
+        if self.facts.list().is_empty() {
+            return self.ignored(Aside::Names.otherwise());
+        }
+        self.stats.count_names(self.facts.left());
+        Decoded::Told(Told { at, facts: self.facts.list() })
     }
 
     fn ignored<'a>(&mut self, why: Ignored) -> Decoded<'a> {

@@ -17,7 +17,7 @@ pub use shard::Shard;
 pub use share::{Cause, Share};
 
 use crate::decode::{Asked, PortSet};
-use crate::detect::Judge;
+use crate::detect::{Judge, Terms};
 use crate::frame::{Frame, FrameNo};
 use crate::limits::Limits;
 use crate::net::FlowKey;
@@ -92,6 +92,11 @@ impl Engine {
     /// The judge, who has seen all events that were shown so far.
     pub const fn judge(&self) -> &Judge {
         &self.judge
+    }
+
+    /// The judge goes by other terms from now on.
+    pub fn adopt(&mut self, terms: Terms) {
+        self.judge.adopt(terms);
     }
 
     /// Connections seen twice so far.

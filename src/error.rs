@@ -24,8 +24,8 @@ pub enum Error {
         /// What is wrong and what to write instead.
         message: String,
     },
-    /// A configuration or rules file cannot be read.
-    #[error("{file} cannot be read: {source}")]
+    /// A file that is read whole (configuration, rules, networks, a report) cannot be read.
+    #[error("{file} cannot be read: {source}{}", remedy_of_reading(source))]
     ConfigFile {
         /// The file.
         file: String,
@@ -88,6 +88,16 @@ fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::StorageFull => "; make room there, or name another place",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "; name a place that you may write to",
+        _ => "",
+    }
+}
+
+/// What to do where reading failed.
+fn remedy_of_reading(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "; name a file that is there",
+        io::ErrorKind::PermissionDenied => "; let this user read it, or name another one",
+        io::ErrorKind::IsADirectory => "; name a file in it",
         _ => "",
     }
 }

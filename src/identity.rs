@@ -1,105 +1,88 @@
-//! Who a host is, from what it cannot help showing: the maker of its network card.
+//! Who a host is, from what it cannot help showing and from what it calls itself.
 //!
-//! The makers come from the IEEE's lists of address blocks (MA-L, MA-M, MA-S and IAB; public domain), as Debian's package
-//! `ieee-data` 20220827.1 has them, packed by `.ci/pack-vendors`, which says how. Blocks that are named Private are left
-//! out. Not told: a maker for addresses that somebody made up (the local bit of IEEE 802, section 8.2), as virtual machines
-//! and telephones do.
+//! [`vendor`] knows the maker of a network card. [`read`] takes the payload of a datagram from one of the ports on which
+//! machines of a local network tell their names ([`is_port`]) and gives [`Facts`]:
+//!
+//! | source | what is read | read first |
+//! |---|---|---|
+//! | `dhcp` | host name, client's FQDN, vendor class, parameter list, lease | RFC 2131, RFC 2132, RFC 4702; RFC 8415 and RFC 4704 |
+//! | `netbios` | registrations, answers to queries and to node status requests, datagrams | RFC 1001, RFC 1002 |
+//! | `mdns` | addresses and reverse names in answers | RFC 6762 |
+//! | `llmnr` | the same | RFC 4795 |
+//!
+//! All of it is an attacker's to choose, and bounded: a reader stops at the first byte that makes no sense and keeps what
+//! stood before it, a message gives [`Facts::MAX`] facts at most, a name has [`NAME_MAX`] bytes. Names stay [`Wire`] and
+//! are escaped wherever they are shown. Not read: names in fragmented datagrams, in DNS proper, in questions (who asks for
+//! a name is not called by it), and whatever has to be asked for, since nothing is ever sent.
+//!
+//! The readers are our own (`docs/adr/0013-names-are-read-by-own-readers.md`).
 
-use crate::net::Mac;
-
-/// The packed lists.
-static PACKED: &[u8] = include_bytes!("identity/vendors.bin");
-/// Three counts of four bytes.
-const HEADER_LEN: usize = 12;
-/// Bytes of the place of a name.
-const PLACE_LEN: usize = 3;
-/// The bit that says that an address was made up locally, and the one for groups.
-const LOCAL: u8 = 0x02;
-const GROUP: u8 = 0x01;
-
-/// The maker of a network card.
-pub fn vendor(mac: Mac) -> Option<&'static str> {
-    if mac.0[0] & (LOCAL | GROUP) != 0 {
-        return None;
-    }
-    let count = |n: usize| {
-        let bytes = PACKED.get(n * 4..)?.first_chunk()?;
-        Some(u32::from_be_bytes(*bytes) as usize)
-    };
-    let sizes: [(usize, usize); 3] = [(3, 24), (4, 28), (5, 36)];
-    let mut tables: Vec<(&[u8], usize, usize)> = Vec::with_capacity(sizes.len());
-    let mut begin = HEADER_LEN;
-    for (n, (size, bits)) in sizes.into_iter().enumerate() {
-        let end = begin + count(n)? * (size + PLACE_LEN);
-        tables.push((PACKED.get(begin..end)?, size, bits));
-        begin = end;
-    }
-    let names = PACKED.get(begin..)?;
-    // The finest block knows best.
-    tables.iter().rev().find_map(|(table, size, bits)| find(table, *size, *bits, mac)).and_then(|place| {
-        let name = names.get(place..)?;
-        std::str::from_utf8(name.split(|&byte| byte == b'\n').next()?).ok()
-    })
-}
-
-/// The place of the name of the block that an address is in.
-fn find(table: &[u8], size: usize, bits: usize, mac: Mac) -> Option<usize> {
-    let mut wanted = [0; 6];
-    wanted.copy_from_slice(&mac.0);
-    let wanted = wanted.get_mut(..size)?;
-    if let Some(last) = wanted.last_mut() {
-        *last &= 0xff << (size * 8 - bits);
-    }
-    let entry = size + PLACE_LEN;
-    let (mut low, mut high) = (0, table.len() / entry);
-    while low < high {
-        let middle = low.midpoint(high);
-        let found = table.get(middle * entry..(middle + 1) * entry)?;
-        let (prefix, place) = found.split_at(size);
-        match prefix.cmp(wanted) {
-            std::cmp::Ordering::Less => low = middle + 1,
-            std::cmp::Ordering::Greater => high = middle,
-            std::cmp::Ordering::Equal => {
-                return Some(place.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)));
-            }
-        }
-    }
-    None
-}
-
+mod dhcp;
+mod dhcp6;
+mod facts;
+mod message;
+mod multicast;
+mod netbios;
+mod system;
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod vendor;
 
-    #[test]
-    fn makers_are_found_by_the_finest_block() {
-        for (mac, maker) in [
-            ([0x00, 0x1c, 0xc4, 0x3a, 0x10, 0x23], Some("Hewlett Packard")),
-            ([0x00, 0x00, 0x74, 0x3a, 0x10, 0x40], Some("RICOH COMPANY LTD.")),
-            ([0x00, 0x16, 0x3e, 0, 0, 1], Some("Xensource, Inc.")),
-            // Of 28 bits, inside a block that is shared out.
-            ([0x20, 0x85, 0x93, 0xb0, 0, 1], Some("IOG Products LLC")),
-            ([0x20, 0x85, 0x93, 0xbf, 0xff, 0xff], Some("IOG Products LLC")),
-            // Made up, of a group, of nobody.
-            ([0x02, 0x1c, 0xc4, 0, 0, 1], None),
-            ([0x01, 0x00, 0x5e, 0, 0, 1], None),
-            ([0xfc, 0xfc, 0xfc, 0, 0, 1], None),
-        ] {
-            assert_eq!(vendor(Mac(mac)), maker, "{}", Mac(mac));
-        }
-    }
+pub use facts::{DhcpClient, Fact, Facts, Identity, NameSource, Named};
+pub use system::System;
+pub use vendor::vendor;
 
-    #[test]
-    fn the_table_is_in_order_and_every_name_is_there() {
-        let mut named = 0;
-        for first in (0..=u8::MAX).filter(|first| first & (LOCAL | GROUP) == 0) {
-            for second in 0..=u8::MAX {
-                for third in [0, 0x3e, 0x74, 0xc4, 0xff] {
-                    named +=
-                        u32::from(vendor(Mac([first, second, third, 0, 0, 0])).is_some_and(|name| !name.is_empty()));
-                }
-            }
-        }
-        assert!(named > 300, "{named}");
+use crate::net::HostKey;
+use crate::wire::Wire;
+
+/// Bytes of a name that are kept. A label has 63 (RFC 1035 section 2.3.4), machines with a domain behind their name seldom
+/// twice as many; four names of all hosts that are remembered then take 33 MB at the very worst.
+pub const NAME_MAX: usize = 128;
+
+/// UDP ports of the protocols; always the sender's.
+mod port {
+    pub(super) const DHCP_SERVER: u16 = 67;
+    pub(super) const DHCP_CLIENT: u16 = 68;
+    pub(super) const NETBIOS_NAMES: u16 = 137;
+    pub(super) const NETBIOS_DATAGRAMS: u16 = 138;
+    pub(super) const DHCP6_CLIENT: u16 = 546;
+    pub(super) const MDNS: u16 = 5353;
+    pub(super) const LLMNR: u16 = 5355;
+}
+
+/// Whether a datagram from this port may tell names. All of these protocols speak from ports of their own; where they
+/// answer, they answer to any port.
+#[inline]
+pub const fn is_port(port: u16) -> bool {
+    matches!(
+        port,
+        port::DHCP_SERVER
+            | port::DHCP_CLIENT
+            | port::NETBIOS_NAMES
+            | port::NETBIOS_DATAGRAMS
+            | port::DHCP6_CLIENT
+            | port::MDNS
+            | port::LLMNR
+    )
+}
+
+/// Reads what `payload` tells, sent by `src` from `port`.
+pub fn read(src: HostKey, port: u16, payload: &[u8], facts: &mut Facts) {
+    match port {
+        port::DHCP_SERVER | port::DHCP_CLIENT => dhcp::read(payload, facts),
+        port::NETBIOS_NAMES => netbios::read_names(src, payload, facts),
+        port::NETBIOS_DATAGRAMS => netbios::read_datagram(src, payload, facts),
+        port::DHCP6_CLIENT => dhcp6::read(src, payload, facts),
+        port::MDNS => multicast::read(NameSource::Mdns, src, payload, facts),
+        port::LLMNR => multicast::read(NameSource::Llmnr, src, payload, facts),
+        _ => {}
     }
+}
+
+/// A name without the padding and the final dot that some put behind it; `None` if nothing is left.
+fn name(bytes: &[u8]) -> Option<Wire> {
+    let end = bytes.iter().rposition(|byte| !matches!(byte, 0 | b' ' | b'.'))?;
+    Some(Wire::capped(bytes.get(..=end)?, NAME_MAX))
 }

@@ -22,20 +22,25 @@ use crate::frame::FrameNo;
 use crate::ledger::{HostRow, Role};
 use crate::net::HostKey;
 use crate::tcp::ConnId;
-use crate::time::Ts;
+use crate::time::{Span, Ts};
 use crate::wire::Wire;
+
+/// A mere suspicion is told once it has lasted so long: mail servers are known as such within their first mails, and
+/// before that look a little like what they are not. What is likely is told at once.
+pub const DOUBT: Span = Span::secs(30);
 
 /// The name of an incident: the same for the same traffic, live or replayed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IncidentId(u64);
 
 impl IncidentId {
-    /// From what makes an incident itself: its class, its host, and when it began.
-    pub fn new(class: Class, host: HostKey, first: Ts) -> Self {
+    /// From what makes an incident itself: its class, its host, and since when the host is known. When the incident began
+    /// is no part of it: more evidence may reach further back, and its name stands in lines that were written before.
+    pub fn new(class: Class, host: HostKey, known: Ts) -> Self {
         let mut bytes = class.name().as_bytes().to_vec();
         bytes.push(0);
         bytes.extend_from_slice(&host.octets());
-        bytes.extend_from_slice(&first.as_nanos().to_be_bytes());
+        bytes.extend_from_slice(&known.as_nanos().to_be_bytes());
         Self(xxh3_64(&bytes))
     }
 }
@@ -329,7 +334,7 @@ fn assemble(
     }
     let senders = findings.iter().find_map(|finding| finding.numbers.get("senders_at_least")).unwrap_or(1.0);
     let mut incident = Incident {
-        id: IncidentId::new(class, row.host, first),
+        id: IncidentId::new(class, row.host, row.known),
         class,
         kind: findings.iter().find_map(|finding| finding.kind),
         tier,

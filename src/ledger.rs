@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::distinct::Distinct;
 use crate::frame::At;
+use crate::identity::{Identity, System};
 use crate::net::{HostKey, LinkFacts, Mac};
 use crate::tcp::SynSignature;
 use crate::time::Ts;
@@ -56,6 +57,12 @@ pub struct HostCounts {
     pub rcpt_accepted: u64,
     /// Recipients refused.
     pub rcpt_rejected: u64,
+    /// Mail transactions with the null reverse-path.
+    pub null_senders: u64,
+    /// Mail transactions that were rejected or deferred.
+    pub refused: u64,
+    /// Sessions that were refused by the greeting.
+    pub turned_away: u64,
     /// Sessions that went on under TLS.
     pub hidden: u64,
     /// Connections with gaps.
@@ -125,7 +132,14 @@ pub struct HostRow {
     pub banner: Option<Wire>,
     /// Its last SYN.
     pub syn: Option<SynSignature>,
-    /// First seen.
+    /// What its SYNs say of its system, at most [`SYSTEMS_MAX`]; several are several machines behind one address.
+    pub systems: SmallVec<[System; 1]>,
+    /// What it told of itself beside mail; only in copies of a row that the judge hands out.
+    pub identity: Option<Arc<Identity>>,
+    /// Since when it is known: the begin of what told of it first. Unlike `first` it never changes, so that what is
+    /// named after it keeps its name.
+    pub known: Ts,
+    /// First seen. What began before and was told of later moves it back.
     pub first: Ts,
     /// Last seen.
     pub last: Ts,
@@ -139,6 +153,9 @@ pub const VLANS_MAX: usize = 4;
 pub const PUBLIC_MAX: usize = 4;
 /// A host with many names is told by the count, not by the list.
 pub const HELOS_MAX: usize = 4;
+
+/// Systems behind one address that are told: with more it is a gateway all the same.
+pub const SYSTEMS_MAX: usize = 3;
 
 impl HostRow {
     /// A row for a host first seen at `at`.
@@ -156,6 +173,9 @@ impl HostRow {
             public: SmallVec::new(),
             banner: None,
             syn: None,
+            systems: SmallVec::new(),
+            identity: None,
+            known: at.ts,
             first: at.ts,
             last: at.ts,
         }
@@ -167,6 +187,44 @@ impl HostRow {
         for vlan in link.vlans {
             push_new(&mut self.vlans, vlan, VLANS_MAX);
         }
+    }
+
+    /// Notes a SYN.
+    pub fn note_syn(&mut self, syn: SynSignature) {
+        push_new(&mut self.systems, syn.system(), SYSTEMS_MAX);
+        self.syn = Some(syn);
+    }
+
+    /// All names, each with where it comes from, the most telling first: what it told its neighbours, then what it calls
+    /// itself towards mail servers, which is a bot's to choose.
+    pub fn names(&self) -> impl Iterator<Item = (&'static str, &Wire)> {
+        let told = self.identity.iter().flat_map(|identity| identity.names());
+        told.map(|(source, name)| (source.title(), name)).chain(self.helo().map(|helo| ("HELO", helo)))
+    }
+
+    /// The name to call it by. A mail server is known by the name that it introduces itself with.
+    pub fn name(&self) -> Option<&Wire> {
+        let helo = self.helo().filter(|_| self.role == Role::Server);
+        helo.or_else(|| self.names().next().map(|(_, name)| name))
+    }
+
+    /// What it calls itself towards mail servers, if that is anything.
+    pub fn helo(&self) -> Option<&Wire> {
+        self.helos.first().filter(|helo| !helo.is_empty())
+    }
+
+    /// What is known of its operating system: by its SYNs, or else by DHCP. Android is Linux to TCP.
+    pub fn system(&self) -> Option<String> {
+        let told = self.identity.as_ref().and_then(|identity| identity.system);
+        let shown = |system: &System| match (system, told) {
+            (System::Linux, Some(System::Android)) => System::Android.name(),
+            _ => system.name(),
+        };
+        if self.systems.is_empty() {
+            return told.map(|system| system.name().to_owned());
+        }
+        let names: Vec<&str> = self.systems.iter().map(shown).collect();
+        Some(names.join(", "))
     }
 
     /// Notes an address that a gateway shows for it.
@@ -204,12 +262,13 @@ pub struct HostLedger {
 }
 
 impl HostLedger {
-    /// Changes the row of a host, made anew if it is not there.
-    pub fn update(&self, host: HostKey, at: At, change: impl FnOnce(&mut HostRow)) {
+    /// Changes the row of a host, made anew if it is not there, for something that `began` and was told of later, `at`.
+    pub fn update(&self, host: HostKey, began: Ts, at: At, change: impl FnOnce(&mut HostRow)) {
         let mut row = match self.rows.get_mut(&host) {
             Some(row) => row,
-            None => self.rows.entry(host).or_insert_with(|| HostRow::new(host, at)),
+            None => self.rows.entry(host).or_insert_with(|| HostRow::new(host, At { ts: began, ..at })),
         };
+        row.first = row.first.min(began);
         if at.ts > row.last {
             row.last = at.ts;
         }
@@ -253,6 +312,38 @@ impl HostLedger {
 mod tests {
     use super::*;
     use crate::frame::FrameNo;
+    use crate::identity::NameSource;
+
+    #[test]
+    fn a_host_is_called_by_what_it_told_its_neighbours_and_a_server_by_its_helo() {
+        let mut row = HostRow::new(HostKey::v4([10, 0, 0, 1]), At::default());
+        assert_eq!((row.name(), row.system()), (None, None));
+        row.note_helo(Some(&"gmail.com".into()));
+        assert_eq!(row.name(), Some(&"gmail.com".into()));
+        let mut told = Identity::of_client(None, Some(System::Android));
+        told.learn(NameSource::Mdns, &"pc23".into(), true);
+        row.identity = Some(Arc::new(told));
+        assert_eq!(row.name(), Some(&"pc23".into()));
+        assert_eq!(row.names().map(|(source, _)| source).collect::<Vec<_>>(), ["mDNS", "HELO"]);
+        row.role = Role::Server;
+        assert_eq!(row.name(), Some(&"gmail.com".into()));
+        row.helos = SmallVec::new();
+        assert_eq!(row.name(), Some(&"pc23".into()));
+    }
+
+    #[test]
+    fn the_system_is_by_syn_and_else_by_dhcp() {
+        let mut row = HostRow::new(HostKey::v4([10, 0, 0, 1]), At::default());
+        let told = Identity::of_client(None, Some(System::Android));
+        row.identity = Some(Arc::new(told));
+        assert_eq!(row.system().as_deref(), Some("Android"));
+        row.systems.push(System::Linux);
+        assert_eq!(row.system().as_deref(), Some("Android"), "which is Linux to TCP");
+        row.systems.push(System::Windows);
+        assert_eq!(row.system().as_deref(), Some("Android, Windows"));
+        row.identity = None;
+        assert_eq!(row.system().as_deref(), Some("Linux, Windows"));
+    }
 
     #[test]
     fn lists_in_a_row_are_bounded_and_hold_each_thing_once() {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The address of a host: 16 bytes, IPv4 in its mapped form (RFC 4291 section 2.5.5.2), so that keys have one size.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,12 @@ impl fmt::Debug for HostKey {
 impl Serialize for HostKey {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HostKey {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        IpAddr::deserialize(d).map(Self::from)
     }
 }
 
@@ -347,6 +353,23 @@ impl Serialize for Mac {
     }
 }
 
+/// Six pairs of hexadecimal digits with colons.
+impl std::str::FromStr for Mac {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let octets: Option<Vec<u8>> = text.split(':').map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+        let octets = octets.and_then(|octets| octets.try_into().ok());
+        octets.map(Self).ok_or_else(|| format!("`{text}` is no Ethernet address"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<str>::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// A tunnel that a frame was taken out of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
@@ -374,6 +397,20 @@ pub enum Encap {
 }
 
 impl Encap {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::IpIp,
+        Self::Ip6,
+        Self::Gre,
+        Self::Erspan,
+        Self::Vxlan,
+        Self::Tzsp,
+        Self::Gtpu,
+        Self::Pppoe,
+        Self::Mpls,
+        Self::HpErm,
+    ];
+
     /// The name in a session line.
     pub const fn name(self) -> &'static str {
         match self {
@@ -425,6 +462,17 @@ mod tests {
         assert_eq!(HostKey::v4([192, 0, 2, 77]).site(), HostKey::v4([192, 0, 2, 0]));
         let six: IpAddr = "2001:db8:1:2::3".parse().unwrap();
         assert_eq!(HostKey::from(six).site().to_string(), "2001:db8:1::");
+    }
+
+    #[test]
+    fn addresses_are_read_as_they_are_written() {
+        let mac = Mac([0, 0x1c, 0xc4, 0x3a, 0x10, 0x23]);
+        assert_eq!(mac.to_string().parse(), Ok(mac));
+        assert!("00:1c:c4".parse::<Mac>().is_err() && "00:1c:c4:3a:10:xx".parse::<Mac>().is_err());
+        for text in ["192.0.2.7", "2001:db8::1"] {
+            let host: HostKey = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(host.to_string(), text);
+        }
     }
 
     #[test]

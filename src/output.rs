@@ -22,9 +22,9 @@ use std::io::Write;
 
 pub use facts::{Counts, FrameCounts, InputFacts, Results, RunFacts};
 pub use file::{Sink, Target};
-pub use sessions::SessionWriter;
+pub use sessions::{LineForm, SessionWriter};
 pub use text::Style;
-pub(crate) use text::{counted, grouped};
+pub(crate) use text::{counted, grouped, paragraph, period};
 pub use timeline::Timeline;
 
 use crate::error::Error;
@@ -38,15 +38,14 @@ pub fn deliver(
     results: &Results<'_>,
     stdout: &mut dyn Write,
 ) -> Result<(), Error> {
-    match report_to {
-        Some(Target::Stdout) => report::write(stdout, results).map_err(Error::stdout)?,
-        Some(target @ Target::File(_)) => write_whole(target, |out| report::write(out, results))?,
-        None => {}
-    }
-    if let Some(style) = table_style {
-        table::write(stdout, results, style).map_err(Error::stdout)?;
-    }
-    stdout.flush().map_err(Error::stdout)
+    let reported = match report_to {
+        Some(Target::Stdout) => report::write(stdout, results).map_err(Error::stdout),
+        Some(target @ Target::File(_)) => write_whole(target, |out| report::write(out, results)),
+        None => Ok(()),
+    };
+    // Where one could not be written, the other tells what was found.
+    let told = table_style.map_or(Ok(()), |style| table::write(stdout, results, style));
+    reported.and(told.and_then(|()| stdout.flush()).map_err(Error::stdout))
 }
 
 /// Writes a whole document to where it shall go; a file is put in its place when all is written.

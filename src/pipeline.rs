@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::capture::{CaptureError, Captured, FrameSource};
 use crate::decode::PortSet;
-use crate::detect::Judge;
+use crate::detect::{Judge, Terms};
 use crate::engine::{self, Batch, Cause, Engine, Finished, Front, FrontItem, FrontStats, Share, shard_of, shards};
 use crate::frame::{At, Frame, FrameNo};
 use crate::limits::Limits;
@@ -83,6 +83,11 @@ pub trait Watcher: Send {
 
     /// Some events more were judged, or the link was idle: a moment at which everything agrees.
     fn look(&mut self, so_far: &SoFar<'_>);
+
+    /// Other terms to judge by from now on, if there are any; asked after each look.
+    fn take_terms(&mut self) -> Option<Terms> {
+        None
+    }
 }
 
 /// A run at one moment.
@@ -166,6 +171,9 @@ pub fn run_watched(
                     twins: engine.twins(),
                     filtered,
                 });
+                if let Some(terms) = watcher.take_terms() {
+                    engine.adopt(terms);
+                }
             }
         });
         engine.finish(&mut |event| watcher.handle(event))
@@ -299,7 +307,10 @@ impl Dealer {
                 }
             }
             // Of no shard: one of the workers carries it along.
-            FrontItem::Asked(_) | FrontItem::Translated(..) => {
+            FrontItem::Asked(_) | FrontItem::Told(_) | FrontItem::Translated(..) => {
+                if let FrontItem::Told(told) = item {
+                    self.bytes += size_of_val(told.facts);
+                }
                 if let Some(batch) = self.batches.first_mut() {
                     batch.push(order, item, self.shards);
                 }
@@ -390,5 +401,8 @@ fn merge(
         engine::show(&mut events, &mut twins, &mut judge, &mut |event| watcher.handle(event));
         let (front, filtered) = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         watcher.look(&SoFar { judge: &judge, front: &front, tcp: &tcp, twins: &twins, filtered });
+        if let Some(terms) = watcher.take_terms() {
+            judge.adopt(terms);
+        }
     }
 }

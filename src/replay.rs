@@ -29,7 +29,7 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     let ports: PortSet = config.ports.iter().copied().collect();
     let judge = Judge::new(config.site.clone(), config.reply_rules.clone(), &config.settings, &config.limits.detect);
     let mut sessions = match &config.sessions {
-        Some(target) => Some(SessionWriter::new(target.open()?)),
+        Some(target) => Some(SessionWriter::new(target.open()?, config.form)),
         None => None,
     };
     let mut session_error = None;
@@ -57,12 +57,6 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
         bar.finish_and_clear();
         (ran, opened.source.summaries())
     };
-    if let (Some(target), Some(error)) = (&config.sessions, session_error) {
-        return Err(target.error(error));
-    }
-    if let (Some(writer), Some(target)) = (sessions, &config.sessions) {
-        writer.finish().map_err(|error| target.error(error))?.finish()?;
-    }
     for error in &ran.errors {
         complain(&balance::told(error));
     }
@@ -78,23 +72,59 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
         facts.limits_hit.add("evidence_incidents", left_out.incidents);
         facts.limits_hit.add("evidence_frames", left_out.frames);
     }
+    // Session lines that could not be written take nothing from what was found.
+    let written = match (&config.sessions, sessions, session_error) {
+        (Some(target), _, Some(error)) => Err(target.error(error)),
+        (Some(target), Some(writer), None) => {
+            let ended = end_sessions(writer, judge, &judgement);
+            ended.map_err(|error| target.error(error)).and_then(output::Sink::finish)
+        }
+        _ => Ok(()),
+    };
     let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
     let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
+    let others = deliver_others(config, &results, timeline.as_ref(), &tally);
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    let delivered = output::deliver(config.report.as_ref(), config.table, &results, &mut stdout);
+    // One that could not be written takes nothing from the others; the last one's trouble is the end's.
+    let mut troubles: Vec<Error> = [written, others, delivered].into_iter().filter_map(Result::err).collect();
+    if let Some(last) = troubles.pop() {
+        troubles.iter().for_each(&mut *complain);
+        return Err(last);
+    }
+    let surest = judgement.incidents.iter().map(|incident| incident.tier).max();
+    Ok(Status::of_run(surest, config.fail_on, damaged))
+}
+
+/// Writes the page and the metrics, and tells syslog of the incidents, where that is asked for.
+fn deliver_others(
+    config: &Config,
+    results: &Results<'_>,
+    timeline: Option<&Timeline>,
+    tally: &metrics::Tally,
+) -> Result<(), Error> {
     if let Some(target) = &config.html {
-        output::write_whole(target, |out| html::write(out, &results, timeline.as_ref()))?;
+        output::write_whole(target, |out| html::write(out, results, timeline))?;
     }
     if let Some(target) = &config.metrics {
-        output::write_whole(target, |out| metrics::write(out, &results, &tally))?;
+        output::write_whole(target, |out| metrics::write(out, results, tally))?;
     }
     if let Some(to) = &config.syslog {
         let told = Syslog::open(to).and_then(|mut syslog| {
-            judgement.incidents.iter().try_for_each(|incident| syslog.tell("found", incident.last, incident))
+            let incidents = &results.judgement.incidents;
+            incidents.iter().try_for_each(|incident| syslog.tell("found", incident.last, incident))
         });
         told.map_err(|source| to.error(source))?;
     }
-    output::deliver(config.report.as_ref(), config.table, &results, &mut io::BufWriter::new(io::stdout().lock()))?;
-    let surest = judgement.incidents.iter().map(|incident| incident.tier).max();
-    Ok(Status::of_run(surest, config.fail_on, damaged))
+    Ok(())
+}
+
+/// Writes what ends the session lines, incidents where their form has a place for them, and gives back what they went to.
+fn end_sessions<W: io::Write>(mut writer: SessionWriter<W>, judge: &Judge, judgement: &Judgement) -> io::Result<W> {
+    for incident in &judgement.incidents {
+        writer.incident(judge.now().ts, incident)?;
+    }
+    writer.finish()
 }
 
 /// The inputs that could be opened, as one source, and what is to be said of the others.

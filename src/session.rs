@@ -5,13 +5,16 @@
 
 mod builder;
 mod flood;
+mod heads;
 mod twins;
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::frame::{At, FrameNo};
+use crate::identity::Fact;
 use crate::net::{Endpoint, Ends, LinkFacts, Translation};
 use crate::smtp::Reply;
 use crate::tcp::{Attempt, ConnId, ConnState, Connection};
@@ -22,6 +25,7 @@ use crate::wire::Wire;
 pub use crate::smtp::{AuthAttempt, AuthResult, Dialect, Dsn, MailFacts, SmugglingFacts, Tls, TlsState};
 pub use builder::{Conversation, Out, SessionBuilder};
 pub use flood::{Flood, Floods, TOLD_MAX};
+pub use heads::HeadLog;
 pub use twins::Twins;
 
 /// What the merger hands to the judgement, in the order of the frames that caused it.
@@ -61,6 +65,8 @@ pub enum SessionEventKind {
     Closed(Arc<Session>),
     /// A question to a DNS server; belongs to no connection.
     DnsQuery(Box<DnsQuery>),
+    /// What machines tell of themselves; belongs to no connection.
+    Told(Box<[Fact]>),
     /// Two connections are one, seen on both sides of address translation; comes before either was greeted. Told twice:
     /// when it seems so, and when it is proven.
     Translated(Translation),
@@ -105,8 +111,17 @@ pub struct Session {
     pub conn: Connection,
     /// What SMTP knows.
     pub smtp: SmtpFacts,
-    /// The ends of the same connection on the other side of a gateway that translates addresses, if it was seen there too.
-    pub outer: Option<Ends>,
+    /// The same connection on the other side of a gateway that translates addresses, if it was seen there too.
+    pub outer: Option<Outer>,
+}
+
+/// A connection's shadow beyond address translation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outer {
+    /// The ends there.
+    pub ends: Ends,
+    /// When the server's answer proved it; `None` where the connection came to nothing and only looks alike.
+    pub proven: Option<At>,
 }
 
 impl Session {
@@ -163,6 +178,8 @@ pub struct SmtpFacts {
     pub dialect: Dialect,
     /// Where mail data hold a dot line of another form with a command behind it.
     pub smuggling: Option<Box<SmugglingFacts>>,
+    /// What the heads of its events were like.
+    pub heads: HeadLog,
 }
 
 /// A command and the code that answered it.
@@ -229,7 +246,7 @@ pub struct Recipient {
 }
 
 /// How mail data travel.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Transfer {
     /// RFC 5321 section 4.1.1.4
@@ -239,7 +256,7 @@ pub enum Transfer {
 }
 
 /// What became of a transaction (design section 4, key `outcome`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The mail was taken: 2xx after its data.

@@ -10,6 +10,7 @@ mod event;
 mod facts;
 pub mod lines;
 pub mod mail;
+mod pairs;
 pub mod path;
 pub mod reply;
 #[cfg(test)]
@@ -17,7 +18,7 @@ pub(crate) mod testing;
 pub mod tls;
 
 pub use auth::AuthExchange;
-pub use command::{Command, MailParams, Sins};
+pub use command::{Command, MailParams, Sins, logged_verb};
 pub use dialogue::{Dialogue, Sink};
 pub use event::{MailEnd, Sent, SmtpEvent};
 pub use facts::{AuthAttempt, AuthResult, Dialect, Dsn, MailFacts, SmugglingFacts, Tls, TlsState};

@@ -20,6 +20,7 @@ mod sink;
 mod slab;
 mod stats;
 mod syn;
+mod system;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -28,4 +29,5 @@ pub use connection::{Attempt, ConnId, ConnState, Connection, SynSignature};
 pub use event::StreamEvent;
 pub use sink::{ConnStart, FlowSink};
 pub use stats::TcpStats;
+pub use syn::ToldSyn;
 pub use table::FlowTable;

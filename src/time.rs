@@ -142,6 +142,22 @@ impl Serialize for Ts {
     }
 }
 
+/// RFC 3339, with any offset and up to nine digits of a second.
+impl FromStr for Ts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let instant: jiff::Timestamp = text.parse().map_err(|_| format!("`{text}` is no time of RFC 3339"))?;
+        i64::try_from(instant.as_nanosecond()).map(Self).map_err(|_| format!("`{text}` is too far from today"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Ts {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<str>::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Seconds, as Zeek writes an interval.
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {

@@ -7,8 +7,11 @@
 mod app;
 mod export;
 mod filter;
+mod index;
 mod keys;
+mod search;
 mod snapshot;
+mod standing;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -28,8 +31,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+pub use index::Index;
 pub use keys::{Action, Bindings};
-pub use snapshot::{HostIndex, Playback, Recent, SessionLine, SessionState, Snapshot, Stage};
+pub use snapshot::{Playback, Recent, SessionLine, SessionState, Snapshot, Stage};
 
 use app::{App, Effect};
 use terminal::Guard;
@@ -193,5 +197,5 @@ impl std::fmt::Debug for Easel {
 }
 
 fn view_name(row: &HostRow) -> Option<String> {
-    row.helos.first().filter(|helo| !helo.is_empty()).map(|helo| text::line_of(helo.as_bytes()))
+    row.name().map(|name| text::line_of(name.as_bytes()))
 }

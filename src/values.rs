@@ -1,6 +1,7 @@
 //! Single values, as they stand in flags and in the file: one set of rules for both.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 
@@ -18,6 +19,33 @@ pub fn parse_home_net(text: &str) -> Result<IpNet, String> {
         format!("`{text}` is no network: write an address, a slash and a prefix length, such as 192.0.2.0/24 or 2001:db8::/32")
     })?;
     Ok(unmapped(net).trunc())
+}
+
+/// A network, or a file that holds some.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NetSource {
+    /// Itself.
+    Net(IpNet),
+    /// `@FILE`: one a line; what follows a `#` is a comment.
+    File(PathBuf),
+}
+
+/// A network as [`parse_home_net`] reads it, or `@` and a file.
+pub fn parse_net_source(text: &str) -> Result<NetSource, String> {
+    match text.trim().strip_prefix('@') {
+        Some("") => Err("write a file after the @".to_owned()),
+        Some(file) => Ok(NetSource::File(PathBuf::from(file))),
+        None => parse_home_net(text).map(NetSource::Net),
+    }
+}
+
+/// The networks of a file; what is wrong is told with its line.
+pub fn parse_nets(text: &str) -> Result<Vec<IpNet>, (usize, String)> {
+    let lines = text.lines().enumerate().map(|(no, line)| (no + 1, line.split('#').next().unwrap_or_default().trim()));
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(no, line)| parse_home_net(line).map_err(|wrong| (no, wrong)))
+        .collect()
 }
 
 /// The IPv4 network that a mapped IPv6 network means.

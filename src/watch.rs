@@ -45,7 +45,7 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
     let tap = Tap::open(config.live.clone()).map_err(|error| balance::told(&error))?;
     let signals = Signals::listen().map_err(|error| cannot_start(config, &error))?;
     let sessions = match &config.run.sessions {
-        Some(target) => Sessions::open(target)?,
+        Some(target) => Sessions::open(target, config.run.form)?,
         None => None,
     };
     // Before rights are given up: a TCP connection cannot be opened afterwards.
@@ -84,6 +84,8 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
         incidents,
         screen: config.screen.as_ref().map(|_| Publisher::new(stage.clone())),
         pace: Pace::new(),
+        reload: config.reload.clone(),
+        terms: None,
         failed: false,
     };
     let (shown, ended) = std::thread::scope(|scope| {

@@ -92,6 +92,18 @@ weirds! {
     ForeignProtocol = "foreign_protocol",
 }
 
+impl Weird {
+    /// The kind of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|weird| weird.name() == name).copied()
+    }
+
+    /// Whether TCP tells it, or the dialogue.
+    pub const fn is_of_tcp(self) -> bool {
+        self as u8 <= Self::OutOfWindow as u8
+    }
+}
+
 impl Serialize for Weird {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(self.name())

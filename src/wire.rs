@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bstr::ByteSlice;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes of the wire that mean text: an address, a name, a line of a reply.
 ///
@@ -30,7 +30,7 @@ enum Kept {
 }
 
 /// What fits into 32 bytes: addresses, host names, and what servers answer when all is well.
-const SHORT: usize = 30;
+pub const SHORT: usize = 30;
 
 impl Wire {
     /// Keeps at most `max` bytes of `bytes`.
@@ -47,10 +47,19 @@ impl Wire {
     }
 
     /// The bytes as they were seen.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Kept::Short(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or(bytes),
             Kept::Long(bytes) => bytes,
+        }
+    }
+
+    /// The bytes and how many of them count, where they stand in place: a copy of fixed length needs no call.
+    pub fn short(&self) -> Option<(&[u8; SHORT], usize)> {
+        match &self.0 {
+            Kept::Short(len, bytes) => Some((bytes, usize::from(*len))),
+            Kept::Long(_) => None,
         }
     }
 
@@ -73,7 +82,12 @@ impl Default for Wire {
 
 impl PartialEq for Wire {
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
+        match (&self.0, &other.0) {
+            // What does not count of them is zero.
+            (Kept::Short(len, bytes), Kept::Short(other_len, other)) => len == other_len && bytes == other,
+            (Kept::Long(bytes), Kept::Long(other)) => Arc::ptr_eq(bytes, other) || bytes == other,
+            _ => false,
+        }
     }
 }
 
@@ -133,6 +147,38 @@ impl Serialize for Wire {
     }
 }
 
+/// The bytes out of their escaped form.
+impl<'de> Deserialize<'de> for Wire {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(d)?;
+        unescape(&text).map(Self::from).ok_or_else(|| serde::de::Error::custom("a backslash that escapes nothing"))
+    }
+}
+
+/// The bytes that an escaped form stands for; `None` where it is none.
+pub fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (plain, escaped) = rest.split_at(at);
+        bytes.extend_from_slice(plain);
+        rest = match escaped {
+            [_, b'\\', rest @ ..] => {
+                bytes.push(b'\\');
+                rest
+            }
+            [_, b'x', high, low, rest @ ..] => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                bytes.push((digit(high)? * 16 + digit(low)?) as u8);
+                rest
+            }
+            _ => return None,
+        };
+    }
+    bytes.extend_from_slice(rest);
+    Some(bytes)
+}
+
 /// A path as it may be shown: file names are bytes too, and not always the operator's own.
 pub fn shown(path: &Path) -> String {
     escape(path.as_os_str().as_encoded_bytes()).into_owned()
@@ -141,7 +187,7 @@ pub fn shown(path: &Path) -> String {
 /// The escaped form of any bytes (see the module's head).
 pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     // Nearly all that real mail systems say is plain ASCII: no copy then.
-    if bytes.iter().all(|&b| (0x20..0x7f).contains(&b) && b != b'\\') {
+    if is_printable_but(bytes, *b"\\") {
         return String::from_utf8_lossy(bytes);
     }
     let mut out = String::with_capacity(bytes.len() + 8);
@@ -161,6 +207,29 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Whether all of `bytes` are printable ASCII, and none of them is one of `but` (which are printable ASCII). Looks at eight
+/// at a time: every text of a session passes here.
+#[inline]
+pub fn is_printable_but<const N: usize>(bytes: &[u8], but: [u8; N]) -> bool {
+    let (eights, rest) = bytes.as_chunks::<8>();
+    match bytes.last_chunk().copied() {
+        None => rest.iter().all(|byte| matches!(byte, 0x20..0x7f) && !but.contains(byte)),
+        Some(last) => !eights.iter().fold(holds_special(last, but), |any, eight| any | holds_special(*eight, but)),
+    }
+}
+
+/// Whether one of eight bytes is no printable ASCII, or one of `but`. The highest bit of a byte tells: it is set in 0x80 and
+/// above, by taking the lowest printable one from a lower one, by adding one to DEL, and by taking one from zero, which is
+/// what a byte becomes that is compared with itself. Carries come only from a byte that is special itself.
+#[inline]
+fn holds_special<const N: usize>(bytes: [u8; 8], but: [u8; N]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(bytes);
+    let outside = word | word.wrapping_sub(ONES * 0x20) | word.wrapping_add(ONES);
+    let found = but.iter().fold(outside, |found, &byte| found | (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES));
+    found & (ONES * 0x80) != 0
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -193,6 +262,36 @@ mod tests {
     #[test]
     fn plain_text_is_not_copied() {
         assert!(matches!(escape(b"250 2.1.0 ok"), Cow::Borrowed("250 2.1.0 ok")));
+    }
+
+    /// Every byte in every place of texts of up to three words.
+    #[test]
+    fn plain_text_is_told_from_other_text() {
+        for len in 0..24 {
+            assert!(is_printable_but(&vec![b'a'; len], *b"\"\\"));
+            for (at, byte) in (0..len).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
+                let mut text = vec![b'a'; len];
+                text[at] = byte;
+                let printable = (0x20..0x7f).contains(&byte);
+                assert_eq!(is_printable_but(&text, []), printable, "{text:?}");
+                assert_eq!(is_printable_but(&text, *b"\"\\"), printable && byte != b'"' && byte != b'\\', "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_escaped_form_is_none() {
+        assert_eq!(unescape("a\\x1b\\\\x"), Some(b"a\x1b\\x".to_vec()));
+        for text in ["\\", "a\\x1", "\\xg0", "\\n"] {
+            assert_eq!(unescape(text), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_form_is_reversible(bytes: Vec<u8>) {
+            proptest::prop_assert_eq!(unescape(&escape(&bytes)), Some(bytes));
+        }
     }
 
     #[test]

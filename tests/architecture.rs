@@ -12,23 +12,29 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("wire", &[]),
     ("values", &[]),
+    ("schema", &[]),
     ("weird", &[]),
     ("net", &[]),
     ("frame", &["time"]),
     ("site", &["net"]),
+    // A leaf: decode reads names with it, tcp tells systems by its list, and what it knows of a host goes along to the outputs.
+    ("identity", &["net", "wire"]),
     ("limits", &["time"]),
     ("distinct", &["net"]),
     // The way of the data.
     ("capture", &["frame", "time", "wire"]),
-    ("decode", &["frame", "net", "time", "limits"]),
-    ("tcp", &["decode", "frame", "net", "time", "limits", "weird"]),
+    ("decode", &["identity", "frame", "net", "time", "limits"]),
+    ("tcp", &["decode", "identity", "frame", "net", "time", "limits", "weird"]),
     ("smtp", &["tcp", "frame", "net", "time", "limits", "weird", "wire"]),
-    ("session", &["tcp", "smtp", "distinct", "frame", "net", "time", "limits", "weird", "wire"]),
-    ("identity", &["net"]),
-    ("ledger", &["tcp", "distinct", "frame", "net", "time", "wire"]),
+    ("session", &["tcp", "smtp", "identity", "distinct", "frame", "net", "time", "limits", "weird", "wire"]),
+    ("ledger", &["tcp", "identity", "distinct", "frame", "net", "time", "wire"]),
+    // Records of outputs say the form of their fields to JSON Schema.
     (
         "detect",
-        &["session", "smtp", "tcp", "ledger", "distinct", "site", "frame", "net", "time", "limits", "weird", "wire"],
+        &[
+            "session", "smtp", "tcp", "identity", "ledger", "distinct", "site", "frame", "net", "time", "limits",
+            "weird", "wire", "schema",
+        ],
     ),
     ("incident", &["detect", "ledger", "tcp", "frame", "net", "time", "wire"]),
     ("engine", &["decode", "tcp", "session", "detect", "frame", "net", "time", "limits"]),
@@ -38,12 +44,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "output",
         &[
             "distinct", "identity", "incident", "detect", "ledger", "session", "smtp", "tcp", "site", "frame", "net",
-            "time", "weird", "wire", "error",
+            "time", "weird", "wire", "error", "schema",
         ],
     ),
     ("error", &["detect"]),
-    // Of output it knows how a place of syslog is written.
-    ("cli", &["capture", "values", "detect", "output"]),
+    // Man pages and completions are written here; of output it knows how a place of syslog is written.
+    ("cli", &["capture", "values", "detect", "error", "output"]),
     ("config", &["capture", "cli", "values", "wire", "detect", "site", "limits", "output", "tui", "error"]),
     ("privileges", &[]),
     // Beside the judgement, for people who look on.
@@ -77,6 +83,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tui",
         ],
     ),
+    // Compiled for tests and fuzzing only: holds the rooms to their promises.
+    (
+        "fuzzing",
+        &[
+            "balance", "capture", "config", "decode", "detect", "frame", "incident", "limits", "net", "output",
+            "pipeline", "session", "site", "smtp", "tcp", "time", "weird", "wire",
+        ],
+    ),
+    // Session lines as a source of the same events, and what is made of reports afterwards.
+    ("lines", &["capture", "session", "smtp", "tcp", "frame", "net", "schema", "time", "weird", "wire"]),
+    ("judge", &["capture", "config", "detect", "engine", "error", "incident", "lines", "output", "session", "wire"]),
+    ("reports", &["detect", "error", "time", "wire"]),
+    ("diff", &["detect", "error", "output", "reports", "time"]),
+    ("xarf", &["error", "lines", "net", "reports", "time", "values"]),
     // The binary wires all of it together.
     (
         "replay",

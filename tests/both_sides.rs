@@ -85,7 +85,7 @@ fn one_session_seen_twice_is_told_once() {
 
     // Each bears the ends that the outside tap saw, and all of these are told.
     let outer: BTreeMap<Ends, Ends> =
-        both.sessions().filter_map(|session| Some((ends(session), session.outer?))).collect();
+        both.sessions().filter_map(|session| Some((ends(session), session.outer?.ends))).collect();
     assert_eq!(outer.values().copied().collect::<BTreeSet<_>>(), of(&outside));
     for (inner, outer) in &outer {
         let (mine, shown) = Translation { inner: *inner, outer: *outer, proven: true }.changed();

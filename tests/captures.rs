@@ -86,6 +86,9 @@ struct Expect {
     /// Incidents that must not be there.
     #[serde(default)]
     never: Vec<Never>,
+    /// What hosts call themselves.
+    #[serde(default)]
+    name: Vec<ExpectedName>,
     /// Attempts to relay, each with what became of it.
     #[serde(default)]
     verdict: Vec<ExpectedVerdict>,
@@ -120,6 +123,14 @@ struct Expect {
     /// Replies come slower and slower, and the report says so.
     #[serde(default)]
     tarpit: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectedName {
+    ip: IpAddr,
+    source: String,
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -187,7 +198,12 @@ impl Told {
         let (report, sessions, table) = (read(&report), read(&sessions), String::from_utf8(stdout).unwrap());
         Self {
             report: serde_json::from_str(&report).unwrap(),
-            sessions: sessions.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+            // Questions to DNS servers stand between them.
+            sessions: sessions
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap())
+                .filter(|line| line.get("query").is_none())
+                .collect(),
             everything: [report, sessions, table].concat(),
         }
     }
@@ -274,6 +290,11 @@ fn check(card: &Card, told: &Told) -> Checks {
     if let Some(ip) = expect.public_ip {
         let found = list(&site["public_ips"]);
         checks.check("public_ip", found.len() == 1 && is(&found[0], ip), &site["public_ips"]);
+    }
+    for ExpectedName { ip, source, name } in &expect.name {
+        let host = list(&told.report["hosts"]).iter().find(|host| is(&host["ip"], *ip));
+        let found = host.map_or(&Value::Null, |host| &host["identity"]["names"][source]);
+        checks.check(format!("name {ip} {source}"), found == name.as_str(), found);
     }
     for domain in &expect.refusing_domains {
         let name = format!("mx.{domain}");

@@ -129,7 +129,7 @@ fn usage_errors_end_with_two_and_name_the_remedy() {
     let (files, healthy) = (Files::new(), capture("healthy-day.pcap"));
     let nowhere = files.path("no/such/directory.json");
     for (args, wanted) in [
-        (vec![], "Usage"),
+        (vec![], "<FILE>"),
         (vec!["--no-such-flag", &healthy], "--no-such-flag"),
         (vec!["--home-net", "everything", &healthy], "everything"),
         (vec!["--port", "0", &healthy], "--port"),

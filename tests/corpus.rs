@@ -83,7 +83,8 @@ fn frames_of_every_capture_are_accounted_for() {
         let replayed = common::replay(&[&corpus.join(capture["file"].as_str().unwrap())], &[25, 587, 465], 2);
         let stats = replayed.ran.finished.front.decode_stats();
         let read: u64 = replayed.inputs.iter().map(|input| input.frames).sum();
-        let sum = stats.segments() + stats.questions() + stats.ignored_total() + stats.undecoded_total();
+        let sum =
+            stats.segments() + stats.questions() + stats.names() + stats.ignored_total() + stats.undecoded_total();
         assert_eq!(sum, read, "{}", capture["id"]);
         assert_eq!(read, capture["facts"]["packets"].as_u64().unwrap(), "{}", capture["id"]);
     }

@@ -82,7 +82,8 @@ fn a_worm_is_confirmed_while_it_mails() {
     let mut sessions = lines(&out.join("sessions.ndjson.1"));
     sessions.extend(lines(&out.join("sessions.ndjson")));
     let mut ends: Vec<f64> = Vec::new();
-    for session in sessions.iter().filter(|session| session["id.orig_h"] == guilty) {
+    let is_theirs = |session: &&Value| session["id.orig_h"] == guilty && session.get("conn_state").is_some();
+    for session in sessions.iter().filter(is_theirs) {
         let mails = session["transactions"].as_array().map_or(0, Vec::len);
         ends.extend(vec![seconds(&session["ts"]) + session["duration"].as_f64().unwrap(); mails]);
     }

@@ -17,7 +17,7 @@ use smtphound::engine::Engine;
 use smtphound::frame::{At, Frame, FrameNo, LinkType};
 use smtphound::limits::Limits;
 use smtphound::net::Side;
-use smtphound::output::SessionWriter;
+use smtphound::output::{LineForm, SessionWriter};
 use smtphound::session::{Outcome, Session, SessionEvent, SessionEventKind, Transaction};
 use smtphound::site::Site;
 use smtphound::smtp::Reply;
@@ -644,7 +644,7 @@ fn is_part(said: &Transaction, sent: &Transaction) -> bool {
 
 /// What a session line and a listing for people are made of.
 fn everything(session: &Session) -> String {
-    let mut lines = SessionWriter::new(Vec::new());
+    let mut lines = SessionWriter::new(Vec::new(), LineForm::Native);
     let at = At { ts: session.conn.id.ts, frame: session.conn.last };
     lines.handle(&SessionEvent { at, kind: SessionEventKind::Closed(Arc::new(session.clone())) }).unwrap();
     String::from_utf8(lines.finish().unwrap()).unwrap() + &format!("{session:?}")

@@ -1,78 +1,235 @@
-//! The screen on a terminal of its own: a pair of pseudo-terminals (pty(7)), whose other end is this test.
+//! The screen on a terminal of its own: how it takes one, what it does with it, and how it gives it back.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops where something is not as it must be")]
 #![allow(clippy::disallowed_methods, reason = "a program that must end by itself is waited for by the clock")]
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+#[path = "common/loopback.rs"]
+mod loopback;
+#[path = "common/terminal.rs"]
+mod terminal;
 
-use assert_cmd::cargo::cargo_bin;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-/// A replay of the infected PC on a terminal of 80 by 24, once it shows whom it is about.
-fn shown() -> (File, Child) {
-    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/infected-pc.pcap");
-    let other = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&other).unwrap();
-    unlockpt(&other).unwrap();
-    tcsetwinsize(&other, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
-    let name = ptsname(&other, Vec::new()).unwrap();
-    let own = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-    let child = std::process::Command::new(cargo_bin("smtphound"))
-        .args(["replay", "--tui"])
-        .arg(capture)
-        .env("TERM", "xterm")
-        .env("NO_COLOR", "1")
-        .stdin(own.try_clone().unwrap())
-        .stdout(own)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut other = File::from(other);
-    let (mut seen, mut some) = (Vec::new(), [0; 4096]);
-    while !String::from_utf8_lossy(&seen).contains("192.168.10.23") {
-        let read = other.read(&mut some).unwrap();
-        seen.extend_from_slice(&some[..read]);
-    }
-    (other, child)
+use smtphound::cli::ThemeName;
+use smtphound::config::Screen;
+use smtphound::tui::{Bindings, Playback, Stage};
+use terminal::Terminal;
+
+fn capture() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/infected-pc.pcap");
+    path.to_str().unwrap().to_owned()
 }
 
-/// How it ended; it must, and soon.
-fn end(mut child: Child) -> ExitStatus {
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        if start.elapsed() > Duration::from_secs(20) {
-            child.kill().unwrap();
-            panic!("it goes on without a terminal");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn here() -> PathBuf {
+    std::env::temp_dir()
+}
+
+/// A replay of the infected PC, once it shows whom it is about.
+fn shown(args: &[&str]) -> Terminal {
+    let capture = capture();
+    let mut all = vec!["replay", "--tui", capture.as_str()];
+    all.extend(args);
+    let mut terminal = Terminal::run(&here(), 80, 24, &all);
+    terminal.wait_for("CONFIRMED  192.168.10.23");
+    terminal
+}
+
+/// As a shell leaves it, so that whoever sits there can go on.
+fn assert_given_back(terminal: &Terminal) {
+    let screen = terminal.screen();
+    assert!(!screen.alternate_screen() && !screen.hide_cursor() && terminal.is_cooked());
+    assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
 }
 
 #[test]
 fn a_terminal_that_goes_away_ends_the_screen() {
-    let (other, child) = shown();
-    drop(other);
-    assert!(end(child).code().is_some(), "by itself, not by a signal");
+    let mut child = shown(&[]).hang_up();
+    loopback::wait_until("its end", || child.try_wait().unwrap().is_some());
+    assert!(child.wait().unwrap().code().is_some(), "by itself, not by a signal");
 }
 
 #[test]
-fn q_quits_and_gives_the_terminal_back() {
-    let (mut other, child) = shown();
-    other.write_all(b"q").unwrap();
-    let (mut seen, mut some) = (Vec::new(), [0; 4096]);
-    // Reading fails when the program has closed its end.
-    while let Ok(read @ 1..) = other.read(&mut some) {
-        seen.extend_from_slice(&some[..read]);
+fn a_terminal_is_taken_whole_and_given_back_by_key_and_by_signal() {
+    for mouse in [false, true] {
+        let mut terminal = shown(if mouse { &["--mouse"] } else { &[] });
+        let screen = terminal.screen();
+        assert!(screen.alternate_screen() && screen.hide_cursor() && !terminal.is_cooked());
+        assert_eq!(screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None, mouse, "only when asked");
+        if mouse {
+            // A click into the fifth line of the screen, the second of the ranking.
+            terminal.press("\x1b[<0;5;5M\x1b[<0;5;5m");
+            terminal.wait("a click", |lines| lines[4].starts_with('▌'));
+            terminal.signal("TERM");
+        } else {
+            terminal.press("q");
+        }
+        let (status, said) = terminal.end();
+        assert!(status.success() && said.is_empty(), "{said}");
+        assert_given_back(&terminal);
+        // The end of the table of what was found stands on the ordinary terminal.
+        assert!(terminal.lines().iter().any(|line| line.starts_with("Nothing was lost or hidden")));
     }
-    assert!(end(child).success());
-    let seen = String::from_utf8_lossy(&seen);
-    assert!(seen.contains("\x1b[?1049l") && seen.contains("\x1b[?25h"), "{seen:?}");
+}
+
+/// What a screen is run with in a test that is its own program.
+const SELF: &str = "SMTPHOUND_TEST_PANICS_IN";
+
+#[test]
+fn a_panic_gives_the_terminal_back_and_is_read_there() {
+    if let Ok(thread) = std::env::var(SELF) {
+        panic_on_screen(&thread);
+        return;
+    }
+    for thread in ["screen", "other"] {
+        let name = "a_panic_gives_the_terminal_back_and_is_read_there";
+        let args = ["--exact", name, "--nocapture", "--test-threads=1"];
+        let mut terminal = Terminal::of(&std::env::current_exe().unwrap(), &here(), 80, 24, &args, &[(SELF, thread)]);
+        let (_, said) = terminal.end();
+        let taken = String::from_utf8_lossy(&terminal.raw);
+        assert!(taken.contains("\x1b[?1049h"), "{thread}: the terminal was never taken: {said}");
+        assert!(said.contains("a defect of ours"), "{thread}: {said}");
+        assert_given_back(&terminal);
+    }
+}
+
+/// Shows an empty screen, and breaks it from the inside.
+fn panic_on_screen(thread: &str) {
+    let screen = Screen { theme: ThemeName::Dark, mouse: true, bindings: Bindings::default() };
+    let stage = Stage { playback: std::sync::Arc::new(Playback::at(1.0)), ..Stage::default() };
+    let (_keep, trouble) = crossbeam_channel::unbounded();
+    let rounds = std::sync::atomic::AtomicU32::new(0);
+    let breaks = || {
+        if rounds.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 3 {
+            if thread == "screen" {
+                panic!("a defect of ours");
+            }
+            let other = std::thread::spawn(|| panic!("a defect of ours"));
+            assert!(other.join().is_err());
+        }
+        false
+    };
+    smtphound::tui::run(&screen, "eth0", &stage, &AtomicBool::new(false), &trouble, &breaks).unwrap();
+}
+
+#[test]
+fn without_a_terminal_it_says_what_to_do() {
+    let run = std::process::Command::new(assert_cmd::cargo::cargo_bin("smtphound"))
+        .args(["replay", "--tui", &capture()])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(2), "{said}");
+    assert!(said.contains("terminal"), "{said}");
+}
+
+#[test]
+fn any_size_down_to_one_cell() {
+    let mut terminal = shown(&[]);
+    for (columns, lines) in [(1, 1), (2, 1), (1, 30), (5, 3), (200, 60), (20, 10), (79, 2)] {
+        terminal.resize(columns, lines);
+        for key in "12345?".chars() {
+            terminal.press(&key.to_string());
+            terminal.read_for(Duration::from_millis(60));
+        }
+    }
+    terminal.resize(80, 24);
+    terminal.press("1");
+    terminal.wait_for("CONFIRMED  192.168.10.23");
+    terminal.press("q");
+    assert!(terminal.end().0.success());
+}
+
+#[test]
+fn no_color_means_none() {
+    let coloured = |raw: &[u8]| {
+        let raw = String::from_utf8_lossy(raw);
+        // SGR with a colour other than the terminal's own (ECMA-48 section 8.3.117).
+        let params = raw.split("\x1b[").skip(1).filter_map(|rest| rest.split_once('m')).map(|(params, _)| params);
+        let mut numbers = params
+            .filter(|params| params.bytes().all(|b| b.is_ascii_digit() || b == b';'))
+            .flat_map(|params| params.split(';').filter_map(|n| n.parse::<u8>().ok()).collect::<Vec<_>>());
+        numbers.any(|n| matches!(n, 30..=38 | 40..=48 | 90..=97 | 100..=107))
+    };
+    let capture = capture();
+    for (value, is) in [("1", false), ("", true)] {
+        let args = ["replay", "--tui", &capture];
+        let program = assert_cmd::cargo::cargo_bin("smtphound");
+        let mut terminal = Terminal::of(&program, &here(), 80, 24, &args, &[("NO_COLOR", value)]);
+        terminal.wait_for("CONFIRMED  192.168.10.23");
+        assert_eq!(coloured(&terminal.raw), is, "NO_COLOR={value:?}");
+        terminal.press("q");
+        assert!(terminal.end().0.success());
+    }
+}
+
+/// Whatever happens to the terminal, the capture goes on: nothing is dropped, lines are written, reports come.
+#[test]
+fn a_capture_does_not_wait_for_its_terminal() {
+    if let Some(why) = loopback::cannot_watch() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (sessions, report) = (dir.path().join("s.ndjson"), dir.path().join("r.json"));
+    let port = loopback::mail_server();
+    let mut args = loopback::flags(port);
+    args.extend(["--sessions", "s.ndjson", "--report", "r.json"].map(str::to_owned));
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut terminal = Terminal::run(dir.path(), 80, 24, &args);
+    terminal.wait_for("Ranking");
+    // The device is open when the first session comes through.
+    let mut sent = 0;
+    let mut mail = |times: usize| {
+        (0..times).for_each(|_| loopback::session(port));
+        sent += times;
+        sent
+    };
+    loopback::wait_until("the first session", || {
+        mail(1);
+        loopback::lines(&sessions) > 0
+    });
+    terminal.wait_for("127.0.0.1");
+    let lost_before = mail(0) - {
+        loopback::wait_until("quiet", || {
+            let lines = loopback::lines(&sessions);
+            std::thread::sleep(Duration::from_secs(2));
+            loopback::lines(&sessions) == lines
+        });
+        loopback::lines(&sessions)
+    };
+    let mut mail_and_see = |what: &str| {
+        let all = mail(50) - lost_before;
+        loopback::wait_until(what, || loopback::lines(&sessions) >= all);
+    };
+
+    mail_and_see("lines while it is drawn");
+    for size in 1..40 {
+        terminal.resize(size * 3, size);
+    }
+    mail_and_see("lines while it is resized");
+    terminal.resize(80, 24);
+    terminal.read_for(Duration::from_millis(500));
+    terminal.press(" ");
+    terminal.wait_for("PAUSED");
+    mail_and_see("lines while it is paused");
+    terminal.press(" ");
+    terminal.wait("going on", |lines| lines[0].ends_with("live"));
+
+    terminal.flow(true);
+    terminal.press("3");
+    assert_eq!(terminal.read_for(Duration::from_secs(1)), 0, "the output is stopped");
+    mail_and_see("lines while the output is stopped");
+    terminal.signal("USR1");
+    loopback::wait_until("a report while the output is stopped", || report.exists());
+    assert_eq!(terminal.read_for(Duration::from_millis(200)), 0, "it was stopped all the time");
+    terminal.flow(false);
+    terminal.wait("the sessions", |lines| lines.iter().any(|line| line.contains("CLIENT")));
+    terminal.press("q");
+    let (status, said) = terminal.end();
+    assert!(status.success(), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert_eq!(report["capture"]["drops"], serde_json::json!({}));
 }

@@ -23,7 +23,7 @@ const PIPE_SIZE: usize = 64 << 10;
 const MAGIC_LEN: usize = 4;
 
 /// Any reader, to be handed to another thread.
-pub(super) type Bytes = Box<dyn Read + Send>;
+pub type Bytes = Box<dyn Read + Send>;
 
 /// What a file holds, by its first bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +56,24 @@ pub fn open_file(path: &Path, options: &OpenOptions) -> Result<Box<dyn FrameSour
     let total = metadata.is_file().then_some(metadata.len());
     let bytes = Box::new(Metered { inner: opened, meter: meter.clone() });
     Opening { file, regular, total, meter }.open(bytes, options)
+}
+
+/// Opens a file of text, unpacked if it is packed with gzip or zstd.
+pub fn open_unpacked(path: &Path) -> Result<Bytes, CaptureError> {
+    let file = path.display().to_string();
+    let open = |source| CaptureError::Open { file: file.clone(), source };
+    let opened = File::open(path).map_err(open)?;
+    if opened.metadata().map_err(open)?.is_dir() {
+        return Err(CaptureError::Directory { file });
+    }
+    let opening = Opening { file, regular: None, total: None, meter: Meter::default() };
+    match opening.sniff(Box::new(opened)) {
+        Ok((Content::Gzip, bytes)) => Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_SIZE, bytes)))),
+        Ok((Content::Zstd, bytes)) => Ok(Box::new(ZstdReader::new(BufReader::with_capacity(READ_SIZE, bytes)))),
+        Ok((_, bytes)) => Ok(bytes),
+        Err(CaptureError::Empty { .. }) => Ok(Box::new(io::empty())),
+        Err(error) => Err(error),
+    }
 }
 
 /// What is known of an input while it is opened.

@@ -37,10 +37,17 @@ fn help_at_the_top() {
     Usage: smtphound <COMMAND>
 
     Commands:
-      replay   Rank offenders in saved captures
-      watch    The same live: from a mirror port, in the terminal or as a service
-      devices  List what can be captured on, and what right is missing
-      help     Print this message or the help of the given subcommand(s)
+      replay       Rank offenders in saved captures
+      watch        The same live: from a mirror port, in the terminal or as a service
+      devices      List what can be captured on, and what right is missing
+      judge        Judge session lines instead of captures
+      diff         What got better: compare the reports of before and after
+      report       Turn the incidents of a report into reports for an abuse desk
+      config       The configuration file
+      completions  Print completions for a shell
+      man          Print a man page: of the program, or of one of its commands
+      schema       Print the JSON Schema of an output
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -65,13 +72,14 @@ fn short_help_of_replay() {
       -h, --help  Print help (see more with '--help')
 
     Your site:
-          --home-net <CIDR>      A network of yours, such as 192.0.2.0/24 (repeatable)
+          --home-net <CIDR>      A network of yours, such as 192.0.2.0/24, or @FILE with one a line
+                                 (repeatable)
           --mail-server <IP>     A mail server of yours (repeatable)
           --local-domain <NAME>  A domain that you take mail for (repeatable)
-          --port <N>             A TCP port that SMTP is spoken on (repeatable) [default: 25]
           --config <FILE>        A TOML file with home_nets, mail_servers, local_domains, relay_domains,
                                  relay_networks, ports, reply_rules, theme, mouse, bindings
           --reply-rules <FILE>   Rules that say what servers' replies mean, instead of the built-in ones
+          --port <N>             A TCP port that SMTP is spoken on (repeatable) [default: 25]
 
     Reading:
           --filter <BPF>  Read only frames that this libpcap filter lets through, such as 'host
@@ -80,25 +88,16 @@ fn short_help_of_replay() {
                           [default: one for each CPU]
 
     Output:
-          --report <FILE>           Write the incident report, JSON, to this file; `-` is standard
-                                    output
-          --sessions <FILE>         Write every SMTP connection as a line of JSON to this file; `-` is
-                                    standard output
-          --html <FILE>             Write a page for people, HTML without anything from elsewhere, to
-                                    this file; `-` is standard output
-          --metrics <FILE>          Write metrics for Prometheus' textfile collector to this file
-                                    (`watch`: four times a minute); `-` is standard output
-          --syslog <WHERE>          Send each incident as a line to syslog: unix:/dev/log,
-                                    udp:127.0.0.1:514 or tcp:127.0.0.1:514
-          --syslog-format <FORMAT>  How these lines look [default: rfc5424] [possible values: rfc5424,
-                                    cef]
-          --fail-on <TIER>          End with status 1 if an incident is at least this sure [possible
-                                    values: suspect, likely, confirmed]
-          --color <WHEN>            Colours in the table; `auto` means on a terminal, unless NO_COLOR is
-                                    set [default: auto] [possible values: auto, always, never]
-      -q, --quiet                   No table on standard output
-          --evidence <DIR>          Write for each incident a capture with just its connections into
-                                    this directory, comments say why (whole mails!)
+          --sessions <FILE>  Write every SMTP connection as a line of JSON to this file; `-` is standard
+                             output
+          --format <FORM>    The form of what --sessions writes [default: native] [possible values:
+                             native, eve]
+          --report <FILE>    Write the incident report, JSON, to this file; `-` is standard output
+          --fail-on <TIER>   End with status 1 if an incident is at least this sure [possible values:
+                             suspect, likely, confirmed]
+          --color <WHEN>     Colours in the table; `auto` means on a terminal, unless NO_COLOR is set
+                             [default: auto] [possible values: auto, always, never]
+      -q, --quiet            No table on standard output
 
     Screen:
           --tui             Show the capture on the screen of `watch`; then `space` pauses it and `.`
@@ -134,7 +133,7 @@ fn long_help_of_replay() {
 
     Your site:
           --home-net <CIDR>
-              A network of yours, such as 192.0.2.0/24 (repeatable)
+              A network of yours, such as 192.0.2.0/24, or @FILE with one a line (repeatable)
 
               Only machines in these networks are judged. Without it: the private networks (10.0.0.0/8,
               172.16.0.0/12, 192.168.0.0/16, fc00::/7) and link-local addresses.
@@ -151,17 +150,19 @@ fn long_help_of_replay() {
 
               Tells mail for you from mail that somebody tries to relay through you.
 
-          --port <N>
-              A TCP port that SMTP is spoken on (repeatable) [default: 25]
-
           --config <FILE>
               A TOML file with home_nets, mail_servers, local_domains, relay_domains, relay_networks,
               ports, reply_rules, theme, mouse, bindings
 
-              A flag replaces the key of the same meaning in the file.
+              A flag replaces the key of the same meaning in the file; between them stand environment
+              variables, SMTPHOUND_HOME_NET for --home-net and so on. `smtphound config print-template`
+              prints a file of all settings.
 
           --reply-rules <FILE>
               Rules that say what servers' replies mean, instead of the built-in ones
+
+          --port <N>
+              A TCP port that SMTP is spoken on (repeatable) [default: 25]
 
     Reading:
           --filter <BPF>
@@ -173,32 +174,20 @@ fn long_help_of_replay() {
               each CPU]
 
     Output:
-          --report <FILE>
-              Write the incident report, JSON, to this file; `-` is standard output
-
           --sessions <FILE>
               Write every SMTP connection as a line of JSON to this file; `-` is standard output
 
-          --html <FILE>
-              Write a page for people, HTML without anything from elsewhere, to this file; `-` is
-              standard output
-
-          --metrics <FILE>
-              Write metrics for Prometheus' textfile collector to this file (`watch`: four times a
-              minute); `-` is standard output
-
-          --syslog <WHERE>
-              Send each incident as a line to syslog: unix:/dev/log, udp:127.0.0.1:514 or
-              tcp:127.0.0.1:514
-
-          --syslog-format <FORMAT>
-              How these lines look
+          --format <FORM>
+              The form of what --sessions writes
 
               Possible values:
-              - rfc5424: RFC 5424, the incident's keys as structured data
-              - cef:     ArcSight's Common Event Format
+              - native: A line a connection, with all that is known of it; `judge` reads it
+              - eve:    Suricata's EVE: smtp, flow and alert events
 
-              [default: rfc5424]
+              [default: native]
+
+          --report <FILE>
+              Write the incident report, JSON, to this file; `-` is standard output
 
           --fail-on <TIER>
               End with status 1 if an incident is at least this sure
@@ -314,10 +303,11 @@ fn every_flag_is_taken() {
     let Command::Replay(args) = args.command else { panic!("not replay") };
     let ReplayArgs { files, shared, .. } = *args;
     assert_eq!(files, ["a.pcap", "b.pcap"].map(PathBuf::from));
-    assert_eq!(shared.home_nets.len(), 2);
-    assert_eq!(shared.local_domains, ["adatum.example"]);
+    assert_eq!(shared.site.home_nets.len(), 2);
+    assert_eq!(shared.site.local_domains, ["adatum.example"]);
     assert_eq!((shared.ports, shared.workers), (vec![25, 2525], Some(2)));
-    assert_eq!((shared.fail_on, shared.color, shared.quiet), (Some(FailOn::Likely), ColorChoice::Never, true));
+    let output = shared.output;
+    assert_eq!((output.fail_on, output.color, output.quiet), (Some(FailOn::Likely), ColorChoice::Never, true));
 }
 
 #[test]
@@ -359,7 +349,7 @@ fn watch_has_flags_of_its_own() {
     };
     let args = parse(&["-i", "eth0"]).unwrap();
     assert_eq!((args.device.as_str(), args.snaplen, args.buffer), ("eth0", 262_144, 64));
-    assert!(!args.headless && !args.no_promiscuous && !args.tunnels && !args.keep_privileges);
+    assert!(!args.headless && !args.no_promiscuous && !args.tunnels && !args.no_names && !args.keep_privileges);
     assert!(parse(&[]).is_err(), "a device has to be named");
     for wrong in [["--snaplen", "40"], ["--snaplen", "300000"], ["--buffer", "0"], ["--theme", "pink"]] {
         assert!(parse(&["-i", "eth0", wrong[0], wrong[1]]).is_err(), "{wrong:?}");

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -14,7 +13,7 @@ use crate::cli::ThemeName;
 use crate::detect::{DetectSettings, WrongSetting};
 use crate::error::Error;
 use crate::tui::Bindings;
-use crate::values::{parse_domain, parse_home_net, parse_mail_server, parse_port};
+use crate::values::{NetSource, parse_domain, parse_mail_server, parse_net_source, parse_port};
 use crate::wire::shown;
 
 /// As it is written.
@@ -46,7 +45,7 @@ enum OneOrMore {
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct FileConfig {
     /// Networks of ours.
-    pub home_nets: Option<Vec<IpNet>>,
+    pub home_nets: Option<Vec<NetSource>>,
     /// Mail servers of ours.
     pub mail_servers: Option<Vec<IpAddr>>,
     /// Domains of ours.
@@ -54,7 +53,7 @@ pub struct FileConfig {
     /// Domains of others for which we take mail and pass it on.
     pub relay_domains: Option<Vec<String>>,
     /// Outside networks that may relay through us.
-    pub relay_networks: Option<Vec<IpNet>>,
+    pub relay_networks: Option<Vec<NetSource>>,
     /// SMTP ports.
     pub ports: Option<Vec<u16>>,
     /// Rules for replies; a relative path starts at the configuration file's directory.
@@ -87,11 +86,11 @@ impl FileConfig {
             return Err(wrong_setting(text, path, &wrong));
         }
         Ok(Self {
-            home_nets: list(raw.home_nets, text, path, "home_nets", |net| parse_home_net(&net))?,
+            home_nets: list(raw.home_nets, text, path, "home_nets", |net| net_source(&net, path))?,
             mail_servers: list(raw.mail_servers, text, path, "mail_servers", |ip| parse_mail_server(&ip))?,
             local_domains: list(raw.local_domains, text, path, "local_domains", |name| parse_domain(&name))?,
             relay_domains: list(raw.relay_domains, text, path, "relay_domains", |name| parse_domain(&name))?,
-            relay_networks: list(raw.relay_networks, text, path, "relay_networks", |net| parse_home_net(&net))?,
+            relay_networks: list(raw.relay_networks, text, path, "relay_networks", |net| net_source(&net, path))?,
             ports: list(raw.ports, text, path, "ports", parse_port)?,
             reply_rules: raw.reply_rules.map(|rules| path.parent().unwrap_or(Path::new("")).join(rules)),
             detect: raw.detect,
@@ -103,6 +102,14 @@ impl FileConfig {
             },
         })
     }
+}
+
+/// A network or a file of them; a relative path starts at the configuration file's directory.
+fn net_source(net: &str, path: &Path) -> Result<NetSource, String> {
+    Ok(match parse_net_source(net)? {
+        NetSource::File(file) => NetSource::File(path.parent().unwrap_or(Path::new("")).join(file)),
+        net @ NetSource::Net(_) => net,
+    })
 }
 
 /// Keys over the default ones, an action at a time.

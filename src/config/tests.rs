@@ -1,5 +1,6 @@
 //! Flags over the file over the defaults, and what a mistake is told.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use clap::Parser;
@@ -115,7 +116,7 @@ fn outputs_do_not_overwrite_each_other_or_a_capture() {
     assert_eq!(
         complaint(&flags),
         format!(
-            "--sessions {} would overwrite a capture that is to be read: give it another name",
+            "--sessions {} would overwrite an input that is to be read: give it another name",
             roundabout.display()
         )
     );
@@ -284,6 +285,13 @@ fn watch(flags: &[&str], text: &str, env: &Environment) -> Result<WatchConfig, E
 }
 
 #[test]
+fn names_are_wanted_unless_they_are_not() {
+    let wanted = |flags: &[&str]| watch(flags, "", &env()).unwrap().live.wanted;
+    assert!(wanted(&["--headless"]).names);
+    assert!(!wanted(&["--headless", "--no-names"]).names);
+}
+
+#[test]
 fn a_screen_needs_a_terminal_and_standard_output_has_one_owner() {
     let (terminal, none) = (Environment { terminal: true, ..env() }, env());
     assert!(watch(&[], "", &terminal).unwrap().screen.is_some());
@@ -318,4 +326,85 @@ fn the_screen_is_as_flags_file_and_surroundings_say() {
         let error = FileConfig::parse(wrong, Path::new("/etc/smtphound.toml")).unwrap_err().to_string();
         assert!(error.starts_with(begins), "{error}");
     }
+}
+
+#[test]
+fn the_template_is_all_settings_with_their_defaults() {
+    // As it is, it says nothing.
+    assert_eq!(
+        file(TEMPLATE),
+        FileConfig {
+            bindings: Some(Bindings::default()),
+            detect: Some(DetectSettings::default()),
+            ..FileConfig::default()
+        }
+    );
+    // Without the marks, it says what holds anyway.
+    let is_setting =
+        |line: &str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+    let said: String = TEMPLATE
+        .lines()
+        .map(|line| if is_setting(line) { &line[1..] } else { line })
+        .filter(|line| !line.starts_with("reply_rules"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let said = file(&said);
+    assert_eq!(said.detect, Some(DetectSettings::default()));
+    assert_eq!(said.bindings, Some(Bindings::default()));
+    let nets = said.home_nets.unwrap().into_iter().map(|net| match net {
+        NetSource::Net(net) => net,
+        NetSource::File(path) => panic!("{}", path.display()),
+    });
+    assert_eq!(nets.collect::<Vec<_>>(), Site::default().home_nets);
+    assert_eq!((said.ports, said.theme, said.mouse), (Some(vec![25]), Some(ThemeName::Dark), Some(false)));
+    let none = (said.mail_servers, said.local_domains, said.relay_domains, said.relay_networks);
+    assert_eq!(none, (Some(vec![]), Some(vec![]), Some(vec![]), Some(vec![])));
+    // Every threshold stands in it: the names of fields are those of keys.
+    let all = format!("{:?}", DetectSettings::default());
+    let fields = all.split([' ', '{', ',', '[']).filter_map(|word| word.strip_suffix(':'));
+    for field in fields {
+        assert!(
+            TEMPLATE.contains(&format!("\n#{field} = ")) || TEMPLATE.contains(&format!("[detect.{field}]")),
+            "{field}"
+        );
+    }
+}
+
+#[test]
+fn networks_may_stand_in_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let nets = dir.path().join("nets.txt");
+    fs::write(&nets, "# offices\n192.0.2.0/24 # the first\n\n2001:db8::/32\n").unwrap();
+    let named = format!("@{}", nets.display());
+    let config = resolve(&["--home-net", &named, "--home-net", "10.0.0.0/8", "x"], "").unwrap();
+    let found: Vec<String> = config.site.home_nets.iter().map(ToString::to_string).collect();
+    assert_eq!(found, ["192.0.2.0/24", "2001:db8::/32", "10.0.0.0/8"]);
+    let relative = FileConfig::parse("relay_networks = ['@nets.txt']", &dir.path().join("smtphound.toml")).unwrap();
+    assert_eq!(relative.relay_networks, Some(vec![NetSource::File(nets.clone())]));
+
+    fs::write(&nets, "192.0.2.0/24\n192.0.2\n").unwrap();
+    let wrong = complaint(&["--home-net", &named, "x"]);
+    assert!(wrong.starts_with(&format!("{}, line 2: `192.0.2` is no network: write", nets.display())), "{wrong}");
+    fs::write(&nets, "# none yet\n").unwrap();
+    assert!(complaint(&["--home-net", &named, "x"]).contains("no network stands in it"));
+    let missing = complaint(&["--home-net", "@none.txt", "x"]);
+    assert!(
+        missing.starts_with("none.txt cannot be read: ") && missing.ends_with("name a file that is there"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn the_site_and_the_rules_are_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("smtphound.toml");
+    fs::write(&path, "local_domains = ['adatum.example']").unwrap();
+    let flags = SiteArgs { config: Some(path.clone()), ..SiteArgs::default() };
+    let reload = Reload(flags);
+    assert_eq!(reload.load().unwrap().site.local_domains, ["adatum.example"]);
+    fs::write(&path, "local_domains = ['contoso.example']\nhome_nets = ['192.0.2.0/24']").unwrap();
+    let terms = reload.load().unwrap();
+    assert_eq!((terms.site.local_domains, terms.site.home_nets_given), (vec!["contoso.example".to_owned()], true));
+    fs::write(&path, "local_domain = []").unwrap();
+    assert!(reload.load().unwrap_err().to_string().contains("did you mean `local_domains`?"));
 }

@@ -14,7 +14,7 @@ use super::defrag::{Fragment, FragmentKey, Pushed};
 use super::dns;
 use super::outcome::{Ignored, Undecoded};
 use super::segment::IpFacts;
-use super::walk::{Carrier, Found, IpHead, Stop, Walk};
+use super::walk::{Aside, Found, IpHead, Stop, Walk};
 
 /// Protocol numbers (IANA).
 mod protocol {
@@ -264,20 +264,20 @@ impl<'w> Walk<'w, '_> {
         if header_len < TCP_HEADER_LEN {
             return Ignored::OtherPort.into();
         }
-        self.question(at, header_len, ip, Carrier::Tcp)
+        self.aside(at, header_len, ip, Aside::QuestionOverTcp)
     }
 
-    /// What a header carries to a DNS server, if anything of that was captured.
+    /// What a header carries that may tell something beside mail, if anything of that was captured.
     #[inline(never)]
-    pub(super) fn question(&mut self, at: usize, header_len: usize, ip: &Ip<'_>, carrier: Carrier) -> Stop {
+    pub(super) fn aside(&mut self, at: usize, header_len: usize, ip: &Ip<'_>, aside: Aside) -> Stop {
         let (Some(src_port), Some(dst_port)) = (self.be16(at), self.be16(at + 2)) else {
-            return carrier.otherwise().into();
+            return aside.otherwise().into();
         };
         if at + header_len >= self.bytes.len() {
-            return carrier.otherwise().into();
+            return aside.otherwise().into();
         }
         self.find(at, header_len, ip, (src_port, dst_port));
-        Stop::Question(carrier)
+        Stop::Aside(aside)
     }
 
     /// Whether a header of less than 20 bytes was cut, or never was longer.

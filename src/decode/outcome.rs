@@ -87,12 +87,14 @@ pub struct FragmentStats {
     pub overlaps_disagree: u64,
 }
 
-/// What became of every frame: `total = segments + questions + ignored + undecoded`, always.
+/// What became of every frame: `total = segments + questions + names + ignored + undecoded`, always.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct DecodeStats {
     segments: u64,
     cut_segments: u64,
     questions: u64,
+    names: u64,
+    names_left: u64,
     ignored: [u64; Ignored::ALL.len()],
     undecoded: [u64; Undecoded::ALL.len()],
     fragments: FragmentStats,
@@ -106,6 +108,11 @@ impl DecodeStats {
 
     pub(super) fn count_question(&mut self) {
         self.questions += 1;
+    }
+
+    pub(super) fn count_names(&mut self, left: u32) {
+        self.names += 1;
+        self.names_left += u64::from(left);
     }
 
     pub(super) fn count_ignored(&mut self, why: Ignored) {
@@ -122,7 +129,7 @@ impl DecodeStats {
 
     /// Frames seen.
     pub fn total(&self) -> u64 {
-        self.segments + self.questions + self.ignored_total() + self.undecoded_total()
+        self.segments + self.questions + self.names + self.ignored_total() + self.undecoded_total()
     }
 
     /// Frames that gave a segment.
@@ -138,6 +145,16 @@ impl DecodeStats {
     /// Frames with a question about mail to a DNS server.
     pub const fn questions(&self) -> u64 {
         self.questions
+    }
+
+    /// Frames in which machines tell names.
+    pub const fn names(&self) -> u64 {
+        self.names
+    }
+
+    /// Names in them that were left because one frame told too many.
+    pub const fn names_left(&self) -> u64 {
+        self.names_left
     }
 
     /// Frames ignored for one reason.
@@ -188,8 +205,9 @@ mod tests {
         }
         stats.count_segment(true);
         stats.count_question();
+        stats.count_names(3);
         assert!(Ignored::ALL.iter().all(|&why| stats.ignored(why) == 1));
         assert!(Undecoded::ALL.iter().all(|&why| stats.undecoded(why) == 1));
-        assert_eq!(stats.total(), count as u64 + 2);
+        assert_eq!((stats.total(), stats.names_left()), (count as u64 + 3, 3));
     }
 }

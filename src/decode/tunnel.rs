@@ -5,12 +5,13 @@
 //! A UDP datagram to a tunnel's port that does not look like the tunnel is somebody's UDP, and ignored as such.
 //! Not followed: GRE version 1 (PPTP), IPsec, anything encrypted.
 
+use crate::identity;
 use crate::net::Encap;
 
 use super::dns;
 use super::ip::Ip;
 use super::outcome::{Ignored, Undecoded};
-use super::walk::{Carrier, Stop, Walk};
+use super::walk::{Aside, Stop, Walk};
 
 /// UDP ports of tunnels; always the destination's.
 mod port {
@@ -50,12 +51,13 @@ pub(super) const fn is_tunnel_port(port: u16) -> bool {
 }
 
 impl Walk<'_, '_> {
-    /// UDP, which matters only as the carrier of a tunnel or of a question to a DNS server.
+    /// UDP, which matters only as the carrier of a tunnel, of a question to a DNS server, or of names.
     #[inline]
     pub(super) fn udp(&mut self, at: usize, ip: &Ip<'_>) -> Stop {
         match self.be16(at + 2) {
-            Some(dns::PORT) => self.question(at, UDP_HEADER_LEN, ip, Carrier::Udp),
+            Some(dns::PORT) => self.aside(at, UDP_HEADER_LEN, ip, Aside::Question),
             Some(port) if is_tunnel_port(port) => self.udp_tunnel(port, at + UDP_HEADER_LEN),
+            Some(_) if self.be16(at).is_some_and(identity::is_port) => self.aside(at, UDP_HEADER_LEN, ip, Aside::Names),
             Some(_) => Ignored::NotTcp.into(),
             None => Undecoded::TruncatedTunnel.into(),
         }

@@ -21,8 +21,8 @@ use super::segment::IpFacts;
 pub(super) enum Stop {
     /// At the TCP header of a segment of ours: [`Walk::found`] says where.
     Segment,
-    /// At a question to a DNS server: [`Walk::found`] says where; whether it has to do with mail is not known yet.
-    Question(Carrier),
+    /// At something that may tell what is wanted beside mail: [`Walk::found`] says where.
+    Aside(Aside),
     /// At a fragment that completed a datagram: [`Walk::joined`] holds it.
     Joined,
     /// At something that is none of ours.
@@ -31,19 +31,23 @@ pub(super) enum Stop {
     Undecoded(Undecoded),
 }
 
-/// What carries a question to a DNS server (RFC 1035 section 4.2).
+/// What is wanted beside mail, by its ports; what it says is not known yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Carrier {
-    Udp,
-    Tcp,
+pub(super) enum Aside {
+    /// A question to a DNS server (RFC 1035 section 4.2.1).
+    Question,
+    /// The same over TCP (section 4.2.2).
+    QuestionOverTcp,
+    /// A name of a machine (`identity`).
+    Names,
 }
 
-impl Carrier {
-    /// What a frame is that carries something else than a question about mail.
+impl Aside {
+    /// What a frame is that says nothing of the kind.
     pub(super) const fn otherwise(self) -> Ignored {
         match self {
-            Self::Udp => Ignored::NotTcp,
-            Self::Tcp => Ignored::OtherPort,
+            Self::Question | Self::Names => Ignored::NotTcp,
+            Self::QuestionOverTcp => Ignored::OtherPort,
         }
     }
 }
@@ -68,7 +72,7 @@ pub(super) struct IpHead {
     pub(super) facts: IpFacts,
 }
 
-/// A header of ours: of TCP, or of the UDP that carries a question.
+/// A header of ours: of TCP, or of the UDP that carries a question or names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) src: Endpoint,

@@ -1,11 +1,13 @@
 //! What a detector found: the numbers, the frames and the sessions that it rests on, and a sentence for people.
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::roles::Voice;
 use super::score::{Class, Confidence, Family, Severity, Tier};
 use crate::frame::FrameNo;
 use crate::net::HostKey;
+use crate::schema::{FrameNumber, Ip, Time, WireText};
 use crate::tcp::ConnId;
 use crate::time::Ts;
 use crate::wire::Wire;
@@ -97,9 +99,10 @@ pub struct Ruling {
 }
 
 /// An address that takes part in an incident.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct Peer {
     /// The address.
+    #[schemars(with = "Ip")]
     pub ip: HostKey,
     /// What it is to the incident: `refuses`, `triggers`, `client`.
     pub role: &'static str,
@@ -107,38 +110,48 @@ pub struct Peer {
     pub count: u64,
     /// Its words, if it said any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<WireText>")]
     pub says: Option<Wire>,
     /// The first time.
+    #[schemars(with = "Time")]
     pub first_ts: Ts,
     /// The last time.
+    #[schemars(with = "Time")]
     pub last_ts: Ts,
 }
 
 /// What became of one attempt to relay.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct RelayVerdict {
     /// The server asked to relay.
+    #[schemars(with = "Ip")]
     pub server: HostKey,
     /// Who asked.
+    #[schemars(with = "Ip")]
     pub client: HostKey,
     /// The KB 304897 test that the pair matches, and the forms of sender and recipient.
     pub technique: Vec<&'static str>,
     /// The reverse-path as sent.
+    #[schemars(with = "WireText")]
     pub sender: Wire,
     /// The forward-path as sent.
+    #[schemars(with = "WireText")]
     pub recipient: Wire,
     /// The mailbox that remains when the address is unwrapped.
+    #[schemars(with = "WireText")]
     pub effective: Wire,
     /// What came of it.
     pub verdict: RelayOutcome,
     /// The reply that decided, code and text.
+    #[schemars(with = "Option<WireText>")]
     pub reply: Option<Wire>,
     /// The attempt's frame.
+    #[schemars(with = "FrameNumber")]
     pub frame: FrameNo,
 }
 
 /// The four verdicts on a relay attempt; they only move up.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RelayOutcome {
     /// Refused at MAIL, RCPT or DATA.

@@ -1,5 +1,6 @@
 //! The judge: shows each event to the roles, the reputation, the ledger and every detector, in that order.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::audience::Audience;
@@ -8,6 +9,7 @@ use super::context::Context;
 use super::domains::LocalDomains;
 use super::finding::Finding;
 use super::hosts::{HostBook, HostIdx};
+use super::names::NameBook;
 use super::novelty::{self, Recent};
 use super::observation::{Coming, Keys, Kind, Mail, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyRules, Stage};
@@ -17,7 +19,7 @@ use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
 use crate::ledger::{HostLedger, HostRow};
 use crate::limits::DetectLimits;
-use crate::net::{HostKey, Translation};
+use crate::net::{Endpoint, HostKey, Mac, Translation};
 use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::site::{Ours, Site};
 use crate::smtp::Reply;
@@ -33,6 +35,9 @@ const NOVEL_FOR: Span = Span::hours(4);
 /// else. Asking again and again for one that floods would cost more than it brings.
 const NEAR_HOSTS: usize = 32;
 
+/// The ends of what belongs to no connection.
+const NOWHERE: Endpoint = Endpoint { host: HostKey::v6([0; 16]), port: 0 };
+
 /// The whole judgement.
 #[derive(Debug)]
 pub struct Judge {
@@ -43,6 +48,7 @@ pub struct Judge {
     roles: RoleBook,
     reputation: Reputation,
     domains: LocalDomains,
+    names: NameBook,
     triplets: Recent,
     detectors: Vec<Box<dyn Detector>>,
     audience: Audience,
@@ -56,6 +62,15 @@ pub struct Judge {
     events: u64,
 }
 
+/// What is judged by: who is ours, and what replies mean. Both may be told anew while the program runs.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The home network.
+    pub site: Site,
+    /// What replies mean.
+    pub rules: Arc<ReplyRules>,
+}
+
 /// Fill and losses of the judgement.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct JudgeStats {
@@ -67,6 +82,8 @@ pub struct JudgeStats {
     pub ledger_evicted: u64,
     /// Hosts whose role had to be forgotten.
     pub roles_evicted: u64,
+    /// Addresses and cards whose names had to be forgotten.
+    pub names_evicted: u64,
     /// Of each detector.
     pub detectors: Vec<(&'static str, DetectorStats)>,
 }
@@ -83,6 +100,7 @@ impl Judge {
             roles: RoleBook::default(),
             reputation: Reputation::default(),
             domains: LocalDomains::new(limits.hosts_max),
+            names: NameBook::new(limits.hosts_max),
             triplets: Recent::new(NOVEL_FOR, limits.triplets_max),
             audience: Audience::of(&detectors),
             near: [None; NEAR_HOSTS],
@@ -93,6 +111,13 @@ impl Judge {
             strangers: Strangers::default(),
             events: 0,
         }
+    }
+
+    /// Judges by other terms from now on. What was learned stays, and so do the rows of hosts that are ours no more.
+    pub fn adopt(&mut self, terms: Terms) {
+        self.ours = terms.site.ours();
+        self.site = terms.site;
+        self.rules = terms.rules;
     }
 
     /// The ledger, to read from elsewhere.
@@ -161,6 +186,8 @@ impl Judge {
             SessionEventKind::DnsQuery(query) => {
                 (ConnId { ts: query.at.ts, orig: query.client, resp: query.server }, 0)
             }
+            // Of no connection: between no ends.
+            SessionEventKind::Told(_) => (ConnId { ts: event.at.ts, orig: NOWHERE, resp: NOWHERE }, 0),
             SessionEventKind::Translated(translation) => {
                 let inner = translation.inner;
                 (ConnId { ts: event.at.ts, orig: inner.orig, resp: inner.resp }, 0)
@@ -199,6 +226,11 @@ impl Judge {
 
     fn handle_one(&mut self, event: &SessionEvent, coming: &Coming<'_>) {
         self.events += 1;
+        if let SessionEventKind::Told(facts) = &event.kind {
+            // Names judge nobody: not even the time of the judgement goes by them.
+            let (ours, hosts) = (&self.ours, &self.hosts);
+            return self.names.handle(facts, |host| ours.contains(host), |host| hosts.find(host).is_some());
+        }
         self.now = At { ts: self.now.ts.max(event.at.ts), frame: event.at.frame };
         let at = event.at;
         match &event.kind {
@@ -211,6 +243,7 @@ impl Judge {
                 self.show(at, coming, session.smtp.helo.as_ref(), What::Closed(session));
             }
             SessionEventKind::DnsQuery(query) => self.handle_dns(at, coming, query),
+            SessionEventKind::Told(_) => {} // see above
             SessionEventKind::Translated(translation) => self.handle_translation(at, translation),
         }
     }
@@ -220,7 +253,7 @@ impl Judge {
         let &Coming { id, way, .. } = coming;
         if matches!(way, Way::Outbound | Way::Inside) {
             let (client, server) = self.hear(coming, true);
-            self.ledger.update(id.orig.host, at, |_| {});
+            self.ledger.update(id.orig.host, id.ts, at, |_| {});
             let (voice, pair, what) = (Voice::Own, coming.keys.pair, What::DnsQuery(query));
             self.teach(&Observation { at, id, way, client, server, voice, pair, what });
         }
@@ -232,7 +265,7 @@ impl Judge {
         if self.ours.contains(inner.host) {
             self.reputation.note_public_ip(outer.host.ip());
             self.hear_of(inner.host, None);
-            self.ledger.update(inner.host, at, |row| row.note_public(outer.host));
+            self.ledger.update(inner.host, at.ts, at, |row| row.note_public(outer.host));
         }
     }
 
@@ -307,9 +340,14 @@ impl Judge {
     fn hear_of(&mut self, host: HostKey, likely: Option<HostIdx>) -> HostIdx {
         let (detectors, roles) = (&self.detectors, &self.roles);
         let weight = |at| detectors.iter().map(|detector| detector.weight(at)).sum::<u64>() + roles.weight(at);
+        let before = self.hosts.len();
         let (at, gone) = self.hosts.hear(host, likely, weight);
+        if self.hosts.len() > before || gone.is_some() {
+            self.names.meet(host);
+        }
         if let Some(gone) = gone {
             self.ledger.remove(gone);
+            self.names.part(gone);
             self.roles.forget(at);
             for detector in &mut self.detectors {
                 detector.forget(at);
@@ -321,10 +359,10 @@ impl Judge {
     /// Brings the ledger up to date.
     fn keep(&mut self, seen: &Observation<'_>) {
         if seen.client.is_some() {
-            self.ledger.update(seen.id.orig.host, seen.at, |row| keep_client(row, seen));
+            self.ledger.update(seen.id.orig.host, seen.id.ts, seen.at, |row| keep_client(row, seen));
         }
         if seen.server.is_some() {
-            self.ledger.update(seen.id.resp.host, seen.at, |row| keep_server(row, seen));
+            self.ledger.update(seen.id.resp.host, seen.id.ts, seen.at, |row| keep_server(row, seen));
         }
     }
 
@@ -354,11 +392,18 @@ impl Judge {
         all
     }
 
-    /// A copy of all rows of the ledger, roles filled in, in the order of their addresses.
+    /// A copy of all rows of the ledger, roles and names filled in, in the order of their addresses.
     pub fn hosts(&self) -> Vec<HostRow> {
         let ctx = self.context();
         let mut rows = self.ledger.snapshot();
+        let mut users: HashMap<Mac, u32> = HashMap::new();
+        if self.names.knows_cards() {
+            rows.iter().flat_map(|row| &row.macs).for_each(|mac| *users.entry(*mac).or_default() += 1);
+        }
         for row in &mut rows {
+            // A card that several use is a router's, and so is its name.
+            let card = row.macs.iter().find(|mac| users.get(*mac) == Some(&1));
+            row.identity = self.names.of(row.host, card.copied());
             row.role = ctx.role(row.host);
             // Who names the servers names the others too: they are not servers.
             row.role_given = !self.site.mail_servers.is_empty();
@@ -373,6 +418,7 @@ impl Judge {
             foreign: self.strangers.connections(),
             ledger_evicted: self.hosts.evicted(),
             roles_evicted: self.roles.evicted(),
+            names_evicted: self.names.evicted(),
             detectors: self.detectors.iter().map(|detector| (detector.name(), detector.stats())).collect(),
         }
     }
@@ -391,16 +437,14 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
         What::Unanswered(attempt) => {
             counts.connections += 1;
             counts.failed += 1;
-            row.first = row.first.min(attempt.id.ts);
             note_tried(row, seen);
-            row.syn = Some(attempt.syn);
+            row.note_syn(attempt.syn);
             row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link);
         }
         What::Flooded(flood) => {
             let first = &flood.first;
             counts.connections += flood.attempts;
             counts.failed += flood.attempts;
-            row.first = row.first.min(first.id.ts);
             if seen.way == Way::Outbound {
                 let reach = &mut row.servers.outside[seen.voice as usize];
                 reach.servers.merge(&flood.servers);
@@ -408,23 +452,25 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             } else {
                 row.servers.inside.merge(&flood.servers);
             }
-            row.syn = Some(first.syn);
+            row.note_syn(first.syn);
             row.note_link(first.link.macs.map(|(orig, _)| orig), &first.link);
         }
         What::Transaction(mail) => {
             counts.transactions += 1;
+            counts.null_senders += u64::from(mail.tx.null_sender);
+            counts.refused += u64::from(matches!(mail.tx.outcome, Outcome::Rejected | Outcome::Deferred));
             counts.rcpt_accepted += u64::from(mail.tx.rcpt_accepted);
             counts.rcpt_rejected += u64::from(mail.tx.rcpt_rejected);
         }
         What::Closed(session) => {
             counts.connections += 1;
             counts.sessions += u64::from(session.smtp.greeting.is_some());
+            counts.turned_away += u64::from(session.smtp.greeting.as_ref().is_some_and(|reply| !reply.is_positive()));
             counts.failed += u64::from(session.failed());
             counts.hidden += u64::from(session.smtp.tls.state.is_hidden());
             counts.gapped += u64::from(session.conn.gaps > 0);
-            row.first = row.first.min(session.conn.id.ts);
             note_tried(row, seen);
-            row.syn = session.conn.syn.or(row.syn);
+            session.conn.syn.into_iter().for_each(|syn| row.note_syn(syn));
             row.note_link(session.conn.link.macs.map(|(orig, _)| orig), &session.conn.link);
             row.note_helo(session.smtp.helo.as_ref());
         }
@@ -450,7 +496,6 @@ fn keep_server(row: &mut HostRow, seen: &Observation<'_>) {
         }
         What::Closed(session) => {
             row.served += 1;
-            row.first = row.first.min(session.conn.id.ts);
             row.note_link(session.conn.link.macs.map(|(_, resp)| resp), &session.conn.link);
         }
         _ => {}

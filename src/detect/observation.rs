@@ -61,7 +61,7 @@ impl Kind {
             SessionEventKind::Transaction(..) => Self::Transaction,
             SessionEventKind::Closed(_) => Self::Closed,
             SessionEventKind::DnsQuery(_) => Self::DnsQuery,
-            SessionEventKind::Translated(_) => return None,
+            SessionEventKind::Told(_) | SessionEventKind::Translated(_) => return None,
         })
     }
 }

@@ -300,7 +300,9 @@ impl<'a> Roles<'a> {
 
 /// The first word of a greeting's text, where RFC 5321 section 4.2 puts the server's domain.
 pub(super) fn first_name(text: &[u8]) -> Option<&[u8]> {
-    let word = text.split(u8::is_ascii_whitespace).find(|word| !word.is_empty())?;
+    let text = text.trim_ascii_start();
+    let end = text.iter().position(|byte| *byte <= b' ' && byte.is_ascii_whitespace()).unwrap_or(text.len());
+    let word = text.get(..end).filter(|word| !word.is_empty())?;
     is_fqdn(word).then_some(word)
 }
 

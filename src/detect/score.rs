@@ -4,7 +4,8 @@
 //! and adds one line a family, each cut at the family's cap, so that several detectors that look at the same traffic
 //! cannot count it twice. It is a score, not a probability, until calibrated on labelled runs.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The prior: about one host in a hundred (heuristic).
 pub const PRIOR_DB: f64 = -20.0;
@@ -68,7 +69,7 @@ impl Class {
 }
 
 /// How sure the program is that the host did it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// At least -10 dB.
@@ -101,7 +102,7 @@ impl Tier {
 }
 
 /// How bad it is, if it is so.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Good to know.
@@ -130,7 +131,7 @@ impl Severity {
 }
 
 /// How much of what the judgement needs was visible.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// Role unknown, tap outside a NAT, or more than half of the sessions hidden by TLS.

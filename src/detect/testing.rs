@@ -22,8 +22,9 @@ use std::sync::{Arc, LazyLock};
 use crate::detect::replies::ReplyRules;
 use crate::detect::{DetectSettings, Finding, Judge};
 use crate::frame::{At, FrameNo};
+use crate::identity::Fact;
 use crate::limits::DetectLimits;
-use crate::net::{Endpoint, HostKey, LinkFacts};
+use crate::net::{Endpoint, HostKey, LinkFacts, Mac};
 use crate::session::{
     AuthAttempt, AuthResult, CommandLog, Dialect, DnsQuery, Dsn, MailFacts, Outcome, Recipient, Session, SessionEvent,
     SessionEventKind, SessionHead, SmtpFacts, SmugglingFacts, Tls, TlsState, Transaction, Transfer,
@@ -110,10 +111,16 @@ impl Scene {
 
     /// A connection attempt that nobody answers.
     pub(crate) fn knock(&mut self, client: &str, server: &str) {
+        self.knock_by(None, client, server);
+    }
+
+    /// The same by a network card.
+    pub(crate) fn knock_by(&mut self, mac: Option<Mac>, client: &str, server: &str) {
         let call = self.call(client, server);
         let (id, first) = (call.id, call.first);
         let last = self.tick();
-        let (link, syn) = (LinkFacts::default(), SynSignature::default());
+        let link = LinkFacts { macs: mac.map(|mac| (mac, Mac::default())), ..LinkFacts::default() };
+        let syn = SynSignature::default();
         let attempt = Attempt { id, first, last, syns: 1, link, syn };
         self.show(last, SessionEventKind::Unanswered(Box::new(attempt)));
     }
@@ -124,6 +131,12 @@ impl Scene {
         let end = |ip, port| Endpoint { host: host(ip), port };
         let query = DnsQuery { at, client: end(client, 5353), server: end(server, 53), qname: qname.into(), qtype };
         self.show(at, SessionEventKind::DnsQuery(Box::new(query)));
+    }
+
+    /// Machines tell of themselves.
+    pub(crate) fn tells(&mut self, facts: &[Fact]) {
+        let at = self.tick();
+        self.show(at, SessionEventKind::Told(facts.into()));
     }
 
     /// The findings of one detector, by its name.

@@ -45,6 +45,10 @@ impl Batch {
         match item {
             FrontItem::Segment(segment) => self.push_segment(order, segment, shard_of(&segment.head.key, shards)),
             FrontItem::Asked(asked) => self.push_event(order, question(asked)),
+            FrontItem::Told(told) => {
+                let kind = SessionEventKind::Told(told.facts.into());
+                self.push_event(order, SessionEvent { at: told.at, kind });
+            }
             FrontItem::Translated(at, translation) => {
                 self.push_event(order, SessionEvent { at, kind: SessionEventKind::Translated(translation) });
             }

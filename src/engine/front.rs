@@ -1,8 +1,8 @@
-//! The front of the engine: frames in, segments, questions to DNS servers and ticks out. It owns what must see every frame in order: the event
-//! clock, the decoder with its fragments and copies, and the counts that account for every frame.
+//! The front of the engine: frames in, segments, questions to DNS servers, names and ticks out. It owns what must see every
+//! frame in order: the event clock, the decoder with its fragments and copies, and the counts that account for every frame.
 
 use super::clock::{EventClock, Stamp};
-use crate::decode::{Asked, DecodeStats, Decoded, Decoder, PortSet, Segment, TcpFlags, TwinFinder};
+use crate::decode::{Asked, DecodeStats, Decoded, Decoder, PortSet, Segment, TcpFlags, Told, TwinFinder};
 use crate::frame::{At, Frame, FrameNo, LinkType};
 use crate::limits::Limits;
 use crate::net::Translation;
@@ -15,6 +15,8 @@ pub enum FrontItem<'a> {
     Segment(&'a Segment<'a>),
     /// A question about mail to a DNS server.
     Asked(&'a Asked<'a>),
+    /// What machines tell of themselves.
+    Told(&'a Told<'a>),
     /// Two connections are one, before and behind a gateway that translates addresses.
     Translated(At, Translation),
     /// Event time has moved on: time to expire what is due.
@@ -108,6 +110,7 @@ impl Front {
         if let Some(held) = self.held.take() {
             self.let_go(&held, None, out);
         }
+        self.decoder.finish();
         At { ts: self.clock.now(), frame: self.last }
     }
 
@@ -153,6 +156,7 @@ impl Front {
                 }
             }
             Decoded::Asked(asked) => out(FrontItem::Asked(asked)),
+            Decoded::Told(told) => out(FrontItem::Told(told)),
             Decoded::Ignored(_) | Decoded::Undecoded(_) => {}
         }
     }

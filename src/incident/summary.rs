@@ -3,7 +3,6 @@
 use super::Incident;
 use crate::detect::{Class, Tier};
 use crate::ledger::{HostRow, Role};
-use crate::wire::Wire;
 
 /// The sentence.
 pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64) -> String {
@@ -235,8 +234,8 @@ fn relay(incident: &Incident, who: &str) -> String {
 
 /// The host as a person would name it: address, what it calls itself, hardware address.
 fn who(row: &HostRow) -> String {
-    let name = row.helos.first().map(Wire::escaped).filter(|name| !name.is_empty());
-    let parts: Vec<String> = name
+    let parts: Vec<String> = row
+        .name()
         .map(|name| format!("calls itself \"{name}\""))
         .into_iter()
         .chain(row.macs.first().map(|mac| format!("MAC {mac}")))

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::detect::Judge;
 use crate::incident::Judgement;
 use crate::net::HostKey;
+use crate::schema::{NamedCounts, Time};
 use crate::time::Ts;
 
 /// Counts by name, in the order of the names; names that count nothing are left out.
@@ -60,7 +62,8 @@ impl Serialize for Counts {
 }
 
 /// One input and how far it could be read.
-#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Input")]
 pub struct InputFacts {
     /// The file's name as given, escaped; `-` for standard input.
     pub file: String,
@@ -69,18 +72,24 @@ pub struct InputFacts {
     /// Bytes of frames as captured.
     pub bytes: u64,
     /// The first frame's stamp.
+    #[schemars(with = "Option<Time>")]
     pub first_ts: Option<Ts>,
     /// The last frame's stamp.
+    #[schemars(with = "Option<Time>")]
     pub last_ts: Option<Ts>,
-    /// The file ends inside a frame.
+    /// The file ends inside a frame, or inside a line.
     pub truncated: bool,
+    /// Session lines read; `None` for a capture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
     /// Why reading ended early, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What became of the frames: `total` is `smtp`, `dns` and all of `ignored` and `undecoded`.
-#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+/// What became of the frames: `total` is `smtp`, `dns`, `names` and all of `ignored` and `undecoded`.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Frames")]
 pub struct FrameCounts {
     /// All frames.
     pub total: u64,
@@ -88,9 +97,13 @@ pub struct FrameCounts {
     pub smtp: u64,
     /// Frames with a question about mail to a DNS server.
     pub dns: u64,
+    /// Frames in which machines tell names.
+    pub names: u64,
     /// Frames that are none of ours, by reason.
+    #[schemars(with = "NamedCounts")]
     pub ignored: Counts,
     /// Frames that could not be read, by reason.
+    #[schemars(with = "NamedCounts")]
     pub undecoded: Counts,
 }
 
@@ -113,6 +126,8 @@ pub struct RunFacts {
     pub drops: Counts,
     /// Times that a limit took something away, by limit.
     pub limits_hit: Counts,
+    /// What session lines did not tell, by kind; of captures nothing.
+    pub unseen: Counts,
 }
 
 /// All that outputs tell of.
@@ -136,6 +151,7 @@ impl Results<'_> {
         let stats = self.judge.stats();
         hit.add("judge_hosts", stats.ledger_evicted);
         hit.add("judge_roles", stats.roles_evicted);
+        hit.add("judge_names", stats.names_evicted);
         for (detector, stats) in stats.detectors {
             hit.add(format!("{detector}_hosts"), stats.evicted);
             hit.add(format!("{detector}_filters"), stats.early_turns);

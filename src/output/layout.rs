@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn an_entry_of_a_top_list_is_a_line() {
-        let value = serde_json::json!({"a": 1, "hosts": [{"n": [1, 2]}, {"n": []}], "z": {"k": [1, 2]}, "none": []});
+        let value = serde_json::json!({"a": 1, "hosts": [{"n": [1, 2]}, {"n": []}], "none": [], "z": {"k": [1, 2]}});
         let mut out = Vec::new();
         value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Lines::default())).unwrap();
         let text = String::from_utf8(out).unwrap();

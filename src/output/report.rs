@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
 use serde::{Serialize, Serializer};
 
 use super::facts::{Counts, FrameCounts, InputFacts, Results};
@@ -17,8 +19,11 @@ use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Roun
 use crate::frame::FrameNo;
 use crate::identity::vendor;
 use crate::incident::{EvidenceLine, Incident, IncidentId, RankedHost};
-use crate::ledger::Role;
+use crate::ledger::{HostRow, Role};
 use crate::net::{HostKey, Mac};
+use crate::schema::{
+    self, Decibans, FrameNumber, IncidentName, Ip, MacText, NamedCounts, Net, Technique, Time, Uid, WireText,
+};
 use crate::tcp::ConnId;
 use crate::time::Ts;
 use crate::wire::Wire;
@@ -35,6 +40,11 @@ pub fn write(out: &mut dyn Write, results: &Results<'_>) -> io::Result<()> {
     let mut json = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
     Report::of(results).serialize(&mut json).map_err(io::Error::from)?;
     out.write_all(b"\n")
+}
+
+/// The report's JSON Schema.
+pub fn schema() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Report<'static>>()
 }
 
 /// What became of an incident.
@@ -73,6 +83,11 @@ pub fn write_incident_line(out: &mut dyn Write, event: IncidentChange, ts: Ts, i
     out.write_all(b"\n")
 }
 
+/// An incident as JSON, the record of the report.
+pub(super) fn incident_json(incident: &Incident) -> io::Result<String> {
+    serde_json::to_string(&IncidentRecord::of(incident)).map_err(io::Error::from)
+}
+
 /// Writes a host with its incidents, the records of the report: `host` and `incidents`.
 pub fn write_host(out: &mut dyn Write, host: &RankedHost, incidents: &[&Incident]) -> io::Result<()> {
     #[derive(Serialize)]
@@ -87,7 +102,8 @@ pub fn write_host(out: &mut dyn Write, host: &RankedHost, incidents: &[&Incident
     out.write_all(b"\n")
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Report")]
 struct Report<'a> {
     schema_version: u32,
     tool: Tool,
@@ -99,65 +115,95 @@ struct Report<'a> {
     summary: Summary,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Tool")]
 struct Tool {
     name: &'static str,
     version: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Capture")]
 struct Capture<'a> {
     frames: &'a FrameCounts,
     gaps: u64,
     missed_bytes: u64,
     duplicates: u64,
     translated: u64,
+    #[schemars(with = "NamedCounts")]
     drops: &'a Counts,
+    #[schemars(with = "NamedCounts")]
     limits_hit: Counts,
+    /// Left out of what was judged from frames.
+    #[serde(skip_serializing_if = "Counts::is_empty")]
+    #[schemars(with = "Option<NamedCounts>")]
+    unseen: &'a Counts,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Site")]
 struct SiteRecord<'a> {
+    #[schemars(with = "Vec<Net>")]
     home_nets: &'a [IpNet],
     mail_servers: Vec<MailServer<'a>>,
     /// Given, and learned beyond doubt.
+    #[schemars(with = "Vec<WireText>")]
     local_domains: BTreeSet<Cow<'a, str>>,
+    #[schemars(with = "Vec<Ip>")]
     public_ips: Vec<IpAddr>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MailServer")]
 struct MailServer<'a> {
+    #[schemars(with = "Ip")]
     ip: HostKey,
     learned: bool,
+    #[schemars(with = "Option<WireText>")]
     banner: Option<&'a Wire>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Host")]
 struct HostRecord<'a> {
     rank: usize,
+    #[schemars(with = "Ip")]
     ip: HostKey,
     tier: Option<Tier>,
+    #[schemars(with = "Decibans")]
     score_db: Rounded,
+    #[schemars(with = "Vec<String>")]
     classes: &'a [Class],
     identity: Identity<'a>,
     /// Left out where no gateway was seen from both sides.
     #[serde(skip_serializing_if = "<[HostKey]>::is_empty")]
+    #[schemars(with = "Option<Vec<Ip>>")]
     public_ips: &'a [HostKey],
     counts: HostCountsRecord,
+    #[schemars(with = "Time")]
     first_ts: Ts,
+    #[schemars(with = "Time")]
     last_ts: Ts,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Identity")]
 struct Identity<'a> {
+    #[schemars(with = "Vec<MacText>")]
     mac: &'a [Mac],
     vendor: Option<&'a str>,
     vlan: &'a [u16],
+    #[schemars(with = "BTreeMap<String, WireText>")]
     names: BTreeMap<&'static str, &'a Wire>,
-    os: Option<&'a str>,
+    os: Option<String>,
+    /// Left out where DHCP told none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<WireText>")]
+    dhcp_vendor_class: Option<&'a Wire>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HostCounts")]
 struct HostCountsRecord {
     connections: u64,
     failed: u64,
@@ -166,42 +212,71 @@ struct HostCountsRecord {
     rcpt_accepted: u64,
     rcpt_rejected: u64,
     servers: u64,
+    /// Mails with the null reverse-path; left out where there are none, as are the next two.
+    #[serde(skip_serializing_if = "is_zero")]
+    null_senders: u64,
+    /// Mails that were rejected or deferred.
+    #[serde(skip_serializing_if = "is_zero")]
+    refused: u64,
+    /// Sessions that were refused by the greeting.
+    #[serde(skip_serializing_if = "is_zero")]
+    turned_away: u64,
 }
 
-#[derive(Serialize)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Incident")]
 struct IncidentRecord<'a> {
+    #[schemars(with = "IncidentName")]
     id: IncidentId,
+    #[schemars(with = "String")]
     class: Class,
     kind: Option<&'static str>,
     tier: Tier,
     severity: Severity,
     confidence: Confidence,
+    #[schemars(with = "Ip")]
     host: HostKey,
+    #[schemars(with = "Option<Decibans>")]
     score_db: Option<Rounded>,
+    #[schemars(with = "Vec<WireText>")]
     accounts: &'a [Wire],
+    #[schemars(with = "Time")]
     first_ts: Ts,
+    #[schemars(with = "Time")]
     last_ts: Ts,
     summary: &'a str,
     evidence: Vec<EvidenceRecord<'a>>,
     verdicts: &'a [RelayVerdict],
     peers: &'a [Peer],
     remediation: &'a [String],
+    #[schemars(with = "Vec<Technique>")]
     attack: &'a [&'static str],
 }
 
 /// A line of a score. The prior was found by no detector: it has no frames and no sessions.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Evidence")]
 struct EvidenceRecord<'a> {
+    #[schemars(with = "String")]
     family: Family,
     #[serde(skip_serializing_if = "Option::is_none")]
     detector: Option<&'static str>,
+    #[schemars(with = "Decibans")]
     db: Rounded,
     says: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Numbers>")]
     numbers: Option<&'a Numbers>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<FrameNumber>>")]
     frames: Option<&'a [FrameNo]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<Uid>>")]
     sessions: Option<Uids<'a>>,
 }
 
@@ -214,9 +289,11 @@ impl Serialize for Uids<'_> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Summary")]
 struct Summary {
     hosts: usize,
+    #[schemars(with = "NamedCounts")]
     incidents: Counts,
 }
 
@@ -235,6 +312,7 @@ impl<'a> Report<'a> {
                 translated: facts.translated,
                 drops: &facts.drops,
                 limits_hit: results.limits_hit(),
+                unseen: &facts.unseen,
             },
             site: SiteRecord::of(results),
             hosts: judgement.hosts.iter().take(HOSTS_MAX).map(HostRecord::of).collect(),
@@ -292,8 +370,9 @@ impl<'a> HostRecord<'a> {
                 mac: &row.macs,
                 vendor: row.macs.first().and_then(|mac| vendor(*mac)),
                 vlan: &row.vlans,
-                names: row.helos.first().map(|helo| ("helo", helo)).into_iter().collect(),
-                os: None,
+                names: names(row),
+                os: row.system(),
+                dhcp_vendor_class: row.identity.as_ref().and_then(|identity| identity.vendor_class.as_ref()),
             },
             public_ips: &row.public,
             counts: HostCountsRecord {
@@ -304,11 +383,20 @@ impl<'a> HostRecord<'a> {
                 rcpt_accepted: row.counts.rcpt_accepted,
                 rcpt_rejected: row.counts.rcpt_rejected,
                 servers: row.servers.count(),
+                null_senders: row.counts.null_senders,
+                refused: row.counts.refused,
+                turned_away: row.counts.turned_away,
             },
             first_ts: row.first,
             last_ts: row.last,
         }
     }
+}
+
+/// Names by where they come from.
+fn names(row: &HostRow) -> BTreeMap<&'static str, &Wire> {
+    let told = row.identity.iter().flat_map(|identity| identity.names());
+    told.map(|(source, name)| (source.name(), name)).chain(row.helos.first().map(|helo| ("helo", helo))).collect()
 }
 
 impl<'a> IncidentRecord<'a> {

@@ -56,6 +56,10 @@ pub(super) fn looked_at(results: &Results<'_>) -> String {
     let first = facts.inputs.iter().filter_map(|input| input.first_ts).min();
     let last = facts.inputs.iter().filter_map(|input| input.last_ts).max();
     let when = first.zip(last).map(|(first, last)| format!(", {}", period(first, last))).unwrap_or_default();
+    let lines: Vec<u64> = facts.inputs.iter().filter_map(|input| input.lines).collect();
+    if !lines.is_empty() {
+        return format!("Read {}{of}{when}.", counted(lines.iter().sum(), "session line", "session lines"));
+    }
     format!(
         "Read {}{of}{when}; {} of SMTP.",
         counted(facts.frames.total, "frame", "frames"),

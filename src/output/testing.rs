@@ -10,6 +10,7 @@ use crate::detect::{
     Tier,
 };
 use crate::frame::{At, FrameNo};
+use crate::identity::{Identity, NameSource, System};
 use crate::incident::{EvidenceLine, Incident, IncidentId, Judgement, RankedHost};
 use crate::ledger::{HostRow, Role};
 use crate::limits::DetectLimits;
@@ -64,12 +65,14 @@ impl Case {
                 last_ts: Some(END),
                 truncated: true,
                 error: None,
+                lines: None,
             }],
             frames: FrameCounts {
                 total: 12_345,
                 smtp: 10_960,
                 dns: 40,
-                ignored: [("not_tcp", 1_337)].into_iter().collect(),
+                names: 7,
+                ignored: [("not_tcp", 1_330)].into_iter().collect(),
                 undecoded: [("truncated_ip", 8), ("bad_tcp_header", 0)].into_iter().collect(),
             },
             gaps: 3,
@@ -99,6 +102,16 @@ fn row(last: u8) -> HostRow {
 
 fn ranked(rank: usize, row: HostRow) -> RankedHost {
     RankedHost { rank, row, tier: None, severity: None, score_db: PRIOR_DB, classes: Vec::new(), behind_router: 0 }
+}
+
+/// A host's own words by every way, in a Windows network, and one that is not ASCII.
+pub(super) fn told() -> Arc<Identity> {
+    let mut told = Identity::of_client(Some("MSFT 5.0"), Some(System::Windows));
+    let names = ["PC-ACCOUNTS", "PC-ACCOUNTS", "pc-accounts", "\u{1b}[2Jb\u{fc}ro"];
+    for (source, name) in NameSource::ALL.into_iter().zip(names) {
+        told.learn(source, &name.into(), true);
+    }
+    Arc::new(told)
 }
 
 /// A host that did nothing.

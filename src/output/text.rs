@@ -92,7 +92,7 @@ pub(super) fn cut(text: &str, cells: usize) -> String {
 
 /// Writes a text in lines of at most `columns` cells, broken at blanks: the first line after `lead`, the others as far
 /// in. A word too long for a line of its own is broken where the line ends.
-pub(super) fn paragraph(out: &mut dyn Write, lead: &str, text: &str, columns: usize) -> io::Result<()> {
+pub(crate) fn paragraph(out: &mut dyn Write, lead: &str, text: &str, columns: usize) -> io::Result<()> {
     let indent = width(lead);
     let room = columns.saturating_sub(indent).max(1);
     let mut used = 0;
@@ -160,7 +160,7 @@ impl Clock {
 }
 
 /// A stretch of time; the date is not repeated within a day.
-pub(super) fn period(first: Ts, last: Ts) -> String {
+pub(crate) fn period(first: Ts, last: Ts) -> String {
     let (first, last) = (Clock::of(first), Clock::of(last));
     if first.date != last.date {
         format!("{} {} to {} {} UTC", first.date, first.time, last.date, last.time)

@@ -114,6 +114,7 @@ impl SessionBuilder {
                 self.facts.greeting = Some(reply);
                 self.facts.greeted = Some(at);
                 self.head = None;
+                self.facts.heads.told += 1;
                 let kind = SessionEventKind::Greeted(self.head());
                 out(SessionEvent { at, kind });
             }
@@ -194,6 +195,7 @@ impl SessionBuilder {
             self.facts.weird.insert(Weird::SessionLimit);
         }
         let at = attempt.at;
+        self.facts.heads.told += 1;
         let kind = SessionEventKind::Auth(self.head(), attempt);
         out(SessionEvent { at, kind });
     }
@@ -270,7 +272,11 @@ impl SessionBuilder {
         let refused = reply.is_some_and(|reply| !reply.is_positive());
         if facts.helo.is_none() || !refused {
             facts.esmtp = Some(esmtp);
-            facts.helo = Some(name.clone());
+            match facts.helo.replace(name.clone()) {
+                None => facts.heads.introduced(),
+                Some(before) if before != *name => facts.heads.renamed(before, limits.helos_max),
+                Some(_) => {}
+            }
         }
         self.head = None;
         let Some(reply) = reply else { return };
@@ -406,6 +412,7 @@ impl SessionBuilder {
         } else {
             self.facts.weird.insert(Weird::SessionLimit);
         }
+        self.facts.heads.told += 1;
         let kind = SessionEventKind::Transaction(self.head(), transaction);
         out(SessionEvent { at, kind });
     }
@@ -491,6 +498,7 @@ impl Conversation {
             StreamEvent::Data { at, .. } if ended.is_some() => *ended = Some(at),
             StreamEvent::Gap { .. } => {
                 builder.gapped = true;
+                builder.facts.heads.gapped();
                 builder.head = None;
             }
             _ => {}
@@ -504,9 +512,11 @@ impl Conversation {
         let Self { dialogue, builder, ended } = self;
         let ended = ended.filter(|_| !lost).unwrap_or(at);
         let out = &mut |event| out(SessionEvent { at, ..event });
+        let told = builder.facts.heads.told;
         let tls = dialogue.finish(ended, limits, &mut |step| builder.handle(step, limits, out));
         let mut facts = builder.finish(ended, lost, limits, out);
         facts.tls = super::Tls { state: facts.tls.state, ..tls };
+        facts.heads.late = facts.heads.told - told;
         facts
     }
 }

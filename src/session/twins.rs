@@ -10,7 +10,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
 
-use super::{SessionEvent, SessionEventKind};
+use super::{Outer, SessionEvent, SessionEventKind};
+use crate::frame::At;
 use crate::net::{Ends, Translation};
 use crate::tcp::{ConnId, ConnState};
 
@@ -21,8 +22,8 @@ const UNDER_WAY_MAX: usize = 65_536;
 /// The pairs under way.
 #[derive(Debug)]
 pub struct Twins {
-    /// By inner ends.
-    pairs: LruCache<Ends, Translation, RandomState>,
+    /// By inner ends: the outer ends, and when it was proven that they are.
+    pairs: LruCache<Ends, Outer, RandomState>,
     /// Outer ends, whose own story is not told, and whether it is proven that they are.
     shadows: LruCache<Ends, bool, RandomState>,
     joined: u64,
@@ -45,7 +46,7 @@ impl Twins {
     pub fn handle(&mut self, event: &mut SessionEvent) -> bool {
         match &mut event.kind {
             SessionEventKind::Translated(translation) => {
-                self.note(*translation);
+                self.note(*translation, event.at);
                 translation.proven
             }
             // Most captures hold none, and all else asks nothing.
@@ -64,20 +65,19 @@ impl Twins {
             SessionEventKind::Greeted(head)
             | SessionEventKind::Auth(head, _)
             | SessionEventKind::Transaction(head, _) => self.shadows.peek(&ends(&head.id)) != Some(&true),
-            SessionEventKind::DnsQuery(_) => true,
+            SessionEventKind::DnsQuery(_) | SessionEventKind::Told(_) => true,
         }
     }
 
     /// The end of a connection: whether it is the shadow of another one, and which ends its own shadow has. `failed`: it
     /// came to nothing, so that nothing more can be proven of it.
-    fn end(&mut self, ends: &Ends, failed: bool) -> (bool, Option<Ends>) {
+    fn end(&mut self, ends: &Ends, failed: bool) -> (bool, Option<Outer>) {
         if let Some(proven) = self.shadows.remove(ends) {
             let is_shadow = proven || failed;
             self.joined += u64::from(is_shadow);
             return (is_shadow, None);
         }
-        let pair = self.pairs.remove(ends).filter(|pair| pair.proven || failed);
-        (false, pair.map(|pair| pair.outer))
+        (false, self.pairs.remove(ends).filter(|outer| outer.proven.is_some() || failed))
     }
 
     /// Connections that were seen twice and told once.
@@ -90,9 +90,11 @@ impl Twins {
         self.forgotten
     }
 
-    fn note(&mut self, mut pair: Translation) {
+    fn note(&mut self, pair: Translation, at: At) {
         // A SYN that is sent again is a candidate again.
-        pair.proven |= self.shadows.peek(&pair.outer) == Some(&true);
+        let known = self.pairs.peek(&pair.inner).filter(|known| known.ends == pair.outer);
+        let is_proven = pair.proven || self.shadows.peek(&pair.outer) == Some(&true);
+        let proven = known.and_then(|known| known.proven).or_else(|| is_proven.then_some(at));
         if self.pairs.len() >= UNDER_WAY_MAX {
             self.pairs.remove_lru();
             self.forgotten += 1;
@@ -100,8 +102,8 @@ impl Twins {
         if self.shadows.len() >= UNDER_WAY_MAX {
             self.shadows.remove_lru();
         }
-        self.pairs.insert(pair.inner, pair);
-        self.shadows.insert(pair.outer, pair.proven);
+        self.pairs.insert(pair.inner, Outer { ends: pair.outer, proven });
+        self.shadows.insert(pair.outer, proven.is_some());
     }
 }
 
@@ -139,7 +141,7 @@ mod tests {
 
     fn outer(event: &SessionEvent) -> Option<Ends> {
         let SessionEventKind::Closed(session) = &event.kind else { return None };
-        session.outer
+        session.outer.map(|outer| outer.ends)
     }
 
     #[test]

@@ -140,6 +140,17 @@ pub struct MailParams<'a> {
 const OTHER_VERBS: [&str; 12] =
     ["ETRN", "TURN", "SEND", "SOML", "SAML", "ATRN", "BURL", "XADR", "XUSR", "LHLO", "WIZ", "DEBUG"];
 
+/// The other names in a log of commands: those that stand in [`Command`] by themselves, and what is no command.
+const LOGGED: [&str; 21] = [
+    "HELO", "EHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "VRFY", "EXPN", "HELP", "NOOP", "QUIT", "STARTTLS", "AUTH",
+    "XEXCH50", "XCLIENT", "XFORWARD", "XXXX", ".", "*", "?",
+];
+
+/// The name that a log of commands has for a word that was taken from one; `?` for any other.
+pub fn logged_verb(word: &str) -> &'static str {
+    LOGGED.iter().chain(&OTHER_VERBS).chain(&HTTP_METHODS).find(|name| **name == word).copied().unwrap_or("?")
+}
+
 /// HTTP methods (RFC 9110 section 9.3, RFC 5789): what a browser or a proxy abuser says to port 25.
 const HTTP_METHODS: [&str; 9] = ["GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT", "DELETE", "TRACE", "PATCH"];
 
@@ -350,10 +361,15 @@ fn word(input: &[u8]) -> (&[u8], &[u8]) {
 /// Splits before the first byte that is wanted and stands outside quotes. Where a quote is never closed it quotes
 /// nothing.
 fn split_unquoted(input: &[u8], wanted: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8])> {
+    // Hardly any path has a quote in it.
+    let begin = input.iter().position(|&byte| byte == b'"' || wanted(byte))?;
+    if input.get(begin) != Some(&b'"') {
+        return input.split_at_checked(begin);
+    }
     let (mut quoted, mut escaped) = (false, false);
     // The first wanted byte inside the quotes that are open now.
     let mut inside = None;
-    for (at, &byte) in input.iter().enumerate() {
+    for (at, &byte) in input.iter().enumerate().skip(begin) {
         if escaped {
             escaped = false;
         } else if quoted && byte == b'\\' {

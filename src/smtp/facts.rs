@@ -1,6 +1,7 @@
 //! What a dialogue tells beside its commands and replies: plain facts, kept by sessions and read by detectors.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Reply;
 use crate::frame::At;
@@ -30,6 +31,24 @@ impl Dialect {
     pub const SIZE: u16 = 1 << 7;
     /// `BODY=` in MAIL.
     pub const BODY: u16 = 1 << 8;
+
+    /// Every habit with its name in outputs, in the order of the bits.
+    pub const NAMES: [(u16, &str); 9] = [
+        (Self::VERB_NOT_UPPER, "verb_not_upper"),
+        (Self::SPACE_AFTER_COLON, "space_after_colon"),
+        (Self::SPACE_BEFORE_COLON, "space_before_colon"),
+        (Self::NO_BRACKETS, "no_brackets"),
+        (Self::TRAILING_BLANKS, "trailing_blanks"),
+        (Self::EXTRA_BLANKS, "extra_blanks"),
+        (Self::DISPLAY_NAME, "display_name"),
+        (Self::SIZE, "size"),
+        (Self::BODY, "body"),
+    ];
+
+    /// The names of the habits.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().filter(move |(bit, _)| self.0 & bit != 0).map(|(_, name)| name)
+    }
 
     /// With some habits more.
     #[must_use]
@@ -73,7 +92,7 @@ pub struct Tls {
 }
 
 /// Design section 4, key `tls`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TlsState {
     /// Never asked for.
@@ -112,7 +131,7 @@ pub struct AuthAttempt {
 }
 
 /// How an AUTH exchange ended.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthResult {
     /// 235

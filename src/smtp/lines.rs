@@ -6,7 +6,9 @@
 //!
 //! This room does not know what a command is, and does no dot-stuffing.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
+
+use crate::wire::is_printable_but;
 
 /// How a line ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -26,23 +28,27 @@ pub struct Line<'a> {
     pub ending: LineEnd,
     /// There were more bytes than the limit: the rest was skipped.
     pub too_long: bool,
-    /// A NUL stands in `bytes`.
-    pub has_nul: bool,
-    /// A CR that is no part of the line end stands in `bytes`.
-    pub has_bare_cr: bool,
-    /// Bytes above 0x7f stand in `bytes`.
-    pub has_8bit: bool,
 }
 
-impl<'a> Line<'a> {
-    fn new(bytes: &'a [u8], ending: LineEnd, too_long: bool) -> Self {
-        // Both searches take many bytes at a time, and hardly ever find anything.
-        let (mut has_nul, mut has_bare_cr) = (false, false);
-        if let Some(at) = memchr2(0, b'\r', bytes) {
-            let rest = bytes.get(at..).unwrap_or_default();
-            (has_nul, has_bare_cr) = (rest.contains(&0), rest.contains(&b'\r'));
+/// Bytes that have no business in a line.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct OddBytes {
+    /// A NUL.
+    pub nul: bool,
+    /// A CR that is no part of the line end.
+    pub bare_cr: bool,
+    /// Bytes above 0x7f.
+    pub eight_bit: bool,
+}
+
+impl Line<'_> {
+    /// The odd bytes in it.
+    pub fn odd_bytes(&self) -> OddBytes {
+        if is_printable_but(self.bytes, []) {
+            return OddBytes::default();
         }
-        Self { bytes, ending, too_long, has_nul, has_bare_cr, has_8bit: !bytes.is_ascii() }
+        let has = |byte| memchr(byte, self.bytes).is_some();
+        OddBytes { nul: has(0), bare_cr: has(b'\r'), eight_bit: !self.bytes.is_ascii() }
     }
 }
 
@@ -100,7 +106,7 @@ impl LineSplitter {
                 Some(bytes) => (bytes, LineEnd::CrLf),
                 None => (head, LineEnd::Lf),
             };
-            return Some(Line::new(bytes, ending, false));
+            return Some(Line { bytes, ending, too_long: false });
         }
         self.keep(head);
         self.handed_out = true;
@@ -110,7 +116,7 @@ impl LineSplitter {
             bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         }
         let too_long = self.overflow || bytes.len() > self.line_max;
-        Some(Line::new(bytes.get(..self.line_max).unwrap_or(bytes), ending, too_long))
+        Some(Line { bytes: bytes.get(..self.line_max).unwrap_or(bytes), ending, too_long })
     }
 
     /// Forgets the unfinished line: the next byte begins a line.
@@ -182,9 +188,10 @@ mod tests {
         for chunk in chunks {
             let mut input = *chunk;
             while let Some(line) = splitter.next(&mut input) {
-                assert_eq!(line.has_nul, line.bytes.contains(&0));
-                assert_eq!(line.has_bare_cr, line.bytes.contains(&b'\r'));
-                assert_eq!(line.has_8bit, !line.bytes.is_ascii());
+                let odd = line.odd_bytes();
+                assert_eq!(odd.nul, line.bytes.contains(&0));
+                assert_eq!(odd.bare_cr, line.bytes.contains(&b'\r'));
+                assert_eq!(odd.eight_bit, !line.bytes.is_ascii());
                 lines.push((line.bytes.to_vec(), line.ending, line.too_long));
             }
             assert!(input.is_empty());
@@ -220,7 +227,8 @@ mod tests {
         let mut input: &[u8] = b"a\rb\x00\xff\r\r\n";
         let line = splitter.next(&mut input).unwrap();
         assert_eq!(line.bytes, b"a\rb\x00\xff\r");
-        assert!(line.has_bare_cr && line.has_nul && line.has_8bit && !line.too_long);
+        let odd = line.odd_bytes();
+        assert!(odd.bare_cr && odd.nul && odd.eight_bit && !line.too_long);
         assert_eq!(line.ending, LineEnd::CrLf);
     }
 

@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::dsn;
 use super::lines::LineSplitter;
+use super::pairs::{find_after, is_bare_lf};
 use super::path::MailPath;
 use crate::limits::SmtpLimits;
 use crate::smtp::MailFacts;
@@ -355,13 +356,8 @@ impl BodyHash {
     }
 }
 
-/// Without branches, so that the compiler can compare many bytes at a time.
 fn has_bare_lf(bytes: &[u8]) -> bool {
-    let [first, rest @ ..] = bytes else { return false };
-    let pairs = bytes.iter().zip(rest);
-    let inside =
-        pairs.fold(0_u8, |bare, (before, byte)| bare | (u8::from(*byte == b'\n') & u8::from(*before != b'\r')));
-    *first == b'\n' || inside != 0
+    bytes.first() == Some(&b'\n') || find_after(bytes, is_bare_lf).is_some()
 }
 
 /// Finds the `message/delivery-status` part of a delivery report and keeps its beginning.

@@ -37,7 +37,12 @@ impl<'a> MailPath<'a> {
             Some((route, mailbox)) => (Some(route), mailbox),
             None => (None, path),
         };
-        Self { route, mailbox, at: unquoted(mailbox, b'@').last() }
+        // Hardly any mailbox has a quote in it.
+        let at = match memchr::memchr(b'"', mailbox) {
+            None => memchr::memrchr(b'@', mailbox),
+            Some(_) => unquoted(mailbox, b'@').last(),
+        };
+        Self { route, mailbox, at }
     }
 
     /// The source route, without its colon (`@a,@b`).

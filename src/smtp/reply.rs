@@ -4,11 +4,6 @@
 //! (what they are). Any three digits are a code here, and a line without a code may still carry an enhanced status:
 //! real servers send both. What a text means (a block list, a rate limit) is not this room's business.
 
-use nom::bytes::complete::take_while_m_n;
-use nom::character::complete::char;
-use nom::combinator::opt;
-use nom::sequence::preceded;
-use nom::{IResult, Parser};
 use serde::{Serialize, Serializer};
 
 use crate::limits::SmtpLimits;
@@ -100,18 +95,30 @@ pub fn parse_line(line: &[u8]) -> ReplyLine<'_> {
     let line = trim_end(line);
     let bare = trim_start(line);
     let (code, more, rest) = match reply_code(bare) {
-        Ok((rest, code)) => match rest.split_first() {
+        Some((code, rest)) => match rest.split_first() {
             Some((b'-', text)) => (Some(code), true, text),
             Some((b' ' | b'\t', text)) => (Some(code), false, text),
             _ => (Some(code), false, rest),
         },
-        Err(_) => (None, false, bare),
+        None => (None, false, bare),
     };
     let rest = trim_start(rest);
     match status_prefix(rest) {
-        Ok((text, status)) => ReplyLine { code, more, status: Some(status), text: trim_start(text) },
-        Err(_) => ReplyLine { code, more, status: None, text: rest },
+        Some((status, text)) => ReplyLine { code, more, status: Some(status), text: trim_start(text) },
+        None => ReplyLine { code, more, status: None, text: rest },
     }
+}
+
+/// A reply out of one text, as session lines tell it: code, status, words, the latter with their line feeds.
+pub fn parse_words(words: &[u8]) -> Reply {
+    // The words of the first line are read as a line is; those of the others have neither code nor status.
+    let first = words.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let ReplyLine { code, status, .. } = parse_line(first);
+    let told = [code.map(|code| format!("{code:03}")), status.map(|status| status.to_string())];
+    let prefix = told.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let text = words.strip_prefix(prefix.as_bytes()).unwrap_or(words);
+    let text = text.strip_prefix(b" ").filter(|_| !prefix.is_empty()).unwrap_or(text);
+    Reply { code, status, text: Wire::from(text) }
 }
 
 /// Whether a reply's text is one that a firewall masked: the PIX fixup writes `*` over all of a greeting but some digits
@@ -122,7 +129,8 @@ pub fn is_masked_banner(text: &[u8]) -> bool {
     stars >= 4 && stars * 2 >= text.iter().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\n')).count()
 }
 
-type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
+/// What was read, and what follows it. (Patterns over slices, without combinators: every line of every server passes here.)
+type Parsed<'a, T> = Option<(T, &'a [u8])>;
 
 /// ```abnf
 /// Reply-code = %x32-35 %x30-35 %x30-39
@@ -130,10 +138,11 @@ type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
 ///
 /// Tolerated: any three digits, if no fourth one and no `.1` follows (that would be a number or an address).
 fn reply_code(input: &[u8]) -> Parsed<'_, u16> {
-    let (rest, code) = take_while_m_n(3, 3, |byte: u8| byte.is_ascii_digit()).map(number).parse(input)?;
+    let (code, rest) = input.split_first_chunk::<3>()?;
     match rest {
-        [b'0'..=b'9', ..] | [b'.', b'0'..=b'9', ..] => Err(nom::Err::Error(())),
-        _ => Ok((rest, code)),
+        _ if !code.iter().all(u8::is_ascii_digit) => None,
+        [b'0'..=b'9', ..] | [b'.', b'0'..=b'9', ..] => None,
+        _ => Some((number(code), rest)),
     }
 }
 
@@ -146,21 +155,30 @@ fn reply_code(input: &[u8]) -> Parsed<'_, u16> {
 ///
 /// RFC 3463 section 2. Any digit is a class here.
 fn status_code(input: &[u8]) -> Parsed<'_, EnhancedStatus> {
-    let digits = |max| take_while_m_n(1, max, |byte: u8| byte.is_ascii_digit()).map(number);
-    let (rest, (class, subject, detail)) =
-        (digits(1), preceded(char('.'), digits(3)), preceded(char('.'), digits(3))).parse(input)?;
+    let [class @ b'0'..=b'9', b'.', rest @ ..] = input else { return None };
+    let (subject, rest) = digits(rest)?;
+    let (detail, rest) = digits(rest.strip_prefix(b".")?)?;
     match rest {
         // Part of a longer word or number: a host name, an address, a version.
-        [b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z', ..] | [b'.', b'0'..=b'9', ..] => Err(nom::Err::Error(())),
-        _ => Ok((rest, EnhancedStatus { class: class as u8, subject, detail })),
+        [b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z', ..] | [b'.', b'0'..=b'9', ..] => None,
+        _ => Some((EnhancedStatus { class: class - b'0', subject, detail }, rest)),
     }
 }
 
 /// A status at a text's start: `5.7.1`, and as qmail's kin write it `#5.7.1` and `(#5.7.1)`; a colon after it goes too.
 fn status_prefix(input: &[u8]) -> Parsed<'_, EnhancedStatus> {
-    let (rest, (open, _, status)) = (opt(char('(')), opt(char('#')), status_code).parse(input)?;
-    let rest = if open.is_some() { rest.strip_prefix(b")").unwrap_or(rest) } else { rest };
-    Ok((rest.strip_prefix(b":").unwrap_or(rest), status))
+    let opened = input.strip_prefix(b"(");
+    let inside = opened.unwrap_or(input);
+    let (status, rest) = status_code(inside.strip_prefix(b"#").unwrap_or(inside))?;
+    let rest = if opened.is_some() { rest.strip_prefix(b")").unwrap_or(rest) } else { rest };
+    Some((status, rest.strip_prefix(b":").unwrap_or(rest)))
+}
+
+/// One to three digits.
+fn digits(input: &[u8]) -> Parsed<'_, u16> {
+    let len = input.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = input.split_at_checked(len)?;
+    (len > 0).then(|| (number(digits), rest))
 }
 
 /// The value of at most three digits.

@@ -11,12 +11,18 @@ use crate::decode::{SegmentHeader, TcpFlags};
 use crate::net::{End, Endpoint, FlowKey, SeqNum};
 use crate::time::Ts;
 
+/// How far behind the end an acknowledgement may lie to be believed: a window without scaling. What lies further away is from
+/// nowhere.
+const BEHIND_MAX: i32 = 0x1_0000;
+
 /// One of them.
 struct Over {
     orig: Endpoint,
     resp: Endpoint,
     /// Numbers of the SYNs, originator's first.
     syns: [SeqNum; 2],
+    /// Numbers behind their streams, originator's first.
+    ends: [SeqNum; 2],
     until: Ts,
     hash: u32,
 }
@@ -27,11 +33,18 @@ impl Over {
         (self.orig == lower && self.resp == upper) || (self.orig == upper && self.resp == lower)
     }
 
-    /// Whether a segment between the ends is of this connection: all are, but a SYN with another number.
+    /// Whether a segment between the ends is of this connection and comes late: all are, but a SYN with another number, and
+    /// payload that acknowledges what lies behind the end. Whoever sends that never saw the end (see
+    /// [`Half::refute_end`](super::half::Half::refute_end)).
     fn takes(&self, head: &SegmentHeader) -> bool {
         let [orig, resp] = self.syns;
-        let syn = if head.key.end(head.from) == self.orig { orig } else { resp };
-        !head.flags.has(TcpFlags::SYN) || head.seq == syn
+        let is_orig = head.key.end(head.from) == self.orig;
+        if head.flags.has(TcpFlags::SYN) {
+            return head.seq == if is_orig { orig } else { resp };
+        }
+        let [orig, resp] = self.ends;
+        let behind = head.ack.since(if is_orig { resp } else { orig });
+        !(head.flags.has(TcpFlags::ACK) && head.payload_len > 0 && (1..=BEHIND_MAX).contains(&behind))
     }
 }
 
@@ -52,13 +65,13 @@ impl ClosedConnections {
     }
 
     /// Takes in a connection until `until`.
-    pub(super) fn insert(&mut self, hash: u32, id: &ConnId, syns: [SeqNum; 2], until: Ts) {
+    pub(super) fn insert(&mut self, hash: u32, id: &ConnId, syns: [SeqNum; 2], ends: [SeqNum; 2], until: Ts) {
         if self.queue.len() >= self.max {
             self.pop();
         }
         let no = self.first.wrapping_add(self.queue.len() as u32);
         self.index.insert(hash, no);
-        self.queue.push_back(Over { orig: id.orig, resp: id.resp, syns, until, hash });
+        self.queue.push_back(Over { orig: id.orig, resp: id.resp, syns, ends, until, hash });
     }
 
     /// Whether a segment belongs to one of them.

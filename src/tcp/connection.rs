@@ -1,6 +1,7 @@
 //! The facts of one TCP connection, without its contents.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::frame::{At, FrameNo};
 use crate::net::{Endpoint, LinkFacts};
@@ -19,7 +20,7 @@ pub struct ConnId {
 }
 
 /// Zeek's summary of how a connection went (`conn_state` of conn.log).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ConnState {
     /// Attempt seen, no reply.

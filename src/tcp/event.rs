@@ -32,14 +32,15 @@ pub enum StreamEvent<'a> {
         /// How many; at least one.
         len: u64,
     },
-    /// The side said that it sends no more, and everything before it was delivered.
+    /// The side said that it sends no more, and everything before it was delivered. If more of it is delivered all the same,
+    /// the other side took it and never saw this; then it may be said once more.
     Fin {
         /// Who.
         side: Side,
         /// The frame.
         at: At,
     },
-    /// The side broke the connection off.
+    /// The side broke the connection off; what may come after it, see [`StreamEvent::Fin`].
     Reset {
         /// Who.
         side: Side,

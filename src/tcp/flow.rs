@@ -204,6 +204,11 @@ impl Flow {
         self.halves.each_ref().map(Half::syn)
     }
 
+    /// The numbers behind all that is known of both streams (originator's first).
+    pub(super) fn ends(&self) -> [SeqNum; 2] {
+        self.halves.each_ref().map(Half::end_seq)
+    }
+
     /// Whether a segment of `side` lies near where the connection stands.
     pub(super) fn is_near(&self, side: Side, seq: SeqNum) -> bool {
         let half = &self.halves[index(side)];
@@ -265,7 +270,7 @@ impl Flow {
         }
         let reached = (offset + i64::from(len)).max(0) as u64;
         let stray = own.edge > 0 && reached > own.edge + EDGE_SLACK;
-        let (mut acked, mut fresh) = (0, false);
+        let (mut acked, mut fresh, mut refuted) = (0, false, None);
         if flags.has(TcpFlags::ACK) {
             peer.learn_ack(head.ack);
             let shift = if syn { 0 } else { own.window_shift(peer.scale) };
@@ -273,6 +278,7 @@ impl Flow {
             if acked > peer.bytes.next() + WINDOW_MAX {
                 acked = 0; // From nowhere: it says nothing.
             } else if !stray {
+                refuted = peer.refute_end(acked);
                 // Only from now on is a hole known to be one of the capture; the wait for it begins.
                 fresh = peer.acked <= peer.bytes.next() && acked > peer.bytes.next();
                 peer.acked = peer.acked.max(acked);
@@ -290,6 +296,9 @@ impl Flow {
         }
         if fresh {
             self.stall = None;
+        }
+        if let Some(weird) = refuted {
+            self.note(weird, side.other(), at, emit);
         }
         if let Some(stall) = &mut self.stall
             && ahead > 0
@@ -345,7 +354,7 @@ impl Flow {
     ///
     /// - Bytes before the place where the stream stands were handed on: they are compared and dropped.
     /// - A single byte just before it is a keep-alive; its content means nothing.
-    /// - Bytes after a FIN are not part of the stream.
+    /// - Bytes after a FIN or a RST are not part of the stream, unless its receiver takes them (see [`Half::refute_end`]).
     /// - What the capture cut off is a gap behind what it kept.
     fn handle_payload(
         &mut self,
@@ -361,6 +370,9 @@ impl Flow {
         let (own, peer) = self.own_and_peer(side);
         if own.reset {
             stats.after_close += 1;
+            if !stray {
+                own.hold_after_end(offset, captured, acked);
+            }
             return;
         }
         let next = own.bytes.next().cast_signed();
@@ -373,6 +385,9 @@ impl Flow {
         let mut after_fin = false;
         if end > 0 && end as u64 > own.fin {
             after_fin = true;
+            if own.fin_told && !stray {
+                own.hold_after_end(offset, captured, acked);
+            }
             let over = (end as u64 - own.fin).min(u64::from(len)) as u32;
             let kept = ((len - over) as usize).min(captured.len());
             lost = (len - over) - kept as u32;

@@ -1,7 +1,8 @@
 //! One side of a connection: its sequence numbers, and how far its bytes have come.
 
-use super::assembler::Assembler;
+use super::assembler::{Assembler, Run};
 use crate::net::SeqNum;
+use crate::weird::Weird;
 
 /// The largest window there is (RFC 7323 section 2.3: 65,535 shifted by 14). What lies further ahead than that is not
 /// of this connection.
@@ -14,6 +15,10 @@ pub(super) const EDGE_SLACK: u64 = 256 << 10;
 /// How much earlier than guessed a stream may turn out to begin: a batch of frames that the capture brings in later than the
 /// ACK of them. 64 frames of 1,460 bytes, the usual batch of a driver, are 93 KiB.
 const REBASE_MAX: i64 = 128 << 10;
+
+/// Bytes, with their bookkeeping, that are kept of a side after its end, until the other side shows whether it took them: more
+/// than a command or a pipelined group has, which waits for its reply.
+const AFTER_END_MAX: u32 = 64 << 10;
 
 /// What is known of the place where a side's stream begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -180,6 +185,39 @@ impl Half {
     /// How many bytes the other side has acknowledged; a FIN is none.
     pub(super) fn acked_bytes(&self) -> u64 {
         self.acked.min(self.fin)
+    }
+
+    /// Whether it has said that it sends no more, and was believed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.reset || self.fin_told
+    }
+
+    /// Takes its end back if the other side has taken bytes that were sent after it: then the RST or FIN never arrived there
+    /// (a short time to live, a wrong checksum, a forger), and the connection goes on. Says which of them it was.
+    pub(super) fn refute_end(&mut self, acked: u64) -> Option<Weird> {
+        // The FIN is counted like a byte, so that one more proves nothing.
+        if !self.has_ended() || !self.bytes.is_holding() || acked <= self.bytes.next() + u64::from(self.fin_told) {
+            return None;
+        }
+        let weird = if self.reset { Weird::ResetOutOfWindow } else { Weird::FinOutOfWindow };
+        (self.reset, self.fin_seen, self.fin_told, self.fin) = (false, false, false, u64::MAX);
+        Some(weird)
+    }
+
+    /// Keeps bytes that were sent after its end until the other side shows whether it took them.
+    pub(super) fn hold_after_end(&mut self, offset: i64, captured: &[u8], acked: u64) {
+        let next = self.bytes.next().cast_signed();
+        let old = usize::try_from(next - offset).unwrap_or_default();
+        if let Some(rest @ [_, ..]) = captured.get(old..)
+            && self.bytes.cost() < AFTER_END_MAX
+        {
+            self.bytes.hold(offset.max(next).cast_unsigned(), Run::Bytes(rest), acked, true);
+        }
+    }
+
+    /// The number behind everything that is known of its stream, a FIN included.
+    pub(super) fn end_seq(&self) -> SeqNum {
+        self.base.plus((self.bytes.next() + u64::from(self.fin_seen)).max(self.acked) as u32)
     }
 
     /// Drops a guessed FIN that turns out to have been a byte.

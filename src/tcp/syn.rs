@@ -3,9 +3,14 @@
 //! Read first: p0f v3's README, section 5; RFC 9293 section 3.2 and RFC 7323 for the options. A SYN is read leniently, as
 //! p0f does: options that do not parse end the reading and set the quirk `bad`.
 //!
-//! Not done here: matching against a database, and p0f's `uptr+`, because the urgent pointer is not kept of a segment.
+//! What all of it says of the system is in `system`. Not done here: p0f's `uptr+`, because the urgent pointer is not kept of
+//! a segment.
+
+mod told;
 
 use std::fmt;
+
+pub use told::ToldSyn;
 
 use super::SynSignature;
 use crate::decode::{Segment, SegmentHeader, TcpFlags};
@@ -20,17 +25,17 @@ const ETHERNET_MTU: u32 = 1500;
 const TIMESTAMP_OPTION: u32 = 12;
 
 /// Codes of `SynSignature::olayout`, four bits each; 0 ends the list.
-mod layout {
+pub(super) mod layout {
     /// End of options; two more fours of bits hold the number of bytes after it.
-    pub(super) const EOL: u64 = 1;
-    pub(super) const NOP: u64 = 2;
-    pub(super) const MSS: u64 = 3;
-    pub(super) const WS: u64 = 4;
-    pub(super) const SOK: u64 = 5;
-    pub(super) const SACK: u64 = 6;
-    pub(super) const TS: u64 = 7;
+    pub(in crate::tcp) const EOL: u64 = 1;
+    pub(in crate::tcp) const NOP: u64 = 2;
+    pub(in crate::tcp) const MSS: u64 = 3;
+    pub(in crate::tcp) const WS: u64 = 4;
+    pub(in crate::tcp) const SOK: u64 = 5;
+    pub(in crate::tcp) const SACK: u64 = 6;
+    pub(in crate::tcp) const TS: u64 = 7;
     /// Any other kind; two more fours of bits hold its number.
-    pub(super) const OTHER: u64 = 8;
+    pub(in crate::tcp) const OTHER: u64 = 8;
 }
 
 /// The quirks, as bits in p0f's order, with p0f's tokens.

@@ -289,7 +289,7 @@ impl<A> FlowTable<A> {
             entry.flow.mark.touched = at.ts;
             self.flows.unlink(&mut self.lists[list_of(from)], slot);
             self.flows.push(&mut self.lists[list_of(phase)], slot);
-            if phase == Phase::Closed {
+            if phase == Phase::Closed || from == Phase::Closed {
                 self.over_due = self.next_over();
             }
             if phase.has_ended() {
@@ -517,7 +517,7 @@ impl<A> FlowTable<A> {
     fn remember(&mut self, slot: u32, now: Ts) {
         let Some(Entry { start, flow, hash, .. }) = self.flows.get(slot) else { return };
         if flow.mark.list == Phase::Closed {
-            self.closed.insert(*hash, &start.id, flow.syns(), now + self.limits.closed_linger);
+            self.closed.insert(*hash, &start.id, flow.syns(), flow.ends(), now + self.limits.closed_linger);
         }
     }
 

@@ -170,10 +170,12 @@ impl App {
             Action::Sort => {
                 self.lists.next_order(self.view);
                 self.arrange();
+                self.message = Some(self.lists.told_order(self.view));
             }
             Action::Reverse => {
                 self.lists.reverse(self.view);
                 self.arrange();
+                self.message = Some(self.lists.told_order(self.view));
             }
             Action::Pause => self.pause(),
             Action::Step => {

@@ -3,6 +3,8 @@
 //! `host:192.168.` (address, name or hardware address), `class:mass`, `tier:confirmed`, `score>10`, `score<0`; any other
 //! word is looked for everywhere. Large and small letters are the same.
 
+use super::search::Lines;
+
 /// What is looked for.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Filter {
@@ -17,31 +19,6 @@ enum Term {
     Above(f64),
     Below(f64),
     Any(String),
-}
-
-/// What a line of a list is known by. All texts are in small letters.
-#[derive(Clone, Default, Debug)]
-pub(super) struct Subject {
-    /// Addresses and names.
-    pub(super) who: String,
-    /// Classes.
-    pub(super) classes: String,
-    /// The tier.
-    pub(super) tier: &'static str,
-    /// The score, if it has one.
-    pub(super) score: Option<f64>,
-    /// Anything else that is shown.
-    pub(super) more: String,
-}
-
-impl Subject {
-    /// Knows nothing again, and keeps the room.
-    pub(super) fn clear(&mut self) {
-        self.who.clear();
-        self.classes.clear();
-        self.more.clear();
-        (self.tier, self.score) = ("", None);
-    }
 }
 
 impl Filter {
@@ -73,52 +50,75 @@ impl Filter {
         self.terms.is_empty()
     }
 
-    /// Whether a line is shown.
-    pub(super) fn shows(&self, line: &Subject) -> bool {
-        self.terms.iter().all(|term| match term {
-            Term::Host(text) => line.who.contains(text),
-            Term::Class(text) => line.classes.contains(text),
-            Term::Tier(text) => line.tier.starts_with(text.as_str()),
-            Term::Above(least) => line.score.is_some_and(|score| score > *least),
-            Term::Below(most) => line.score.is_some_and(|score| score < *most),
-            Term::Any(text) => {
-                line.who.contains(text)
-                    || line.classes.contains(text)
-                    || line.tier.contains(text.as_str())
-                    || line.more.contains(text)
+    /// Which lines are shown.
+    pub(super) fn shown(&self, lines: &Lines) -> Vec<bool> {
+        let mut shown = vec![true; lines.standing.len()];
+        for term in &self.terms {
+            let found = term.found(lines);
+            shown.iter_mut().zip(found).for_each(|(shown, found)| *shown &= found);
+        }
+        shown
+    }
+}
+
+impl Term {
+    /// The lines that it is true of.
+    fn found(&self, lines: &Lines) -> Vec<bool> {
+        let mut found = vec![false; lines.standing.len()];
+        let mut standing = |is: &dyn Fn(&str) -> bool| {
+            found.iter_mut().zip(&lines.standing).for_each(|(found, standing)| *found |= is(standing.word()));
+        };
+        match self {
+            Self::Tier(text) => standing(&|word| word.starts_with(text.as_str())),
+            Self::Any(text) => {
+                standing(&|word| word.contains(text.as_str()));
+                [&lines.who, &lines.classes, &lines.more].into_iter().for_each(|texts| texts.mark(text, &mut found));
             }
-        })
+            Self::Host(text) => lines.who.mark(text, &mut found),
+            Self::Class(text) => lines.classes.mark(text, &mut found),
+            Self::Above(_) | Self::Below(_) => {
+                let is = |score: f64| match self {
+                    Self::Above(least) => score > *least,
+                    Self::Below(most) => score < *most,
+                    _ => false,
+                };
+                found.iter_mut().zip(&lines.score).for_each(|(found, score)| *found = score.is_some_and(is));
+            }
+        }
+        found
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::standing::Standing;
 
     #[test]
     fn all_words_must_be_there() {
-        let line = Subject {
-            who: "192.168.10.23 pc-accounts 00:1c:c4:3a:10:23".to_owned(),
-            classes: "mass_mailer".to_owned(),
-            tier: "confirmed",
-            score: Some(39.0),
-            more: String::new(),
-        };
+        let mut lines = Lines::of(&[()], vec![Standing::Confirmed], |(), line| {
+            line.who.word("192.168.10.23 pc-accounts 00:1c:c4:3a:10:23");
+            line.classes.word("mass_mailer");
+            Some(39.0)
+        });
         for (text, shown) in [
             ("", true),
             ("host:192.168.10", true),
             ("host:PC-ACC", true),
+            ("host:", true),
             ("host:mass", false),
             ("class:mass score>10", true),
             ("class:mass score>40", false),
             ("score<40 tier:conf", true),
             ("tier:onf", false),
             ("accounts mailer", true),
+            ("onfirm", true),
             ("score>", false),
             ("score>x", false),
         ] {
-            assert_eq!(Filter::parse(text).shows(&line), shown, "{text}");
+            assert_eq!(Filter::parse(text).shown(&lines), [shown], "{text}");
         }
-        assert!(!Filter::parse("score>0").shows(&Subject::default()));
+        lines.score = vec![None];
+        assert_eq!(Filter::parse("score>0").shown(&lines), [false]);
     }
 }

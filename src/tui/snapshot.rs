@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use hashlink::LinkedHashMap;
 
-use crate::activity::ActivityBook;
+use super::index::Index;
+use super::standing::Standing;
+use crate::activity::{ActivityBook, said};
 use crate::capture::LiveStats;
-use crate::incident::{Judgement, RankedHost};
-use crate::ledger::Role;
+use crate::incident::{Incident, Judgement, RankedHost};
 use crate::net::{Endpoint, HostKey};
 use crate::output::RunFacts;
 use crate::session::{SessionEvent, SessionEventKind};
@@ -67,7 +68,7 @@ impl Recent {
         let at = event.at.ts;
         match &event.kind {
             SessionEventKind::Greeted(head) => {
-                let says = head.greeting.as_ref().map(|reply| reply.text.clone());
+                let says = head.greeting.as_ref().map(said);
                 let line = self.line(head.id, at);
                 line.says = says;
                 line.helo.clone_from(&head.helo);
@@ -75,7 +76,7 @@ impl Recent {
             SessionEventKind::Auth(head, auth) => {
                 let line = self.line(head.id, at);
                 line.helo.clone_from(&head.helo);
-                line.says = auth.reply.as_ref().map(|reply| reply.text.clone());
+                line.says = auth.reply.as_ref().map(said);
             }
             SessionEventKind::Transaction(head, tx) => {
                 let line = self.line(head.id, at);
@@ -84,7 +85,7 @@ impl Recent {
                 line.refused += tx.rcpt_rejected;
                 let mut replies = tx.rcptto.iter().filter_map(|rcpt| rcpt.reply.as_ref());
                 let last = tx.data_reply.as_ref().or_else(|| replies.next_back()).or(tx.mail_reply.as_ref());
-                line.says = last.map(|reply| reply.text.clone());
+                line.says = last.map(said);
             }
             SessionEventKind::Closed(session) => {
                 let failed = session.failed();
@@ -93,12 +94,12 @@ impl Recent {
                 line.state = if failed { SessionState::Failed } else { SessionState::Ended };
                 line.hidden = session.smtp.tls.state.is_hidden();
                 if let Some(reply) = &session.smtp.last_reply {
-                    line.says = Some(reply.text.clone());
+                    line.says = Some(said(reply));
                 }
             }
             SessionEventKind::Unanswered(attempt) => self.unanswered(attempt.id, at, 1),
             SessionEventKind::Flooded(flood) => self.unanswered(flood.first.id, at, flood.attempts),
-            SessionEventKind::DnsQuery(_) | SessionEventKind::Translated(_) => {}
+            SessionEventKind::DnsQuery(_) | SessionEventKind::Told(_) | SessionEventKind::Translated(_) => {}
         }
     }
 
@@ -137,41 +138,6 @@ impl Recent {
     }
 }
 
-/// What a host is found and ordered by: together in memory, because all of a hundred thousand are looked at for it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HostKeys {
-    pub(super) host: HostKey,
-    pub(super) last: Ts,
-    pub(super) score: f64,
-    pub(super) mails: u64,
-    pub(super) servers: u64,
-    pub(super) refused: f64,
-}
-
-impl HostKeys {
-    fn of(host: &RankedHost) -> Self {
-        let (row, counts) = (&host.row, &host.row.counts);
-        let refused = counts.rcpt_rejected as f64 / (counts.rcpt_accepted + counts.rcpt_rejected).max(1) as f64;
-        Self {
-            host: row.host,
-            last: row.last,
-            score: host.score_db,
-            mails: counts.transactions,
-            servers: row.servers.count(),
-            refused,
-        }
-    }
-}
-
-/// What hosts are found and ordered by.
-#[derive(Default, Debug)]
-pub struct HostIndex {
-    /// Of each host, by its place.
-    pub(super) keys: Vec<HostKeys>,
-    /// Places of hosts that serve mail.
-    pub(super) servers: Vec<u32>,
-}
-
 /// Everything that is shown at one moment.
 #[derive(Default, Debug)]
 pub struct Snapshot {
@@ -195,24 +161,31 @@ pub struct Snapshot {
     pub ended: u64,
     /// The capture is over.
     pub over: bool,
-    /// What hosts are found and ordered by; see [`Snapshot::indexed`].
-    pub index: HostIndex,
+    /// What lines are ordered and found by; see [`Snapshot::indexed`].
+    pub index: Index,
 }
 
 impl Snapshot {
-    /// With what the screen finds and orders hosts by: the last thing that is done to a snapshot.
+    /// With what the screen orders and finds lines by: the last thing that is done to a snapshot.
     #[must_use]
     pub fn indexed(mut self) -> Self {
-        let hosts = &self.judgement.hosts;
-        self.index.keys = hosts.iter().map(HostKeys::of).collect();
-        let serves = |host: &RankedHost| host.row.role == Role::Server || host.row.served > 0;
-        self.index.servers = (0_u32..).zip(hosts).filter(|(_, host)| serves(host)).map(|(place, _)| place).collect();
+        self.index = Index::of(&self);
         self
+    }
+
+    /// How the host at a place of the ranking stands.
+    pub(super) fn standing(&self, place: usize) -> Standing {
+        self.index.hosts.standing.get(place).copied().unwrap_or_default()
+    }
+
+    /// The incidents, each with how it stands.
+    pub(super) fn incidents(&self) -> impl Iterator<Item = (&Incident, Standing)> {
+        self.judgement.incidents.iter().zip(self.index.incidents.standing.iter().copied())
     }
 
     /// A host by its address.
     pub(super) fn host(&self, host: HostKey) -> Option<&RankedHost> {
-        let place = self.index.keys.iter().position(|keys| keys.host == host)?;
+        let place = self.index.addresses.iter().position(|known| *known == host)?;
         self.judgement.hosts.get(place)
     }
 }

@@ -1,5 +1,6 @@
 //! The screen as text: what stands where at ordinary sizes, and that no size and no host can break it.
 
+mod early;
 mod hostile;
 mod keys;
 

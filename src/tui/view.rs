@@ -59,8 +59,9 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         let upper = lines.saturating_add(1).clamp(4, (rest.height * 2 / 5).max(4));
         let (above, below) =
             (Rect { height: upper, ..rest }, Rect { y: rest.y + upper, height: rest.height - upper, ..rest });
-        list(app, above, buffer);
         details(app, below, buffer);
+        // The last one drawn says how long a page is: keys move in the list.
+        list(app, above, buffer);
     }
 }
 

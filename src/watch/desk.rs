@@ -15,10 +15,13 @@ use super::publish::{Pace, Publisher};
 use super::signals::Signals;
 use crate::balance;
 use crate::capture::{InputSummary, LiveCounts};
+use crate::config::Reload;
+use crate::detect::Terms;
 use crate::error::Error;
-use crate::incident::Judgement;
+use crate::incident::{Incident, Judgement};
+use crate::output::report::{self, IncidentChange, write_incident_line};
 use crate::output::syslog::Syslog;
-use crate::output::{Results, RunFacts, SessionWriter, Target, Timeline, html, metrics, report, syslog, write_whole};
+use crate::output::{LineForm, Results, RunFacts, SessionWriter, Target, Timeline, html, metrics, syslog, write_whole};
 use crate::pipeline::{SoFar, Watcher};
 use crate::session::SessionEvent;
 
@@ -40,6 +43,10 @@ pub(super) struct Desk {
     pub(super) incidents: Option<Incidents>,
     pub(super) screen: Option<Publisher>,
     pub(super) pace: Pace,
+    /// What SIGHUP reads again.
+    pub(super) reload: Reload,
+    /// What it read, until the judge takes it.
+    pub(super) terms: Option<Terms>,
     /// Something could not be written, which the exit status tells.
     pub(super) failed: bool,
 }
@@ -103,10 +110,10 @@ impl Write for Unbuffered {
 }
 
 impl Sessions {
-    pub(super) fn open(target: &Target) -> Result<Option<Self>, Error> {
+    pub(super) fn open(target: &Target, form: LineForm) -> Result<Option<Self>, Error> {
         let Target::File(path) = target else { return Ok(None) };
         let lines = LineFile::open(path).map_err(|source| target.error(source))?;
-        Ok(Some(Self { writer: SessionWriter::new(lines), target: target.clone(), told: false }))
+        Ok(Some(Self { writer: SessionWriter::new(lines, form), target: target.clone(), told: false }))
     }
 }
 
@@ -144,9 +151,13 @@ impl Desk {
 
     /// Everything that a moment asks for. At the end of the run it is always time.
     pub(super) fn attend(&mut self, so_far: &SoFar<'_>, over: bool) {
-        self.write_sessions(over);
         if self.signals.take_reopen() {
             self.reopen();
+            match self.reload.load() {
+                Ok(terms) => self.terms = Some(terms),
+                // What was told before still holds.
+                Err(error) => self.complain(error),
+            }
         }
         let wanted = self.signals.take_report();
         if wanted && self.report.is_none() && self.page.is_none() {
@@ -162,6 +173,7 @@ impl Desk {
             self.write_incidents(judgement, so_far, over);
             self.send_incidents(judgement, so_far, over);
         }
+        self.write_sessions(over);
         let report_due = (wanted || over) && (self.report.is_some() || self.page.is_some());
         let metrics_due = self.metrics.as_mut().is_some_and(|metrics| metrics.pace.keep(|| ()).is_some() || over);
         if report_due || metrics_due {
@@ -193,6 +205,8 @@ impl Desk {
                 let error = sessions.target.error(source);
                 self.complain(error);
             }
+        } else {
+            sessions.told = false;
         }
         if let Some(sessions) = &mut self.sessions
             && over
@@ -213,10 +227,33 @@ impl Desk {
         }
     }
 
+    /// Tells what changed of the incidents: on standard output, and among the session lines where they have a place for it.
+    /// Where there is a screen, the latter are told at the end.
     fn write_incidents(&mut self, judgement: &Judgement, so_far: &SoFar<'_>, over: bool) {
-        let Some(incidents) = &mut self.incidents else { return };
         let now = so_far.front.now.max(so_far.judge.now().ts);
-        let Err(source) = incidents.journal.note(judgement, now, over, &mut incidents.out) else {
+        let mut beside = |incident: &Incident| {
+            if let Some(sessions) = &mut self.sessions {
+                // The file tells its trouble when asked.
+                let _ = sessions.writer.incident(now, incident);
+            }
+        };
+        let Some(incidents) = &mut self.incidents else {
+            if over {
+                judgement.incidents.iter().for_each(beside);
+            }
+            return;
+        };
+        let mut line = Vec::new();
+        let told = incidents.journal.note(judgement, now, over, &mut |change, incident| {
+            line.clear();
+            write_incident_line(&mut line, change, now, incident)?;
+            incidents.out.write_all(&line)?;
+            if change != IncidentChange::Closed {
+                beside(incident);
+            }
+            Ok(())
+        });
+        let Err(source) = told else {
             incidents.told = false;
             return;
         };
@@ -291,5 +328,9 @@ impl Watcher for Desk {
 
     fn look(&mut self, so_far: &SoFar<'_>) {
         self.attend(so_far, false);
+    }
+
+    fn take_terms(&mut self) -> Option<Terms> {
+        self.terms.take()
     }
 }

@@ -1,21 +1,17 @@
 //! Incidents as they come about: a line when one opens, when it grows by a tier, and when it closes.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 
 use crate::detect::{Class, Tier};
-use crate::incident::{Incident, Judgement};
+use crate::incident::{DOUBT, Incident, Judgement};
 use crate::net::HostKey;
-use crate::output::report::{IncidentChange, write_incident_line};
+use crate::output::report::IncidentChange;
 use crate::time::{Span, Ts};
 
 /// An incident without anything new for so long is closed: longer than any pause of a queue that tries again (postfix
 /// and Exchange try every quarter of an hour to every hour). What comes later opens it again.
 const QUIET: Span = Span::hours(2);
-
-/// A mere suspicion is told once it has lasted so long: mail servers are known as such within their first mails, and
-/// before that look a little like what they are not. What is likely is told at once.
-const DOUBT: Span = Span::secs(30);
 
 /// Remembers what was told.
 #[derive(Default, Debug)]
@@ -32,19 +28,8 @@ struct Told {
 }
 
 impl Journal {
-    /// Writes what is new in a judgement as of `now`, each line whole and by itself; when it is the `last` one, all of it.
-    pub(super) fn note(&mut self, judgement: &Judgement, now: Ts, last: bool, out: &mut dyn Write) -> io::Result<()> {
-        let mut line = Vec::new();
-        self.tell(judgement, now, last, &mut |change, incident| {
-            line.clear();
-            write_incident_line(&mut line, change, now, incident)?;
-            out.write_all(&line)
-        })?;
-        out.flush()
-    }
-
-    /// Tells what is new in a judgement as of `now`; what could not be told is told the next time.
-    pub(super) fn tell(
+    /// Tells what is new in a judgement as of `now`; when it is the `last` one, all of it.
+    pub(super) fn note(
         &mut self,
         judgement: &Judgement,
         now: Ts,
@@ -133,17 +118,19 @@ mod tests {
     }
 
     fn note(journal: &mut Journal, incidents: Vec<Incident>, now: i64) -> Vec<(String, String)> {
-        let mut out = Vec::new();
-        journal.note(&Judgement { hosts: Vec::new(), incidents }, at(now), false, &mut out).unwrap();
-        String::from_utf8(out)
-            .unwrap()
-            .lines()
-            .map(|line| {
-                let line: serde_json::Value = serde_json::from_str(line).unwrap();
-                let word = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-                (word(&line["event"]), word(&line["incident"]["tier"]))
-            })
-            .collect()
+        noted(journal, incidents, now, false)
+    }
+
+    fn noted(journal: &mut Journal, incidents: Vec<Incident>, now: i64, last: bool) -> Vec<(String, String)> {
+        let mut told = Vec::new();
+        let judgement = Judgement { hosts: Vec::new(), incidents };
+        let mut tell = |change, incident: &Incident| {
+            let change = serde_json::to_value::<IncidentChange>(change)?;
+            told.push((change.as_str().unwrap().to_owned(), incident.tier.name().to_owned()));
+            Ok(())
+        };
+        journal.note(&judgement, at(now), last, &mut tell).unwrap();
+        told
     }
 
     fn words(event: &str, tier: &str) -> Vec<(String, String)> {
@@ -185,9 +172,7 @@ mod tests {
         assert_eq!(note(&mut journal, vec![incident(Tier::Suspect, 0)], 0), []);
         assert_eq!(note(&mut journal, Vec::new(), 1), []);
         assert_eq!(note(&mut journal, vec![incident(Tier::Suspect, 2)], 2), [], "it is a new one");
-        let mut out = Vec::new();
-        let left = Judgement { hosts: Vec::new(), incidents: vec![incident(Tier::Suspect, 2)] };
-        journal.note(&left, at(2), true, &mut out).unwrap();
-        assert!(String::from_utf8(out).unwrap().starts_with("{\"event\":\"opened\""), "at the end all is told");
+        let told = noted(&mut journal, vec![incident(Tier::Suspect, 2)], 2, true);
+        assert_eq!(told, words("opened", "suspect"), "at the end all is told");
     }
 }

@@ -101,3 +101,27 @@ pub fn corpus() -> Option<PathBuf> {
     eprintln!("skipped: no corpus");
     None
 }
+
+/// A capture of the repository with the flags that its card gives.
+pub struct Case {
+    pub name: String,
+    pub capture: PathBuf,
+    pub flags: Vec<String>,
+}
+
+/// All of them.
+pub fn cases() -> Vec<Case> {
+    let case = |capture: PathBuf| {
+        let card: toml::Table =
+            toml::from_str(&std::fs::read_to_string(capture.with_extension("toml")).unwrap()).unwrap();
+        let mut flags = Vec::new();
+        for (key, values) in card["settings"].as_table().unwrap() {
+            for value in values.as_array().unwrap() {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                flags.extend([format!("--{}", key.replace('_', "-")), value]);
+            }
+        }
+        Case { name: capture.file_stem().unwrap().to_str().unwrap().to_owned(), capture, flags }
+    };
+    capture_files().into_iter().map(case).collect()
+}

@@ -37,12 +37,13 @@ def table(name: str, values: dict) -> str:
 
 
 def write(pcap: Path, *, title: str, shows: str, report: list[str], tap: str, command: str, seed: int, began: str,
-          hosts: list[dict], expect: dict, truth: dict, settings: dict | None = None) -> None:
+          hosts: list[dict], expect: dict, truth: dict, settings: dict | None = None,
+          more_software: list[str] | None = None) -> None:
     """`began` is when the scenario began: all seconds count from there. `truth` is what the lab did, counted by those who
     did it; `expect` is what a reader of the capture must find; `settings` are the flags the reader is given beyond its
     defaults."""
     frames = sh("capinfos", "-TmrQ", "-c", str(pcap)).stdout.strip().rpartition(",")[2].strip('"')
-    recorded = {"began": began, "command": command, "seed": seed, "tap": tap, "software": mta.versions(),
+    recorded = {"began": began, "command": command, "seed": seed, "tap": tap, "software": ", ".join([mta.versions(), *(more_software or [])]),
                 "file_bytes": pcap.stat().st_size, "frames": int(frames)}
     parts = [f"title = {toml(title)}", f"field_reports = {toml(report)}", f"shows = {text_block(shows)}", "",
              table("recorded", recorded), table("settings", settings or {}),

@@ -16,8 +16,8 @@ from lab import LabError, sh
 
 LARGEST_FILE = 1_500_000
 LARGEST_FRAME = 1514
-# DHCP speaks before it has an address.
-ALSO = {"0.0.0.0", "255.255.255.255"}
+# DHCP speaks before it has an address; groups are joined by IGMP, and spoken to by mDNS and LLMNR.
+ALSO = {"0.0.0.0", "255.255.255.255", "224.0.0.22", "224.0.0.251", "224.0.0.252"}
 
 
 def planned(address: str) -> bool:

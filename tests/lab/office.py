@@ -210,20 +210,22 @@ def build(lab: Lab, sites: list[mta.Site], pcs: list[str], printer: bool = True,
     return office
 
 
-def dhcp(office: Office) -> None:
-    """A real DHCP server on the gateway, from which the PCs fetch the lease of the address they have."""
+def dhcp(office: Office, clients: dict[str, list[str]] | None = None) -> None:
+    """A real DHCP server on the gateway, from which the PCs fetch the lease of the address they have. `clients` maps those that
+    do to what udhcpc says of them; by default all, with their names."""
     lab = office.lab
     hosts = [f"--dhcp-host={MACS[ip]},{ip}" for ip in office.pcs]
     office.gateway.start("dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--interface=lan0", "--no-ping",
                          "--dhcp-range=192.168.10.20,192.168.10.99,12h", f"--dhcp-option=6,{GATEWAY_INSIDE}",
                          f"--dhcp-leasefile={lab.dir}/leases", *hosts, log="dnsmasq.log")
     lab.wait(0.5)
+    said = {ip: ["-x", f"hostname:{PCS[ip][1]}"] for ip in office.pcs if ip in PCS} if clients is None else clients
     for address, host in office.pcs.items():
-        if address in PCS:
+        if address in said:
             # The address comes back after the lease: a host that has one already would answer the offer with an error.
             host.ip("addr", "flush", "dev", "eth0")
             host.run("udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", "2", "-T", "1", "-s", "/bin/true",
-                     "-x", f"hostname:{PCS[address][1]}", check=False)
+                     *said[address], check=False)
             host.address("eth0", f"{address}/24", gateway=GATEWAY_INSIDE)
             lab.wait(lab.rng.uniform(0.1, 0.8))
 

@@ -15,12 +15,16 @@ pub struct Wanted {
     /// Also what carries frames inside: GRE and ERSPAN, IP in IP, VXLAN, TZSP, HP's remote mirroring, GTP-U, MPLS and
     /// PPPoE. Each of them may be all the traffic of a link.
     pub tunnels: bool,
+    /// Also the datagrams in which machines of a local network tell their names.
+    pub names: bool,
 }
 
 /// UDP ports of tunnels: GTP-U, VXLAN (IANA's and Linux's), HP's remote mirroring, TZSP (as in `decode::tunnel`).
 const TUNNEL_PORTS: [u16; 5] = [2152, 4789, 7932, 8472, 37008];
 /// UDP port of DNS servers: who looks up mail exchangers is told by the questions, the answers are not needed.
 const DNS_PORT: u16 = 53;
+/// UDP ports from which names are told: DHCP, NetBIOS, DHCPv6, mDNS, LLMNR (as in `identity`).
+const NAME_PORTS: [u16; 7] = [67, 68, 137, 138, 546, 5353, 5355];
 
 impl Wanted {
     /// The expression for links with VLAN tags.
@@ -39,6 +43,11 @@ impl Wanted {
             let _ = write!(text, "tcp port {port} or ");
         }
         let _ = write!(text, "udp dst port {DNS_PORT} or ");
+        if self.names {
+            for port in NAME_PORTS {
+                let _ = write!(text, "udp src port {port} or ");
+            }
+        }
         // Only the first fragment has ports. In IPv6 none is found by `port`, nor is anything behind extension headers
         // (RFC 8200 section 4: hop-by-hop 0, routing 43, fragment 44, destination 60).
         text.push_str("(ip proto 6 and ip[6:2] & 0x1fff != 0) or (ip6 and (ip6[6] == 44 or ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 60))");

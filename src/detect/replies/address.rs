@@ -38,11 +38,13 @@ pub(super) fn named_ip(text: &[u8]) -> Option<IpAddr> {
     bracketed
 }
 
-/// Whether an address may be in the text at all: a dot between digits, or two colons. Most refusals name a mailbox only.
+/// Whether an address may be in the text at all: a dot between digits, or a colon with another one or a digit after it,
+/// as every IPv6 address has. Most refusals name a mailbox only.
 fn may_hold_address(text: &[u8]) -> bool {
     let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
     memchr::memchr_iter(b'.', text).any(|dot| is_digit(dot + 1) && dot.checked_sub(1).is_some_and(is_digit))
-        || memchr::memchr_iter(b':', text).nth(1).is_some()
+        || memchr::memchr_iter(b':', text)
+            .any(|colon| text.get(colon + 1).is_some_and(|next| *next == b':' || next.is_ascii_hexdigit()))
 }
 
 /// The address that the first line of an EHLO reply, or of a greeting, says it sees:

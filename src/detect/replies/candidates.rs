@@ -26,12 +26,15 @@ const BEGINNINGS_MAX: usize = 1000;
 /// A set of rules, by their places: four words hold 256 rules without an allocation.
 type Set = SmallVec<[u64; 4]>;
 
-/// Every place of a text is looked up by its first three bytes in `likely`; few pass, and for those the beginnings are
-/// compared, each as one number. (An automaton for the two thousand of the built-in rules takes 20 ms to build.)
+/// Every place of a text is looked up by its first bytes in filters of bits; hardly any passes that is no beginning, and
+/// for those the beginnings are compared, each as one number. (An automaton for the two thousand of the built-in rules
+/// takes 20 ms to build.)
 #[derive(Clone, Debug)]
 pub(super) struct Candidates {
-    /// Bits by a hash of three bytes with which a beginning begins.
-    likely: Vec<u64>,
+    /// The first three bytes of all beginnings; of shorter ones with any byte after them.
+    likely: Filter,
+    /// For each of [`KEY_LENS`]: a mask of so many bytes, and the beginnings that are looked up by them.
+    keys: [(u64, Filter); KEY_LENS.len()],
     /// Beginnings by their first bytes, as many as [`KEY_LENS`] allows.
     beginnings: HashMap<u64, Vec<Beginning>, RandomState>,
     /// The rules that are always candidates: those without a text, or whose text may begin with anything.
@@ -68,25 +71,23 @@ impl Candidates {
                 }
             }
         }
-        let mut found = Self { likely: vec![0; 1 << (LIKELY_BITS - 6)], beginnings: HashMap::default(), always };
+        let keys = KEY_LENS.map(|len| (first(u128::MAX, len), Filter::new()));
+        let mut found = Self { likely: Filter::new(), keys, beginnings: HashMap::default(), always };
         for (beginning, rules) in by_beginning {
             let bytes = beginning.iter().rev().fold(0, |number, &byte| number << 8 | u128::from(byte));
             let mask = (1 << (8 * beginning.len())) - 1;
-            let three = first(bytes, 3) as u32;
+            let fits = |(_, len): &(usize, usize)| *len <= beginning.len();
+            let Some((nth, len)) = KEY_LENS.into_iter().enumerate().find(fits) else { continue };
+            let key = first(bytes, len);
+            found.keys[nth].1.insert(key);
             if beginning.len() == BEGINNING_MIN {
-                (0..=u32::from(u8::MAX)).for_each(|any| found.mark(three | any << 16));
+                (0..=u64::from(u8::MAX)).for_each(|any| found.likely.insert(key | any << 16));
             } else {
-                found.mark(three);
+                found.likely.insert(first(bytes, 3));
             }
-            let len = KEY_LENS.into_iter().find(|len| *len <= beginning.len()).unwrap_or(BEGINNING_MIN);
-            found.beginnings.entry(first(bytes, len)).or_default().push(Beginning { bytes, mask, rules });
+            found.beginnings.entry(key).or_default().push(Beginning { bytes, mask, rules });
         }
         found
-    }
-
-    fn mark(&mut self, three: u32) {
-        let bit = bit(three);
-        self.likely[bit / 64] |= 1 << (bit % 64);
     }
 
     /// The places of the rules that may fit, ascending.
@@ -99,12 +100,15 @@ impl Candidates {
         for at in 0..=len.saturating_sub(BEGINNING_MIN) {
             let Some(window) = lower.get(at..).and_then(<[u8]>::first_chunk) else { break };
             let window = u128::from_le_bytes(*window);
-            let bit = bit(first(window, 3) as u32);
-            if self.likely[bit / 64] >> (bit % 64) & 1 == 0 {
+            if !self.likely.may_hold(first(window, 3)) {
                 continue;
             }
-            for len in KEY_LENS {
-                for beginning in self.beginnings.get(&first(window, len)).into_iter().flatten() {
+            for (mask, keys) in &self.keys {
+                let key = window as u64 & mask;
+                if !keys.may_hold(key) {
+                    continue;
+                }
+                for beginning in self.beginnings.get(&key).into_iter().flatten() {
                     if window & beginning.mask == beginning.bytes {
                         set.iter_mut().zip(&beginning.rules).for_each(|(word, more)| *word |= more);
                     }
@@ -126,12 +130,35 @@ const fn first(window: u128, len: usize) -> u64 {
     window as u64 & ((1 << (8 * len)) - 1)
 }
 
-/// The hash's bits: the filter takes 8 KB.
-const LIKELY_BITS: u32 = 16;
+/// One bit a key, by its hash.
+#[derive(Clone, Debug)]
+struct Filter(Box<[u64; 1 << (FILTER_BITS - 6)]>);
 
-/// The place of three bytes in the filter.
-const fn bit(three: u32) -> usize {
-    (three.wrapping_mul(0x9e37_79b1) >> (32 - LIKELY_BITS)) as usize
+/// The hash's bits: a filter takes 8 KB. Two thousand beginnings let one place in thirty pass that is none.
+const FILTER_BITS: u32 = 16;
+
+impl Filter {
+    fn new() -> Self {
+        Self(Box::new([0; _]))
+    }
+
+    /// The word of a key, and its bit in it.
+    #[inline]
+    const fn place(key: u64) -> (usize, u64) {
+        let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILTER_BITS);
+        (hash as usize >> 6, 1 << (hash % 64))
+    }
+
+    fn insert(&mut self, key: u64) {
+        let (word, bit) = Self::place(key);
+        self.0[word] |= bit;
+    }
+
+    #[inline]
+    fn may_hold(&self, key: u64) -> bool {
+        let (word, bit) = Self::place(key);
+        self.0[word] & bit != 0
+    }
 }
 
 fn insert(set: &mut Set, at: usize) {

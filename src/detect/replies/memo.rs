@@ -15,7 +15,14 @@ use crate::smtp::Reply;
 const PLACES: usize = 256;
 /// A reply's text is cut to `SmtpLimits::reply_text_max`, so the table holds at most 256 KiB of text.
 #[derive(Debug)]
-pub(super) struct Memo(Mutex<Vec<Option<Known>>>);
+pub(super) struct Memo(Mutex<Table>);
+
+#[derive(Debug)]
+struct Table {
+    places: Vec<Option<Known>>,
+    /// The place that was asked for last: detectors ask one after the other of the same reply.
+    last: usize,
+}
 
 /// A reply and what it was found to mean.
 #[derive(Clone, Debug)]
@@ -34,7 +41,7 @@ pub(super) struct Found {
 
 impl Default for Memo {
     fn default() -> Self {
-        Self(Mutex::new(vec![None; PLACES]))
+        Self(Mutex::new(Table { places: vec![None; PLACES], last: 0 }))
     }
 }
 
@@ -48,15 +55,16 @@ impl Clone for Memo {
 impl Memo {
     /// What is known of a reply, or what `classify` finds.
     pub(super) fn get_or(&self, reply: &Reply, stage: Stage, classify: impl FnOnce() -> Found) -> Found {
-        let place = xxh3_64(reply.text.as_bytes()) as usize % PLACES;
         // A panic elsewhere leaves whole entries behind: a poisoned lock is as good as another.
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(slot) = places.get_mut(place) else { return classify() };
-        if let Some(known) = slot
-            && known.stage == stage
-            && known.reply == *reply
-        {
-            return known.found;
+        let Table { places, last } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = |known: &Known| (known.stage == stage && known.reply == *reply).then_some(known.found);
+        if let Some(found) = places.get(*last).and_then(Option::as_ref).and_then(found) {
+            return found;
+        }
+        *last = xxh3_64(reply.text.as_bytes()) as usize % PLACES;
+        let Some(slot) = places.get_mut(*last) else { return classify() };
+        if let Some(found) = slot.as_ref().and_then(found) {
+            return found;
         }
         let found = classify();
         *slot = Some(Known { reply: reply.clone(), stage, found });

@@ -16,7 +16,7 @@ fn a_report_is_what_the_schema_says() {
      "tool":{"name":"smtphound","version":"0.1.0"},
      "input":[
       {"file":"infected-pc.pcap","frames":12345,"bytes":9876543,"first_ts":"2026-03-04T09:42:07.041431Z","last_ts":"2026-03-04T10:02:11.500000Z","truncated":true}],
-     "capture":{"frames":{"total":12345,"smtp":10960,"dns":40,"ignored":{"not_tcp":1337},"undecoded":{"truncated_ip":8}},"gaps":3,"missed_bytes":12000,"duplicates":40,"translated":0,"drops":{},"limits_hit":{}},
+     "capture":{"frames":{"total":12345,"smtp":10960,"dns":40,"names":7,"ignored":{"not_tcp":1330},"undecoded":{"truncated_ip":8}},"gaps":3,"missed_bytes":12000,"duplicates":40,"translated":0,"drops":{},"limits_hit":{}},
      "site":{"home_nets":["192.168.0.0/24"],"mail_servers":[{"ip":"192.168.0.2","learned":false,"banner":"mx.adatum.example ESMTP"}],"local_domains":["adatum.example"],"public_ips":[]},
      "hosts":[
       {"rank":1,"ip":"192.168.0.23","tier":"confirmed","score_db":39,"classes":["mass_mailer"],"identity":{"mac":["00:16:3e:00:00:17"],"vendor":"Xensource, Inc.","vlan":[12],"names":{"helo":"pc23"},"os":null},"counts":{"connections":90,"failed":12,"sessions":78,"transactions":412,"rcpt_accepted":60,"rcpt_rejected":352,"servers":63},"first_ts":"2026-03-04T09:42:07.041431Z","last_ts":"2026-03-04T10:02:11.500000Z"},
@@ -36,7 +36,7 @@ fn a_report_without_anything_has_every_key() {
     {"schema_version":1,
      "tool":{"name":"smtphound","version":"0.1.0"},
      "input":[],
-     "capture":{"frames":{"total":0,"smtp":0,"dns":0,"ignored":{},"undecoded":{}},"gaps":0,"missed_bytes":0,"duplicates":0,"translated":0,"drops":{},"limits_hit":{}},
+     "capture":{"frames":{"total":0,"smtp":0,"dns":0,"names":0,"ignored":{},"undecoded":{}},"gaps":0,"missed_bytes":0,"duplicates":0,"translated":0,"drops":{},"limits_hit":{}},
      "site":{"home_nets":["10.0.0.0/8","172.16.0.0/12","192.168.0.0/16","169.254.0.0/16","fc00::/7","fe80::/10"],"mail_servers":[],"local_domains":[],"public_ips":[]},
      "hosts":[],
      "incidents":[],
@@ -57,6 +57,19 @@ fn the_list_of_hosts_is_bounded_and_its_length_is_told() {
     let report: serde_json::Value = serde_json::from_str(&written(&case)).unwrap();
     assert_eq!(report["hosts"].as_array().unwrap().len(), HOSTS_MAX);
     assert_eq!(report["summary"]["hosts"], HOSTS_MAX + 5);
+}
+
+#[test]
+fn names_stand_by_their_sources_and_are_documented() {
+    let mut case = Case::infected();
+    case.judgement.hosts[0].row.identity = Some(crate::output::testing::told());
+    let report: serde_json::Value = serde_json::from_str(&written(&case)).unwrap();
+    crate::output::testing::assert_documented(&report, &["ignored", "undecoded", "drops", "limits_hit", "numbers"]);
+    let identity = &report["hosts"][0]["identity"];
+    assert_eq!((&identity["os"], &identity["dhcp_vendor_class"]), (&"Windows".into(), &"MSFT 5.0".into()));
+    let names =
+        r#"{"dhcp":"PC-ACCOUNTS","helo":"pc23","llmnr":"\\x1b[2Jbüro","mdns":"pc-accounts","netbios":"PC-ACCOUNTS"}"#;
+    assert_eq!(identity["names"].to_string(), names);
 }
 
 #[test]

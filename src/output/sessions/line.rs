@@ -4,12 +4,13 @@
 
 use super::json::{Json, key};
 use crate::frame::At;
-use crate::net::{Ends, LinkFacts};
+use crate::net::LinkFacts;
 use crate::session::{
-    AuthAttempt, AuthResult, Dsn, MailFacts, Outcome, Session, SmtpFacts, TlsState, Transaction, Transfer,
+    AuthAttempt, AuthResult, CommandLog, Dialect, DnsQuery, Dsn, MailFacts, Outcome, Outer, Session, SmtpFacts,
+    TlsState, Transaction, Transfer,
 };
 use crate::tcp::{Attempt, ConnId, ConnState, SynSignature};
-use crate::time::Span;
+use crate::time::{Span, Ts};
 use crate::weird::WeirdSet;
 
 /// What TCP tells of any connection, come about or not.
@@ -65,7 +66,7 @@ impl Seen<'_> {
 }
 
 /// A connection that came about.
-pub(super) fn closed(json: &mut Json, session: &Session) {
+pub(super) fn closed(json: &mut Json, session: &Session, told: At) {
     let Session { conn, smtp, outer } = session;
     let mut weird = conn.weird;
     weird.merge(smtp.weird);
@@ -82,6 +83,7 @@ pub(super) fn closed(json: &mut Json, session: &Session) {
         tcp.write(json);
         dialogue(json, smtp, weird);
         Seen { link: &conn.link, first: conn.first.0, last: conn.last.0, count: conn.frames }.write(json);
+        at(key!(json, "told"), told);
         if conn.gaps > 0 {
             key!(json, "gaps").number(conn.gaps);
         }
@@ -98,30 +100,115 @@ pub(super) fn closed(json: &mut Json, session: &Session) {
             syn(json, signature);
         }
         more_dialogue(json, smtp);
+        times(json, &smtp.commands, conn.id.ts);
+        heads(json, smtp);
+    });
+}
+
+/// When each command was sent and answered, in seconds from the first frame on.
+fn times(json: &mut Json, commands: &[CommandLog], begin: Ts) {
+    if !commands.is_empty() {
+        key!(json, "command_times").list(commands, |json, command| {
+            json.list([Some(command.said), command.replied], |json, ts| {
+                json.option(ts, |json, ts| json.seconds(ts.since(begin)));
+            });
+        });
+    }
+}
+
+/// How events differ from what the line tells of the whole session, where they do.
+fn heads(json: &mut Json, smtp: &SmtpFacts) {
+    let heads = &smtp.heads;
+    let before_helo = smtp.helo.as_ref().map(|_| heads.before_helo);
+    let is_usual = before_helo.is_none_or(|events| events == u32::from(smtp.greeted.is_some()));
+    if is_usual && heads.earlier.is_empty() && heads.before_gap.is_none() && heads.late == 0 {
+        return;
+    }
+    key!(json, "events").object(|json| {
+        if let Some(events) = before_helo.filter(|_| !is_usual) {
+            key!(json, "before_helo").number(events);
+        }
+        if !heads.earlier.is_empty() {
+            key!(json, "helos").list(&heads.earlier, |json, (until, name)| {
+                json.object(|json| {
+                    key!(json, "until").number(*until);
+                    key!(json, "helo").wire(name);
+                });
+            });
+        }
+        if let Some(events) = heads.before_gap {
+            key!(json, "before_gap").number(events);
+        }
+        if heads.late > 0 {
+            key!(json, "late").number(heads.late);
+        }
+    });
+}
+
+/// A question to a DNS server, by the names of Zeek's `dns.log`.
+pub(super) fn question(json: &mut Json, query: &DnsQuery) {
+    let id = ConnId { ts: query.at.ts, orig: query.client, resp: query.server };
+    json.object(|json| {
+        key!(json, "ts").stamp(id.ts);
+        key!(json, "uid").letters(&id.uid_letters());
+        ends(json, &id);
+        key!(json, "query").wire(&query.qname);
+        key!(json, "qtype").number(query.qtype);
+        key!(json, "qtype_name").plain(qtype_name(query.qtype));
+        let frame = query.at.frame.0;
+        key!(json, "frames").object(|json| {
+            key!(json, "first").number(frame);
+            key!(json, "last").number(frame);
+            key!(json, "count").number(1_u64);
+        });
+    });
+}
+
+/// The name of a type of DNS records, of those that are looked at.
+pub(super) const fn qtype_name(qtype: u16) -> &'static str {
+    match qtype {
+        1 => "A",
+        15 => "MX",
+        28 => "AAAA",
+        _ => "*",
+    }
+}
+
+/// A frame and its time.
+fn at(json: &mut Json, at: At) {
+    json.object(|json| {
+        key!(json, "ts").stamp(at.ts);
+        key!(json, "frame").number(at.frame.0);
     });
 }
 
 /// What the gateway made of the end that it changed.
-fn translated(json: &mut Json, id: &ConnId, outer: &Ends) {
+fn translated(json: &mut Json, id: &ConnId, outer: &Outer) {
+    let Outer { ends, proven } = outer;
     key!(json, "translated").object(|json| {
-        if outer.orig == id.orig {
-            key!(json, "resp_h").host(outer.resp.host);
-            key!(json, "resp_p").number(outer.resp.port);
+        if ends.orig == id.orig {
+            key!(json, "resp_h").host(ends.resp.host);
+            key!(json, "resp_p").number(ends.resp.port);
         } else {
-            key!(json, "orig_h").host(outer.orig.host);
-            key!(json, "orig_p").number(outer.orig.port);
+            key!(json, "orig_h").host(ends.orig.host);
+            key!(json, "orig_p").number(ends.orig.port);
+        }
+        if let Some(proven) = proven {
+            key!(json, "ts").stamp(proven.ts);
+            key!(json, "frame").number(proven.frame.0);
         }
     });
 }
 
 /// A connection attempt that nobody answered.
-pub(super) fn unanswered(json: &mut Json, attempt: &Attempt) {
+pub(super) fn unanswered(json: &mut Json, attempt: &Attempt, told: At) {
     json.object(|json| {
         names(json, &attempt.id);
         Tcp::unanswered(attempt.last.ts.since(attempt.id.ts)).write(json);
         dialogue(json, &SmtpFacts::default(), WeirdSet::default());
         let (first, last) = (attempt.first.0, attempt.last.frame.0);
         Seen { link: &attempt.link, first, last, count: u64::from(attempt.syns) }.write(json);
+        at(key!(json, "told"), told);
         syn(json, &attempt.syn);
     });
 }
@@ -164,6 +251,10 @@ fn names(json: &mut Json, id: &ConnId) {
     key!(json, "ts").stamp(id.ts);
     key!(json, "uid").letters(&id.uid_letters());
     key!(json, "community_id").letters(id.community_id_letters().as_ref().map_or(&[], |letters| letters));
+    ends(json, id);
+}
+
+fn ends(json: &mut Json, id: &ConnId) {
     key!(json, "id.orig_h").host(id.orig.host);
     key!(json, "id.orig_p").number(id.orig.port);
     key!(json, "id.resp_h").host(id.resp.host);
@@ -186,11 +277,8 @@ fn dialogue(json: &mut Json, smtp: &SmtpFacts, weird: WeirdSet) {
 
 /// What is left out of most lines.
 fn more_dialogue(json: &mut Json, smtp: &SmtpFacts) {
-    if let Some(At { ts, frame }) = smtp.greeted {
-        key!(json, "greeted").object(|json| {
-            key!(json, "ts").stamp(ts);
-            key!(json, "frame").number(frame.0);
-        });
+    if let Some(greeted) = smtp.greeted {
+        at(key!(json, "greeted"), greeted);
     }
     if !smtp.more_helos.is_empty() {
         key!(json, "more_helos").list(&smtp.more_helos, Json::wire);
@@ -223,6 +311,18 @@ fn more_dialogue(json: &mut Json, smtp: &SmtpFacts) {
     if smtp.pipelined {
         key!(json, "pipelined").bool(true);
     }
+    if smtp.dialect != Dialect::default() {
+        key!(json, "dialect").list(smtp.dialect.names(), Json::plain);
+    }
+    if let Some(facts) = &smtp.smuggling {
+        key!(json, "smuggling").object(|json| {
+            key!(json, "ts").stamp(facts.at.ts);
+            key!(json, "frame").number(facts.at.frame.0);
+            key!(json, "around").wire(&facts.around);
+            key!(json, "crlf_lines").number(facts.crlf_lines);
+            key!(json, "lf_lines").number(facts.lf_lines);
+        });
+    }
 }
 
 fn auth(json: &mut Json, auth: &AuthAttempt) {
@@ -236,7 +336,7 @@ fn auth(json: &mut Json, auth: &AuthAttempt) {
     });
 }
 
-fn transaction(json: &mut Json, tx: &Transaction) {
+pub(super) fn transaction(json: &mut Json, tx: &Transaction) {
     let content: Option<&MailFacts> = tx.content.as_deref();
     json.object(|json| {
         key!(json, "mailfrom").wire(&tx.mailfrom);
@@ -309,6 +409,11 @@ fn dsn(json: &mut Json, dsn: &Dsn) {
 fn syn(json: &mut Json, syn: &SynSignature) {
     key!(json, "syn").object(|json| {
         key!(json, "p0f").p0f(syn);
+        key!(json, "wsize").number(syn.wsize);
+        let words = syn.option_words();
+        if words != syn.option_words_told() {
+            key!(json, "option_words").number(words);
+        }
         if let Some(tsval) = syn.tsval {
             key!(json, "tsval").number(tsval);
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::frame::{At, FrameNo};
-use crate::net::{Encap, Endpoint, HostKey, LinkFacts, Mac};
+use crate::net::{Encap, Endpoint, Ends, HostKey, LinkFacts, Mac};
 use crate::session::{
-    AuthAttempt, AuthResult, CommandLog, Dsn, MailFacts, Outcome, Recipient, Session, SmtpFacts, Tls, TlsState,
-    Transaction, Transfer,
+    AuthAttempt, AuthResult, CommandLog, Dialect, DnsQuery, Dsn, HeadLog, MailFacts, Outcome, Outer, Recipient,
+    Session, SmtpFacts, SmugglingFacts, Tls, TlsState, Transaction, Transfer,
 };
 use crate::smtp::{EnhancedStatus, Reply};
 use crate::tcp::{Attempt, ConnId, ConnState, Connection, SynSignature};
@@ -101,7 +101,12 @@ fn transaction() -> Transaction {
 }
 
 fn session() -> Session {
-    let command = |verb, code| CommandLog { verb, code, ..CommandLog::default() };
+    let command = |verb, code, said, replied: Option<i64>| CommandLog {
+        verb,
+        code,
+        said: at(said, 0).ts,
+        replied: replied.map(|millis| at(millis, 0).ts),
+    };
     Session {
         outer: None,
         conn: connection(),
@@ -120,15 +125,16 @@ fn session() -> Session {
             transactions: vec![Arc::new(transaction())],
             transactions_total: 1,
             commands: vec![
-                command("EHLO", Some(250)),
-                command("AUTH", Some(535)),
-                command("MAIL", Some(250)),
-                command("RCPT", Some(550)),
-                command("QUIT", Some(221)),
+                command("EHLO", Some(250), 100, Some(200)),
+                command("AUTH", Some(535), 300, Some(400)),
+                command("MAIL", Some(250), 500, Some(600)),
+                command("RCPT", Some(550), 700, Some(900)),
+                command("QUIT", Some(221), 1000, None),
             ],
             commands_total: 5,
             last_reply: Some(reply(221, None, "bye")),
             quit: true,
+            heads: HeadLog { told: 3, before_helo: 1, ..HeadLog::default() },
             ..SmtpFacts::default()
         },
     }
@@ -148,7 +154,7 @@ fn attempt(ip: [u8; 4], to: u32, seconds: i64) -> Attempt {
 
 /// Lines of events that come at their own stamps.
 fn lines(events: impl IntoIterator<Item = (Ts, SessionEventKind)>) -> Vec<String> {
-    let mut writer = SessionWriter::new(Vec::new());
+    let mut writer = SessionWriter::new(Vec::new(), LineForm::Native);
     for (ts, kind) in events {
         writer.handle(&SessionEvent { at: At { ts, frame: FrameNo(99) }, kind }).unwrap();
     }
@@ -206,8 +212,10 @@ fn a_line_is_what_the_schema_says() {
             r#""ts":"2026-03-04T09:42:07.541431Z","end_ts":"2026-03-04T09:42:07.941431Z","frames":[14,20]}}],"#,
             r#""commands":["EHLO 250","AUTH 535","MAIL 250","RCPT 550","QUIT 221"],"last_reply":"221 bye","quit":true,"weird":[],"#,
             r#""vlan":[12],"mac":{{"orig":"00:16:3e:00:00:17","resp":"00:16:3e:00:00:01"}},"encap":["gre","erspan"],"#,
-            r#""frames":{{"first":1,"last":33,"count":33}},"syn":{{"p0f":"{}","tsval":77,"ip_id":5}},"#,
-            r#""greeted":{{"ts":"2026-03-04T09:42:07.081431Z","frame":4}}}}"#
+            r#""frames":{{"first":1,"last":33,"count":33}},"told":{{"ts":"2026-03-04T09:42:07.041431Z","frame":99}},"#,
+            r#""syn":{{"p0f":"{}","wsize":64240,"tsval":77,"ip_id":5}},"#,
+            r#""greeted":{{"ts":"2026-03-04T09:42:07.081431Z","frame":4}},"#,
+            r#""command_times":[[0.1,0.2],[0.3,0.4],[0.5,0.6],[0.7,0.9],[1.0,null]]}}"#
         ),
         id.uid(),
         id.community_id(),
@@ -252,6 +260,13 @@ fn nothing_that_a_detector_needs_is_missing() {
         resp_app_bytes: 200,
     };
     (smtp.transactions_total, smtp.commands_total, smtp.pipelined) = (1000, 5000, true);
+    smtp.dialect = Dialect::default().with(Dialect::SIZE | Dialect::NO_BRACKETS);
+    smtp.smuggling =
+        Some(Box::new(SmugglingFacts { at: at(800, 18), around: "\n.\n".into(), crlf_lines: 4, lf_lines: 2 }));
+    smtp.heads = HeadLog { told: 4, before_helo: 2, earlier: vec![(3, "first".into())], before_gap: Some(3), late: 1 };
+    let gateway = Endpoint { host: HostKey::v4([203, 0, 113, 5]), port: 4711 };
+    session.outer = Some(Outer { ends: Ends { orig: gateway, resp: id().resp }, proven: Some(at(20, 3)) });
+    let smtp = &mut session.smtp;
     let mut tx = transaction();
     tx.declared_size = Some(10);
     tx.rcpt_total = 4;
@@ -284,6 +299,13 @@ fn nothing_that_a_detector_needs_is_missing() {
         ("/transactions_total", "1000"),
         ("/commands_total", "5000"),
         ("/pipelined", "true"),
+        ("/dialect", r#"["no_brackets","size"]"#),
+        ("/smuggling/around", r#""\\x0a.\\x0a""#),
+        ("/smuggling/frame", "18"),
+        ("/smuggling/lf_lines", "2"),
+        ("/events", r#"{"before_gap":3,"before_helo":2,"helos":[{"helo":"first","until":3}],"late":1}"#),
+        ("/translated/orig_h", r#""203.0.113.5""#),
+        ("/translated/frame", "3"),
         ("/transactions/0/declared_size", "10"),
         ("/transactions/0/rcpt_totals", r#"{"accepted":0,"rejected":1,"total":4}"#),
         ("/transactions/0/data_cmd_reply/code", "354"),
@@ -295,9 +317,26 @@ fn nothing_that_a_detector_needs_is_missing() {
         ("/transactions/0/body_hash", r#""000000000000000000000000000000ff""#),
         ("/transactions/0/dsn/status", r#""5.1.1""#),
     ] {
-        let found = line.pointer(path).map(ToString::to_string);
-        assert_eq!(found.as_deref(), Some(wanted), "{path}");
+        let wanted: serde_json::Value = serde_json::from_str(wanted).unwrap();
+        assert_eq!(line.pointer(path), Some(&wanted), "{path}");
     }
+}
+
+#[test]
+fn a_question_has_a_line_by_the_names_of_zeek() {
+    let query = DnsQuery {
+        at: at(0, 7),
+        client: end([192, 168, 0, 23], 5353),
+        server: end([192, 168, 0, 1], 53),
+        qname: "contoso.example".into(),
+        qtype: 15,
+    };
+    let line = lines([(BEGIN, SessionEventKind::DnsQuery(Box::new(query)))]).remove(0);
+    let question = value(&line);
+    crate::output::testing::assert_documented(&question, &[]);
+    assert_eq!(question["query"], "contoso.example");
+    assert_eq!((&question["qtype"], &question["qtype_name"]), (&15.into(), &"MX".into()));
+    assert_eq!((&question["id.orig_h"], &question["frames"]["first"]), (&"192.168.0.23".into(), &7.into()));
 }
 
 #[test]

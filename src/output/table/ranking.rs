@@ -145,9 +145,9 @@ pub(in crate::output) fn what(host: &RankedHost) -> String {
     parts.join(", ")
 }
 
-/// What a host calls itself, escaped.
+/// What a host is called, escaped.
 pub(super) fn name(row: &HostRow) -> Option<String> {
-    row.helos.first().filter(|helo| !helo.is_empty()).map(|helo| safe(&helo.escaped()))
+    row.name().map(|name| safe(&name.escaped()))
 }
 
 /// Writes the sentence about hosts without an incident.

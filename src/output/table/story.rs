@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use super::super::facts::Results;
 use super::super::text::{Style, Tone, counted, grouped, pad, paragraph, period, safe, width};
-use super::ranking::name;
 use crate::detect::{Confidence, Peer, RelayOutcome, RelayVerdict, Tier};
 use crate::incident::{Incident, RankedHost};
+use crate::ledger::HostRow;
+use crate::wire::Wire;
 
 /// Labels stand in a column of this width, texts beside it.
 const LABEL: usize = 12;
@@ -105,8 +106,24 @@ pub(in crate::output) fn who(host: &RankedHost) -> String {
         others => format!("MAC {mac} (this MAC belongs to a router: it carries {} of your addresses)", others + 1),
     }));
     parts.extend(row.vlans.iter().map(|vlan| format!("VLAN {vlan}")));
-    parts.extend(name(row).map(|name| format!("calls itself \"{name}\"")));
+    parts.extend(calls_itself(row));
+    parts.extend(row.system().map(|system| format!("looks like {system}")));
     parts.join(", ")
+}
+
+/// Its names and where they come from; a name that is told in several ways stands once.
+fn calls_itself(row: &HostRow) -> Option<String> {
+    let mut told: Vec<(&Wire, Vec<&str>)> = Vec::new();
+    for (source, name) in row.names() {
+        match told.iter_mut().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name.as_bytes())) {
+            Some((_, sources)) => sources.push(source),
+            None => told.push((name, vec![source])),
+        }
+    }
+    let shown =
+        |(name, sources): &(&Wire, Vec<&str>)| format!("\"{}\" ({})", safe(&name.escaped()), sources.join(", "));
+    let names: Vec<String> = told.iter().map(shown).collect();
+    (!names.is_empty()).then(|| format!("calls itself {}", names.join(", ")))
 }
 
 /// The lines of the score, and their sum.

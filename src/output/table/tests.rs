@@ -31,7 +31,7 @@ fn an_infected_pc_on_80_columns() {
        by itself, past your mail server.
        Who         192.168.0.23, MAC 00:16:3e:00:00:17 (this MAC belongs to a
                    router: it carries 5 of your addresses), VLAN 12, calls itself
-                   "pc23"
+                   "pc23" (HELO)
        When        2026-03-04 09:42:07 to 10:02:11 UTC
        Why          -20.0 dB  before any evidence: about one host in a hundred
                     +36.0 dB  352 of 412 mails were refused, most because the
@@ -104,6 +104,18 @@ fn a_long_address_gets_a_line_for_itself() {
                                    confirmed   -    412     85 %       63  10:02:11
        mass_mailer, "pc23", 00:16:3e:00:00:17
     "#);
+}
+
+#[test]
+fn a_host_is_called_by_what_it_told_its_neighbours() {
+    let mut case = Case::infected();
+    case.judgement.hosts[0].row.identity = Some(crate::output::testing::told());
+    let text = shown(&case, 80);
+    assert!(text.contains("mass_mailer, \"PC-ACCOUNTS\", 00:16:3e:00:00:17"), "{text}");
+    let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told =
+        r#"calls itself "PC-ACCOUNTS" (DHCP, NetBIOS, mDNS), "\x1b[2Jbüro" (LLMNR), "pc23" (HELO), looks like Windows"#;
+    assert!(joined.contains(told), "{joined}");
 }
 
 #[test]

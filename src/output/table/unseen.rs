@@ -18,7 +18,16 @@ pub(super) fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) ->
     let losses = losses(results);
     writeln!(out)?;
     if losses.is_empty() {
-        return paragraph(out, "", NOTHING, style.columns());
+        return paragraph(
+            out,
+            "",
+            if results.facts.inputs.iter().any(|input| input.lines.is_some()) {
+                "Nothing was lost or hidden: every line was read, and no stream has a gap."
+            } else {
+                NOTHING
+            },
+            style.columns(),
+        );
     }
     writeln!(out, "{}", style.paint(Tone::Heading, "What could not be seen:"))?;
     losses.iter().try_for_each(|loss| paragraph(out, " - ", loss, style.columns()))
@@ -50,6 +59,26 @@ pub(in crate::output) fn losses(results: &Results<'_>) -> Vec<String> {
     let undecoded = &facts.frames.undecoded;
     if !undecoded.is_empty() {
         losses.push(format!("{} could not be decoded ({})", frames(undecoded.total()), reasons(undecoded)));
+    }
+    for (kind, count) in facts.unseen.iter() {
+        losses.push(match kind {
+            "attempts_in_sums" => {
+                let attempts = counted(count, "attempt stands in sums", "attempts stand in sums");
+                format!("{attempts} of the lines: how many, but not to whom, so that they are not judged")
+            }
+            "mails_not_listed" => {
+                let mails = counted(count, "mail stands in no line", "mails stand in no line");
+                format!("{mails}: their sessions had more than a line lists")
+            }
+            "zeek_connections" => {
+                let connections = counted(count, "connection comes", "connections come");
+                format!(
+                    "{connections} from Zeek's logs, which hold neither greetings, logins, DNS questions, shapes of SYNs and \
+                     times of commands, nor any reply of a mail but the last"
+                )
+            }
+            other => format!("{other}: {}", grouped(count)),
+        });
     }
     let limits = results.limits_hit();
     if !limits.is_empty() {

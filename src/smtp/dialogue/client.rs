@@ -171,12 +171,13 @@ impl Dialogue {
             self.dialect = dialect;
             cx.tell(SmtpEvent::Dialect(dialect));
         }
+        let bytes = line.odd_bytes();
         for (odd, weird) in [
             (line.ending == LineEnd::Lf, Weird::BareLf),
-            (line.has_bare_cr, Weird::BareCr),
+            (bytes.bare_cr, Weird::BareCr),
             (line.too_long, Weird::LineTooLong),
-            (line.has_nul, Weird::NulByte),
-            (line.has_8bit && !self.smtputf8, Weird::EightBit),
+            (bytes.nul, Weird::NulByte),
+            (bytes.eight_bit && !self.smtputf8, Weird::EightBit),
             (matches!(command, Command::Unknown(_)), Weird::UnknownCommand),
             (matches!(command, Command::BadArguments(_)), Weird::BadArguments),
             (matches!(command, Command::Foreign(_)), Weird::ForeignProtocol),

@@ -5,6 +5,7 @@ use crate::frame::At;
 use crate::limits::SmtpLimits;
 use crate::smtp::SmugglingFacts;
 use crate::smtp::mail::MailScanner;
+use crate::smtp::pairs::{find_after, is_bare_lf};
 use crate::smtp::{MailEnd, Reply};
 use crate::wire::Wire;
 
@@ -326,15 +327,15 @@ impl LineEnds {
     fn count(&mut self, size: u64, content: &[u8]) {
         let room = usize::try_from(LINES_WITHIN.saturating_sub(size)).unwrap_or(0);
         let content = content.get(..room).unwrap_or(content);
-        let Some(last) = content.last() else { return };
-        for at in memchr::memchr_iter(b'\n', content) {
-            let after_cr = at.checked_sub(1).map_or(self.after_cr, |before| content.get(before) == Some(&b'\r'));
-            if after_cr {
-                self.crlf += 1;
-            } else {
-                self.lf += 1;
-            }
+        let (Some(first), Some(last)) = (content.first(), content.last()) else { return };
+        let all = memchr::memchr_iter(b'\n', content).count();
+        let mut bare = usize::from(is_bare_lf(if self.after_cr { b'\r' } else { 0 }, *first));
+        // Where one is bare, so are mostly all.
+        if find_after(content, is_bare_lf).is_some() {
+            bare += content.windows(2).filter(|pair| is_bare_lf(pair[0], pair[1])).count();
         }
+        self.crlf += (all - bare) as u64;
+        self.lf += bare as u64;
         self.after_cr = *last == b'\r';
     }
 }

@@ -1,12 +1,12 @@
 //! Where mail data end: CRLF.CRLF, and the dot lines of other forms that some server may take for it.
 //!
 //! Read first: RFC 5321 section 4.1.1.4 (the end of mail data), 4.5.2 (dot-stuffing) and 2.3.8 (why a bare LF is no line
-//! end). This is the hot path of mail data: whatever has no dot in it is passed over at the speed of `memchr`, and
-//! contents leave in slices as large as they came, never line by line.
+//! end). This is the hot path of mail data: whatever has no dot at the start of a line is passed over many bytes at a time,
+//! and contents leave in slices as large as they came, never line by line.
 //!
 //! This room does not know which form the server took: that is what its replies are for.
 
-use memchr::{memchr, memchr3};
+use crate::smtp::pairs::find_after;
 
 /// What stands before a place in the data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,7 +83,7 @@ impl DotScanner {
             let rest = bytes.get(at..).unwrap_or_default();
             match self.edge {
                 Edge::Text => {
-                    let Some(dot) = memchr(b'.', rest).map(|i| at + i) else {
+                    let Some(dot) = leading_dot(bytes, from, at) else {
                         let rest = bytes.get(from..).unwrap_or_default();
                         if !rest.is_empty() {
                             content(rest);
@@ -92,12 +92,6 @@ impl DotScanner {
                         return (bytes.len(), Stop::Used);
                     };
                     let text = bytes.get(from..dot).unwrap_or_default();
-                    if text.last().is_some_and(|last| !matches!(last, b'\r' | b'\n' | 0)) {
-                        // A dot inside a line, and so are all others before the line ends.
-                        let rest = bytes.get(dot + 1..).unwrap_or_default();
-                        at = memchr3(b'\r', b'\n', 0, rest).map_or(bytes.len(), |end| dot + 1 + end);
-                        continue;
-                    }
                     let before = self.before.then(text);
                     at = dot + 1;
                     if before.end != LineEnd::None {
@@ -177,6 +171,24 @@ impl DotScanner {
         };
         self.before = Before { end, nul: false };
         self.edge = Edge::Text;
+    }
+}
+
+/// The first dot from `at` on that may begin a line: after a CR, an LF or a NUL, or with nothing of `bytes` before it
+/// where the text begins, at `from`.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
+fn leading_dot(bytes: &[u8], from: usize, at: usize) -> Option<usize> {
+    if at == from && bytes.get(at) == Some(&b'.') {
+        return Some(at);
+    }
+    let mut begin = at.max(from + 1) - 1;
+    loop {
+        // One comparison instead of three: what else lies as low is rare in front of a dot.
+        let dot = begin + find_after(bytes.get(begin..)?, |before, byte| (before <= b'\r') & (byte == b'.'))?;
+        if matches!(bytes.get(dot - 1), Some(b'\r' | b'\n' | 0)) {
+            return Some(dot);
+        }
+        begin = dot;
     }
 }
 

@@ -34,7 +34,7 @@ impl Dialogue {
             let line = lines.next(&mut input);
             self.server.pos += (before - input.len()) as u64;
             let done = line.and_then(|line| {
-                for (odd, weird) in [(line.too_long, Weird::LineTooLong), (line.has_nul, Weird::NulByte)] {
+                for (odd, weird) in [(line.too_long, Weird::LineTooLong), (line.odd_bytes().nul, Weird::NulByte)] {
                     if odd {
                         self.note(Side::Resp, weird, at, cx);
                     }

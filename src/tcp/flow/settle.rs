@@ -59,6 +59,9 @@ impl Flow {
         stats: &mut TcpStats,
         emit: &mut impl FnMut(StreamEvent<'_>),
     ) {
+        for half in self.halves.iter_mut().filter(|half| half.has_ended()) {
+            stats.stray_bytes += half.bytes.clear();
+        }
         self.settle_with(Patience::NoRoom, at, limits, stats, emit);
     }
 
@@ -72,7 +75,7 @@ impl Flow {
     ) {
         for half in &mut self.halves {
             // What the receiver had not allowed and never acknowledged was not part of the connection.
-            if half.bytes.front().is_some_and(|chunk| chunk.stray && chunk.end() > half.acked) {
+            if half.has_ended() || half.bytes.front().is_some_and(|chunk| chunk.stray && chunk.end() > half.acked) {
                 stats.stray_bytes += half.bytes.clear();
             }
         }
@@ -133,7 +136,7 @@ impl Flow {
         emit: &mut impl FnMut(StreamEvent<'_>),
     ) -> bool {
         let (own, peer) = self.own_and_peer(side);
-        let Some(chunk) = own.bytes.front() else { return false };
+        let Some(chunk) = own.bytes.front().filter(|_| !own.has_ended()) else { return false };
         let acked = chunk.acked.min(peer.fin);
         if acked > peer.bytes.next() && !anyway {
             return false;

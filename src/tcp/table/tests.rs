@@ -395,6 +395,69 @@ fn a_reply_captured_after_the_reset_is_still_told() {
 }
 
 #[test]
+fn a_reset_that_never_arrived_is_taken_back_when_its_receiver_goes_on() {
+    let mut rig = Rig::new();
+    rig.handshake().play(|s| s.s(501, 101, "220\r\n")).play(|s| s.c_rst(101));
+    rig.play(|s| s.c(101, 506, "EHLO a\r\n"));
+    assert_eq!(rig.told.log.len(), 3, "nobody took it yet: {:?}", rig.told.log);
+    rig.play(|s| s.s(506, 109, "250\r\n")).play(|s| s.c(109, 511, "QUIT\r\n"));
+    expect(
+        &rig.finish(),
+        &[
+            r#"S "220\r\n" @0"#,
+            "C reset",
+            "C RST_out_of_window",
+            r#"C "EHLO a\r\n" @5"#,
+            r#"S "250\r\n" @8"#,
+            r#"C "QUIT\r\n" @10"#,
+            "close RSTO ShAdRD",
+        ],
+    );
+}
+
+#[test]
+fn what_follows_a_reset_and_is_never_taken_is_dropped() {
+    let mut rig = Rig::new();
+    rig.handshake().play(|s| s.s(501, 101, "220\r\n")).play(|s| s.c_rst(101)).play(|s| s.c(101, 506, "EHLO a\r\n"));
+    rig.play(|s| s.s(501, 101, "220\r\n"));
+    assert_eq!(rig.table.stats().after_close, 1);
+    expect(&rig.finish(), &[r#"S "220\r\n" @0"#, "C reset", "close RSTO ShAdRDt"]);
+    assert_eq!(rig.table.stats().stray_bytes, 8);
+}
+
+#[test]
+fn a_fin_that_never_arrived_is_taken_back_when_its_receiver_goes_on() {
+    let mut rig = Rig::new();
+    rig.handshake().play(|s| s.c_fin(101, 501, "")).play(|s| s.c(101, 501, "EHLO a\r\n"));
+    rig.play(|s| s.s(501, 109, "250\r\n")).play(|s| s.c_fin(109, 506, "")).play(|s| s.s_fin(506, 110, ""));
+    let log = rig.finish();
+    let expected = [
+        "C fin",
+        "C data_after_FIN",
+        "C FIN_out_of_window",
+        r#"C "EHLO a\r\n" @0"#,
+        r#"S "250\r\n" @8"#,
+        "C fin",
+        "S fin",
+    ];
+    expect(&log[..7], &expected);
+}
+
+#[test]
+fn whoever_goes_on_long_after_a_reset_is_met_again_in_the_middle() {
+    let mut rig = Rig::new();
+    rig.handshake().play(|s| s.s(501, 101, "220\r\n")).play(|s| s.c_rst(101));
+    rig.wait(Span::secs(1));
+    assert_eq!((rig.told.connections.len(), rig.table.open()), (1, 0));
+    rig.play(|s| s.c(101, 506, "EHLO a\r\n"));
+    assert_eq!(rig.told.starts.len(), 1, "nobody took it yet");
+    rig.play(|s| s.s(506, 109, "250\r\n")).play(|s| s.c(109, 511, "QUIT\r\n"));
+    assert_eq!((rig.told.starts.len(), rig.told.starts[1].midstream), (2, true));
+    assert_eq!(rig.told.starts[1].id.orig, rig.told.starts[0].id.orig, "who called is still known");
+    rig.finish();
+}
+
+#[test]
 fn a_scanner_resets_after_the_syn_ack() {
     let mut rig = Rig::new();
     rig.play(|s| s.syn(100)).play(|s| s.syn_ack(500, 101)).play(|s| s.c_rst(101));

@@ -1,17 +1,13 @@
 //! The lists of the views: which lines are shown, in which order, and which one is selected. The selection stays with
 //! what it is about while lines come and go around it.
 
-use std::cmp::Reverse;
-use std::fmt::Write;
-
 use super::View;
-use crate::detect::{Class, Tier};
-use crate::incident::RankedHost;
+use crate::detect::Class;
 use crate::net::HostKey;
 use crate::tcp::ConnId;
-use crate::tui::filter::{Filter, Subject};
-use crate::tui::snapshot::{HostKeys, SessionLine, Snapshot};
-use crate::wire::Wire;
+use crate::tui::filter::Filter;
+use crate::tui::index::Orders;
+use crate::tui::snapshot::Snapshot;
 
 /// What a line is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,14 +67,23 @@ pub(crate) struct Lists {
 impl Lists {
     /// Puts the lines of a snapshot in order, and finds the selection again.
     pub(crate) fn arrange(&mut self, snapshot: &Snapshot, filter: &Filter) {
+        let index = &snapshot.index;
+        let shown = |lines| (!filter.is_empty()).then(|| filter.shown(lines));
+        let [hosts, incidents, sessions] = [&index.hosts, &index.incidents, &index.sessions].map(shown);
         for view in View::ALL {
-            let mut order = all(view, snapshot);
-            if !filter.is_empty() {
-                let mut line = Subject::default();
-                order.retain(|&place| describe(view, snapshot, place as usize, &mut line) && filter.shows(&line));
+            let (mut order, shown) = match view {
+                View::Ranking if self.column == Column::Host => (index.by_address.clone(), &hosts),
+                View::Ranking => (up_to(snapshot.judgement.hosts.len()), &hosts),
+                View::Incidents => (up_to(snapshot.judgement.incidents.len()), &incidents),
+                View::Sessions => (up_to(snapshot.sessions.len()), &sessions),
+                View::Servers => (index.servers.clone(), &hosts),
+                View::Capture => (Vec::new(), &None),
+            };
+            if let Some(shown) = shown {
+                order.retain(|&place| shown.get(place as usize) == Some(&true));
             }
             if view == View::Ranking {
-                sort(&mut order, self.column, &snapshot.index.keys);
+                sort(&mut order, self.column, &index.orders);
             }
             if self.reversed[view as usize] {
                 order.reverse();
@@ -157,27 +162,27 @@ impl Lists {
         }
     }
 
+    /// The order of a view, for those who changed it.
+    pub(crate) fn told_order(&self, view: View) -> String {
+        let order =
+            if view == View::Ranking { format!("by {}", self.column.name()) } else { "in the usual order".to_owned() };
+        order + if self.reversed[view as usize] { ", reversed" } else { "" }
+    }
+
     /// The order of a view from its other end.
     pub(crate) const fn reverse(&mut self, view: View) {
         self.reversed[view as usize] = !self.reversed[view as usize];
     }
 }
 
-fn all(view: View, snapshot: &Snapshot) -> Vec<u32> {
-    let judgement = &snapshot.judgement;
-    match view {
-        View::Ranking => (0..judgement.hosts.len() as u32).collect(),
-        View::Incidents => (0..judgement.incidents.len() as u32).collect(),
-        View::Sessions => (0..snapshot.sessions.len() as u32).collect(),
-        View::Servers => snapshot.index.servers.clone(),
-        View::Capture => Vec::new(),
-    }
+fn up_to(lines: usize) -> Vec<u32> {
+    (0..lines as u32).collect()
 }
 
 fn key_of(view: View, snapshot: &Snapshot, place: u32) -> Option<Key> {
     let place = place as usize;
     match view {
-        View::Ranking | View::Servers => snapshot.judgement.hosts.get(place).map(|host| Key::Host(host.row.host)),
+        View::Ranking | View::Servers => snapshot.index.addresses.get(place).copied().map(Key::Host),
         View::Incidents => {
             snapshot.judgement.incidents.get(place).map(|incident| Key::Incident(incident.host, incident.class))
         }
@@ -186,80 +191,20 @@ fn key_of(view: View, snapshot: &Snapshot, place: u32) -> Option<Key> {
     }
 }
 
-/// The most comes first; equal ones stay in the order of rank.
-fn sort(order: &mut [u32], column: Column, keys: &[HostKeys]) {
-    // Floating point numbers in the order of their bits, the sign turned (as `f64::total_cmp` does).
-    let ordered = |number: f64| {
-        let bits = number.to_bits().cast_signed();
-        bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
+/// The most comes first; equal ones stay in the order of rank. Number and place are sorted as one number, several times as
+/// fast as places whose numbers have to be looked up.
+fn sort(order: &mut [u32], column: Column, orders: &Orders) {
+    let numbers = match column {
+        Column::Score => &orders.score,
+        Column::Mails => &orders.mails,
+        Column::Refused => &orders.refused,
+        Column::Servers => &orders.servers,
+        Column::LastSeen => &orders.last_seen,
+        // These two come in their order.
+        Column::Rank | Column::Host => return,
     };
-    let most = |key: &HostKeys| match column {
-        Column::Score => ordered(key.score),
-        Column::Mails => key.mails.cast_signed(),
-        Column::Refused => ordered(key.refused),
-        Column::Servers => key.servers.cast_signed(),
-        Column::LastSeen => key.last.as_nanos(),
-        Column::Rank | Column::Host => 0,
-    };
-    match column {
-        Column::Rank => {}
-        Column::Host => order.sort_by_cached_key(|&place| keys.get(place as usize).map(|key| key.host)),
-        _ => {
-            let mut pairs: Vec<(Reverse<i64>, u32)> =
-                order.iter().map(|&place| (Reverse(keys.get(place as usize).map_or(0, most)), place)).collect();
-            pairs.sort_unstable();
-            for (place, (_, sorted)) in order.iter_mut().zip(pairs) {
-                *place = sorted;
-            }
-        }
-    }
-}
-
-/// Adds a text in small letters after a blank.
-fn add(to: &mut String, wire: Option<&Wire>) {
-    if let Some(wire) = wire {
-        to.push(' ');
-        to.extend(wire.escaped().chars().flat_map(char::to_lowercase));
-    }
-}
-
-/// What a line is known by, written over what the last one was: a hundred thousand are looked at for one letter typed.
-fn describe(view: View, snapshot: &Snapshot, place: usize, line: &mut Subject) -> bool {
-    line.clear();
-    let judgement = &snapshot.judgement;
-    match view {
-        View::Ranking | View::Servers => judgement.hosts.get(place).map(|host| of_host(host, line)),
-        View::Incidents => judgement.incidents.get(place).map(|incident| {
-            let _ = write!(line.who, "{}", incident.host);
-            line.classes.push_str(incident.class.name());
-            line.tier = incident.tier.name();
-            line.score = incident.score_db;
-            line.more = incident.summary.to_lowercase();
-        }),
-        View::Sessions => snapshot.sessions.get(place).map(|session| of_session(session, line)),
-        View::Capture => None,
-    }
-    .is_some()
-}
-
-fn of_host(host: &RankedHost, line: &mut Subject) {
-    let row = &host.row;
-    let _ = write!(line.who, "{}", row.host);
-    row.helos.iter().for_each(|helo| add(&mut line.who, Some(helo)));
-    for mac in &row.macs {
-        let _ = write!(line.who, " {mac}");
-    }
-    for class in &host.classes {
-        line.classes.push_str(class.name());
-        line.classes.push(' ');
-    }
-    line.tier = host.tier.map_or("", Tier::name);
-    line.score = host.tier.is_some().then_some(host.score_db);
-    add(&mut line.more, row.banner.as_ref());
-}
-
-fn of_session(session: &SessionLine, line: &mut Subject) {
-    let _ = write!(line.who, "{} {}", session.id.orig.host, session.id.resp.host);
-    add(&mut line.who, session.helo.as_ref());
-    add(&mut line.more, session.says.as_ref());
+    let number = |place: u32| numbers.get(place as usize).copied().unwrap_or(u32::MAX);
+    let mut pairs: Vec<u64> = order.iter().map(|&place| u64::from(number(place)) << 32 | u64::from(place)).collect();
+    pairs.sort_unstable();
+    order.iter_mut().zip(pairs).for_each(|(place, pair)| *place = pair as u32);
 }

@@ -6,6 +6,7 @@ use unicode_width::UnicodeWidthStr;
 use super::*;
 use crate::detect::{Class, Confidence, Family, Numbers, Peer, Severity, Tier};
 use crate::frame::{At, FrameNo};
+use crate::identity::{Identity, NameSource};
 use crate::incident::{EvidenceLine, Incident, IncidentId, RankedHost};
 use crate::ledger::{HostRow, Role};
 use crate::net::{Endpoint, HostKey, Mac};
@@ -37,6 +38,12 @@ fn host(n: usize, name: &[u8], now: Ts) -> RankedHost {
     };
     let mut row = HostRow::new(key, At { ts: now, frame: FrameNo(1) });
     row.helos.push(Wire::from(name));
+    let mut told = Identity::default();
+    for source in NameSource::ALL {
+        told.learn(source, &Wire::from(name), true);
+    }
+    told.vendor_class = Some(Wire::from(name));
+    row.identity = n.is_multiple_of(4).then(|| Arc::new(told));
     row.banner = Some(Wire::from(name));
     row.macs.push(Mac([n as u8; 6]));
     row.vlans.push(n as u16);

@@ -60,7 +60,7 @@ fn right(app: &App) -> Page {
         if !counts.is_empty() {
             page.heading(title, theme.heading);
             for (name, count) in counts.iter() {
-                page.line([(format!("{name:32} "), theme.dim), (grouped(count), theme.text)]);
+                page.line([(format!("{:32} ", name.replace('_', " ")), theme.dim), (grouped(count), theme.text)]);
             }
         }
     };

@@ -18,7 +18,8 @@ pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
     let now = app.snapshot.now;
     let time = if app.snapshot.serial == 0 { String::new() } else { clock(now, now) };
     let right = format!(" {time} {} ", state(app));
-    // What everybody knows goes first where there is little room: the program's name, then those of the other views.
+    // What everybody knows goes first where there is little room: the program's name, that of the capture, then those of
+    // the other views.
     let names = |program: bool, title: bool, all: bool| -> Vec<Piece> {
         let mut pieces = vec![(if program { " smtphound".to_owned() } else { String::new() }, theme.heading)];
         if title {
@@ -34,7 +35,8 @@ pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
     };
     let cells = |pieces: &[Piece]| -> usize { pieces.iter().map(|(text, _)| width(text)).sum() };
     let room = usize::from(area.width).saturating_sub(width(&right));
-    let choices = [(true, true, true), (false, true, true), (true, true, false), (false, true, false)];
+    let choices =
+        [(true, true, true), (false, true, true), (false, false, true), (true, true, false), (false, true, false)];
     let fitting = choices.into_iter().map(|(program, title, all)| names(program, title, all));
     let pieces = fitting.into_iter().find(|pieces| cells(pieces) <= room).unwrap_or_else(|| names(false, false, false));
     put(buffer, area, &pieces);
@@ -65,9 +67,12 @@ fn state(app: &App) -> String {
 pub(super) fn alarm(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.theme;
     let judgement = &app.snapshot.judgement;
-    let accused: Vec<_> = judgement.hosts.iter().take_while(|host| host.tier.is_some()).collect();
-    let Some(worst) = accused.first() else {
-        let victims = judgement.incidents.len();
+    let with_standing = judgement.hosts.iter().zip(&app.snapshot.index.hosts.standing);
+    let accused = with_standing.take_while(|(host, _)| host.tier.is_some()).filter(|(_, s)| s.tier().is_some());
+    let mut accused = accused.map(|(host, _)| host);
+    let Some(worst) = accused.next() else {
+        let victims = judgement.incidents.iter().filter(|incident| incident.class.is_victim()).count();
+        let early = judgement.incidents.len() - victims;
         let (text, style) = if app.snapshot.serial == 0 {
             (" waiting for the first frames ...".to_owned(), theme.dim)
         } else if judgement.hosts.is_empty() && app.snapshot.foreign > 0 {
@@ -78,6 +83,9 @@ pub(super) fn alarm(app: &App, area: Rect, buffer: &mut Buffer) {
             (" no host of yours has used port 25 yet".to_owned(), theme.dim)
         } else if victims > 0 {
             (format!(" {}, nobody of yours to blame", counted(victims as u64, "incident", "incidents")), theme.doubtful)
+        } else if early > 0 {
+            let text = " nothing against any of your hosts that has lasted half a minute";
+            (text.to_owned(), theme.good)
         } else {
             let seen = counted(judgement.hosts.len() as u64, "host", "hosts");
             (format!(" ✓ nothing against any of your {seen}"), theme.good)
@@ -88,7 +96,7 @@ pub(super) fn alarm(app: &App, area: Rect, buffer: &mut Buffer) {
     let name = super::host::name(&worst.row).unwrap_or_default();
     let classes: Vec<&str> = worst.classes.iter().map(|class| class.name()).collect();
     let tier = worst.tier.map_or("", Tier::name).to_uppercase();
-    let others = match accused.len() - 1 {
+    let others = match accused.count() {
         0 => String::new(),
         more => format!("   and {}", counted(more as u64, "other", "others")),
     };

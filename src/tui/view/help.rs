@@ -30,6 +30,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     for (lead, text) in [
         ("filter  ", "host:192.168. class:mass tier:confirmed score>10, or any word"),
         ("tiers   ", "CONFIRMED: proof, or strong evidence of two kinds; likely: more than not"),
+        ("early   ", "a suspicion younger than half a minute: a mail server looks so at first"),
         ("dB      ", "what speaks for it: 10 more make it ten times as likely, 0 is even"),
         ("REF%    ", "recipients refused; SRVS: servers tried; RATE: the last 90 s"),
     ] {

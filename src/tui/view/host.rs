@@ -2,13 +2,14 @@
 
 use super::page::Page;
 use crate::activity::{Activity, BUCKETS, Bucket};
-use crate::detect::{Family, Tier};
+use crate::detect::Family;
 use crate::identity::vendor;
 use crate::incident::{Incident, RankedHost};
 use crate::ledger::{HostRow, Role};
 use crate::net::Mac;
 use crate::time::Span;
 use crate::tui::app::App;
+use crate::tui::standing::Standing;
 use crate::tui::text::{bar, clean, clock, counted, grouped, line_of, share, short, span, sparkline};
 use crate::tui::theme::Theme;
 
@@ -19,9 +20,9 @@ const CHART_LEAD: usize = 14;
 /// Destinations that are listed.
 const DESTINATIONS: usize = 10;
 
-/// What a host calls itself, if it said so.
+/// What a host is called, if it said so.
 pub(super) fn name(row: &HostRow) -> Option<String> {
-    row.helos.first().filter(|helo| !helo.is_empty()).map(|helo| line_of(helo.as_bytes()))
+    row.name().map(|name| line_of(name.as_bytes()))
 }
 
 /// What a host is, in a word.
@@ -45,8 +46,8 @@ pub(super) fn pages(app: &App) -> (String, Vec<Page>) {
         None => host.row.host.to_string(),
     };
     let mut left = Page::default();
-    for incident in app.snapshot.judgement.incidents.iter().filter(|incident| incident.host == host.row.host) {
-        story(app, incident, &mut left);
+    for (incident, standing) in app.snapshot.incidents().filter(|(incident, _)| incident.host == host.row.host) {
+        story(app, incident, standing, &mut left);
         left.gap();
     }
     who(app, host, &mut left);
@@ -72,20 +73,25 @@ fn nobody(app: &App) -> Page {
 }
 
 /// What it is accused of, and why.
-pub(super) fn story(app: &App, incident: &Incident, page: &mut Page) {
+pub(super) fn story(app: &App, incident: &Incident, standing: Standing, page: &mut Page) {
     let theme = &app.theme;
-    let style = theme.tier((!incident.class.is_victim()).then_some(incident.tier));
-    let tier = match incident.tier {
-        Tier::Confirmed => "CONFIRMED",
-        tier => tier.name(),
+    let style = theme.tier(standing.tier());
+    let tier = match standing {
+        Standing::Victim | Standing::Early => incident.tier.name(),
+        standing => standing.name(),
     };
     let kind = incident.kind.map(|kind| format!(" ({kind})")).unwrap_or_default();
-    page.line([
+    page.flow([
         (format!("{}{kind}", incident.class.name()), style),
-        (format!("  {tier}"), style),
-        (incident.score_db.map(|db| format!("  {db:.1} dB")).unwrap_or_default(), style),
-        (format!("  {}, confidence {}", incident.severity.name(), incident.confidence.name()), theme.dim),
+        (tier.to_owned(), style),
+        (incident.score_db.map(|db| format!("{db:.1} dB")).unwrap_or_default(), style),
+        (format!("{}, {} confidence", incident.severity.name(), incident.confidence.name()), theme.dim),
     ]);
+    if standing == Standing::Early {
+        let text = "Too early to tell: this began less than half a minute ago, and it is not known yet whether this host is \
+                    a mail server, which looks like that at first.";
+        page.hanging("", theme.text, text, theme.doubtful);
+    }
     page.hanging("", theme.text, clean(&incident.summary), theme.text);
     if let Some(step) = incident.remediation.first() {
         page.hanging("→ ", theme.heading, clean(step), theme.text);
@@ -137,10 +143,25 @@ fn who(app: &App, host: &RankedHost, page: &mut Page) {
         fact("", format!("{others} of yours behind the same MAC: it is a router's, look behind it"));
     }
     fact("VLAN", list(row.vlans.iter().map(ToString::to_string).collect()));
+    let told = row.identity.as_deref().cloned().unwrap_or_default();
+    for (source, name) in told.names() {
+        fact(source.title(), line_of(name.as_bytes()));
+    }
     fact("HELO", list(row.helos.iter().map(|helo| line_of(helo.as_bytes())).collect()));
     fact("greets as", row.banner.as_ref().map(|banner| line_of(banner.as_bytes())).unwrap_or_default());
-    let learned = if row.role_given { "" } else { " (learned)" };
-    fact("role", if role(row).is_empty() { String::new() } else { format!("{}{learned}", role(row)) });
+    fact("system", row.system().unwrap_or_default());
+    fact("DHCP says", told.vendor_class.map(|class| line_of(class.as_bytes())).unwrap_or_default());
+    fact(
+        "role",
+        match (row.role, row.role_given) {
+            (Role::Unknown, _) if host.tier.is_some() => {
+                "not known yet; if it is a mail server of yours, --mail-server says so".to_owned()
+            }
+            (Role::Unknown, _) => String::new(),
+            (_, true) => role(row).to_owned(),
+            (_, false) => format!("{} (learned)", role(row)),
+        },
+    );
     fact("seen", format!("{} to {}", clock(row.first, app.snapshot.now), clock(row.last, app.snapshot.now)));
     let counts = &row.counts;
     fact(

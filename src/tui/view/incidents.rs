@@ -6,9 +6,9 @@ use ratatui::layout::Rect;
 use super::host;
 use super::page::{Page, Piece};
 use super::table::{self, Column};
-use crate::detect::Tier;
 use crate::incident::Incident;
 use crate::tui::app::{App, Key, View};
+use crate::tui::standing::Standing;
 use crate::tui::text::{clean, clock, counted, line_of};
 
 const COLUMNS: [Column; 7] = [
@@ -25,20 +25,16 @@ const LISTED: usize = 12;
 
 /// Draws the list.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let incidents = &app.snapshot.judgement.incidents;
     table::draw(app, View::Incidents, &COLUMNS, "", area, buffer, |place| {
-        incidents.get(place).map(|incident| row(app, incident)).unwrap_or_default()
+        app.snapshot.incidents().nth(place).map(|(incident, standing)| row(app, incident, standing)).unwrap_or_default()
     });
 }
 
-fn row(app: &App, incident: &Incident) -> Vec<Piece> {
+fn row(app: &App, incident: &Incident, standing: Standing) -> Vec<Piece> {
     let theme = &app.theme;
-    let victim = incident.class.is_victim();
-    let style = theme.tier((!victim).then_some(incident.tier));
-    let tier = match incident.tier {
-        Tier::Confirmed if !victim => "CONFIRMED",
-        tier => tier.name(),
-    };
+    let style = theme.tier(standing.tier());
+    // How sure it is that it suffers is to be told too.
+    let tier = if standing == Standing::Victim { incident.tier.name() } else { standing.name() };
     let kind = incident.kind.map(|kind| format!(" {kind}")).unwrap_or_default();
     vec![
         (tier.to_owned(), style),
@@ -56,11 +52,11 @@ pub(super) fn pages(app: &App) -> (String, Vec<Page>) {
     let theme = &app.theme;
     let selected = match app.lists.selected(View::Incidents, &app.snapshot) {
         Some(Key::Incident(host, class)) => {
-            app.snapshot.judgement.incidents.iter().find(|incident| (incident.host, incident.class) == (host, class))
+            app.snapshot.incidents().find(|(incident, _)| (incident.host, incident.class) == (host, class))
         }
         _ => None,
     };
-    let Some(incident) = selected else {
+    let Some((incident, standing)) = selected else {
         let mut page = Page::default();
         page.hanging(
             "",
@@ -71,7 +67,7 @@ pub(super) fn pages(app: &App) -> (String, Vec<Page>) {
         return ("no incident".to_owned(), vec![page]);
     };
     let mut left = Page::default();
-    host::story(app, incident, &mut left);
+    host::story(app, incident, standing, &mut left);
     left.heading("What to do", theme.heading);
     for (n, step) in incident.remediation.iter().enumerate() {
         left.hanging(format!("{}. ", n + 1), theme.heading, clean(step), theme.text);

@@ -21,6 +21,8 @@ type Maker = Box<dyn Fn(usize) -> Vec<Vec<Piece>>>;
 enum Part {
     /// One line, cut where it is too long.
     Line(Vec<Piece>),
+    /// Pieces that go on in the next line where they do not fit.
+    Flow(Vec<Piece>),
     /// A text that goes on below its beginning.
     Hanging { lead: Piece, text: Piece },
     /// What is drawn to the width.
@@ -31,6 +33,11 @@ impl Page {
     /// A line of pieces; what does not fit is cut.
     pub(super) fn line(&mut self, pieces: impl IntoIterator<Item = Piece>) {
         self.parts.push(Part::Line(pieces.into_iter().collect()));
+    }
+
+    /// Pieces two blanks apart; those that do not fit any more go on in the next line.
+    pub(super) fn flow(&mut self, pieces: impl IntoIterator<Item = Piece>) {
+        self.parts.push(Part::Flow(pieces.into_iter().filter(|(text, _)| !text.is_empty()).collect()));
     }
 
     /// A text of any length beside a lead.
@@ -66,7 +73,7 @@ impl Page {
         match self.parts.last() {
             None => true,
             Some(Part::Line(pieces)) => pieces.is_empty(),
-            Some(Part::Hanging { .. } | Part::Made(_)) => false,
+            Some(Part::Flow(_) | Part::Hanging { .. } | Part::Made(_)) => false,
         }
     }
 
@@ -77,6 +84,20 @@ impl Page {
             match part {
                 Part::Line(pieces) => lines.push(pieces.clone()),
                 Part::Made(make) => lines.extend(make(cells)),
+                Part::Flow(pieces) => {
+                    let (mut line, mut used) = (Vec::new(), 0);
+                    for (text, style) in pieces {
+                        let wide = width(text);
+                        if used > 0 && used + 2 + wide > cells {
+                            lines.push(std::mem::take(&mut line));
+                            used = 0;
+                        }
+                        let gap = if used > 0 { "  " } else { "" };
+                        line.push((format!("{gap}{text}"), *style));
+                        used += gap.len() + wide;
+                    }
+                    lines.push(line);
+                }
                 Part::Hanging { lead, text } => {
                     let indent = width(&lead.0).min(cells / 2);
                     for (n, line) in wrap(&text.0, cells - indent).into_iter().enumerate() {

@@ -6,9 +6,9 @@ use ratatui::layout::Rect;
 use super::host;
 use super::page::Piece;
 use super::table::{self, Column};
-use crate::detect::Tier;
 use crate::incident::RankedHost;
 use crate::tui::app::{self, App, View};
+use crate::tui::standing::Standing;
 use crate::tui::text::{clock, share, short, sparkline};
 
 /// Cells of the rate: a minute and a half in steps of ten seconds.
@@ -30,29 +30,19 @@ const COLUMNS: [Column; 10] = [
 /// Draws the ranking.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let hosts = &app.snapshot.judgement.hosts;
-    let note = match (app.lists.column, app.lists.reversed[View::Ranking as usize]) {
-        (app::Column::Rank, false) => String::new(),
-        (column, false) => format!("by {}", column.name()),
-        (column, true) => format!("by {}, reversed", column.name()),
-    };
+    let usual = app.lists.column == app::Column::Rank && !app.lists.reversed[View::Ranking as usize];
+    let note = if usual { String::new() } else { app.lists.told_order(View::Ranking) };
     table::draw(app, View::Ranking, &COLUMNS, &note, area, buffer, |place| {
-        hosts.get(place).map(|host| row(app, host)).unwrap_or_default()
+        hosts.get(place).map(|host| row(app, host, app.snapshot.standing(place))).unwrap_or_default()
     });
 }
 
-fn row(app: &App, host: &RankedHost) -> Vec<Piece> {
+fn row(app: &App, host: &RankedHost, standing: Standing) -> Vec<Piece> {
     let theme = &app.theme;
     let row = &host.row;
-    let accused = theme.tier(host.tier);
-    let quiet = host.classes.is_empty();
+    let accused = theme.tier(standing.tier());
+    let quiet = standing == Standing::Quiet;
     let text = if quiet { theme.dim } else { theme.text };
-    let tier = match host.tier {
-        Some(Tier::Confirmed) => "CONFIRMED",
-        Some(Tier::Likely) => "likely",
-        Some(Tier::Suspect) => "suspect",
-        None if quiet => "",
-        None => "victim",
-    };
     let classes: Vec<&str> = host.classes.iter().map(|class| class.name()).collect();
     let counts = &row.counts;
     let recent = app.stage.activity.recent(&[row.host], app.snapshot.now, RATE);
@@ -63,7 +53,7 @@ fn row(app: &App, host: &RankedHost) -> Vec<Piece> {
         (host.rank.to_string(), theme.dim),
         (row.host.to_string(), if quiet { text } else { accused }),
         (host::name(row).or_else(|| row.macs.first().map(ToString::to_string)).unwrap_or_default(), text),
-        (tier.to_owned(), accused),
+        (standing.name().to_owned(), accused),
         (if quiet { host::role(row).to_owned() } else { classes.join(" ") }, if quiet { theme.dim } else { accused }),
         (if host.tier.is_some() { format!("{:.1}", host.score_db) } else { String::new() }, text),
         (rate, text),

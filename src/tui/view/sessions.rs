@@ -18,7 +18,7 @@ const COLUMNS: [Column; 8] = [
     Column { heading: "HELO", cells: (6, 20), right: false, last: 6 },
     Column { heading: "MAILS", cells: (5, 5), right: true, last: 5 },
     Column { heading: "REFUSED", cells: (7, 7), right: true, last: 7 },
-    Column { heading: "LAST REPLY", cells: (10, 80), right: false, last: 4 },
+    Column { heading: "LAST REPLY", cells: (22, 80), right: false, last: 4 },
 ];
 
 /// Draws the list.
@@ -39,7 +39,7 @@ fn row(app: &App, line: &SessionLine) -> Vec<Piece> {
         SessionState::Unanswered(1) => ("no answer".to_owned(), theme.doubtful),
         SessionState::Unanswered(times) => (format!("no answer ×{times}"), theme.doubtful),
     };
-    let text = |wire: Option<&crate::wire::Wire>| wire.map(|wire| first_line(wire.as_bytes())).unwrap_or_default();
+    let text = |wire: Option<&crate::wire::Wire>| wire.map(|wire| line_of(wire.as_bytes())).unwrap_or_default();
     vec![
         (clock(line.last, app.snapshot.now), theme.dim),
         (line.id.orig.host.to_string(), theme.text),
@@ -50,11 +50,6 @@ fn row(app: &App, line: &SessionLine) -> Vec<Piece> {
         (if line.refused > 0 { line.refused.to_string() } else { String::new() }, theme.bad),
         (text(line.says.as_ref()), theme.dim),
     ]
-}
-
-/// A reply of many lines is one here.
-fn first_line(bytes: &[u8]) -> String {
-    line_of(bytes.split(|&byte| byte == b'\n').next().unwrap_or_default())
 }
 
 /// The title and the pages about the client of the selected session.

@@ -5,10 +5,10 @@ use pcap::{Capture, Linktype};
 
 use super::*;
 
-const ORDINARY: Wanted = Wanted { ports: Vec::new(), tunnels: false };
+const ORDINARY: Wanted = Wanted { ports: Vec::new(), tunnels: false, names: false };
 
 fn wanted(ports: &[u16], tunnels: bool) -> Wanted {
-    Wanted { ports: ports.to_vec(), tunnels }
+    Wanted { ports: ports.to_vec(), tunnels, names: false }
 }
 
 fn passes(wanted: &Wanted, frame: &[u8]) -> bool {
@@ -100,6 +100,27 @@ fn questions_to_dns_servers_pass_and_answers_do_not() {
     answer.swap(34, 36);
     answer.swap(35, 37);
     assert!(!passes(&ORDINARY, &answer));
+}
+
+#[test]
+fn names_pass_by_the_port_they_come_from_unless_they_are_not_wanted() {
+    let names = Wanted { names: true, ..ORDINARY };
+    let from = |port: u16| {
+        let mut frame = udp(49152);
+        frame[34..36].copy_from_slice(&port.to_be_bytes());
+        frame
+    };
+    for port in NAME_PORTS {
+        assert!(crate::identity::is_port(port));
+        assert!(tagged(&from(port)).iter().all(|frame| passes(&names, frame)), "{port}");
+        assert!(!tagged(&from(port)).iter().any(|frame| passes(&ORDINARY, frame)), "{port}");
+    }
+    let all = (0..=u16::MAX).filter(|port| crate::identity::is_port(*port)).count();
+    assert_eq!(all, NAME_PORTS.len());
+    let mut to = from(49152);
+    to[36..38].copy_from_slice(&137_u16.to_be_bytes());
+    assert!(!passes(&names, &from(5354)) && !passes(&names, &to));
+    assert!(passes(&names, &udp(53)));
 }
 
 #[test]

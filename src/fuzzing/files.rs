@@ -1,0 +1,124 @@
+//! Whole capture files through the whole program: reader, stages on one and on several threads, report, session lines,
+//! table.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{RULES, is_harmless};
+use crate::balance;
+use crate::capture::{FrameSource, OpenOptions, open_file};
+use crate::decode::PortSet;
+use crate::detect::{DetectSettings, Judge};
+use crate::incident::Judgement;
+use crate::limits::{DetectLimits, Limits, TcpLimits};
+use crate::output::{Counts, LineForm, Results, SessionWriter, Style, report, table};
+use crate::pipeline::{self, Plan};
+use crate::site::Site;
+
+/// The bytes of a file: pcap, pcapng, either of them packed, or none of these.
+pub fn capture(data: &[u8]) {
+    let path = scratch();
+    // A full disk is none of the program's faults.
+    if std::fs::write(&path, data).is_ok() {
+        capture_file(&path);
+        _ = std::fs::remove_file(&path);
+    }
+}
+
+/// A place for the input of this thread, in memory where the system has such a place.
+fn scratch() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    dir.join(format!("smtphound-{}-{:?}.pcap", std::process::id(), std::thread::current().id()))
+}
+
+/// A file that may be anything. Says how many frames were read.
+pub fn capture_file(path: &Path) -> u64 {
+    let one = run(path, 1);
+    assert_eq!(one.as_ref(), run(path, 3).as_ref(), "the number of threads changes nothing");
+    one.map_or(0, |written| written.frames)
+}
+
+/// What a run came to.
+#[derive(PartialEq, Eq, Debug)]
+struct Written {
+    frames: u64,
+    sessions: String,
+    report: String,
+    table: String,
+}
+
+/// `None` if it is no capture at all.
+fn run(path: &Path, workers: usize) -> Option<Written> {
+    let mut source = match open_file(path, &OpenOptions::default()) {
+        Ok(source) => source,
+        Err(error) => {
+            let said = balance::told(&error).to_string();
+            assert!(is_harmless(&said) && !said.is_empty(), "one line: {said:?}");
+            return None;
+        }
+    };
+    let limits = limits();
+    let ports = PortSet::from_iter([25, 587]);
+    let judge = Judge::new(Site::default(), Arc::clone(&RULES), &DetectSettings::default(), &limits.detect);
+    let mut lines = SessionWriter::new(Vec::new(), LineForm::Native);
+    let plan = Plan { ports: &ports, limits: &limits, workers };
+    let ran = pipeline::run(
+        &mut source,
+        &plan,
+        judge,
+        &mut |event| assert!(lines.handle(event).is_ok(), "memory takes everything"),
+        &mut |_, _| {},
+    );
+    assert!(ran.errors.len() <= 1, "an error ends a file: {:?}", ran.errors);
+    let inputs = source.summaries();
+    let (read, damaged): (u64, bool) = (inputs[0].frames, inputs[0].error.is_some());
+    assert_eq!(damaged, !ran.errors.is_empty(), "the summary tells of the error");
+
+    let front = ran.finished.front.stats();
+    let facts = balance::facts(&ran.at_end(&front), inputs, Counts::default());
+    let frames = &facts.frames;
+    assert_eq!(frames.total, read, "every frame that was read has its place");
+    assert_eq!(
+        frames.total,
+        frames.smtp + frames.dns + frames.names + frames.ignored.total() + frames.undecoded.total()
+    );
+    let tcp = &ran.finished.tcp;
+    assert_eq!(tcp.segments, frames.smtp, "every segment came to a shard");
+    assert_eq!(tcp.opened, tcp.closed, "what was opened was told");
+
+    let judge = &ran.finished.judge;
+    let judgement = Judgement::of(judge);
+    for incident in &judgement.incidents {
+        let sum: f64 = incident.evidence.iter().map(|line| line.db).sum();
+        assert!(incident.score_db.is_none_or(|score| (score - sum).abs() < 0.05), "{}", incident.summary);
+    }
+    let candidates = judge.strangers().candidates();
+    let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
+    let (mut json, mut people) = (Vec::new(), Vec::new());
+    let written =
+        report::write(&mut json, &results).and_then(|()| table::write(&mut people, &results, Style::new(80, false)));
+    assert!(written.is_ok(), "memory takes everything");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_else(|_| panic!("outputs are UTF-8"));
+    let report = text(json);
+    // The name of the file is the same in both runs, and no part of what is compared is a time of day.
+    let parsed: Result<serde_json::Value, _> = serde_json::from_str(&report);
+    assert!(parsed.is_ok_and(|report| report["schema_version"] == 1), "{report}");
+    let sessions = text(lines.finish().unwrap_or_default());
+    for line in sessions.lines() {
+        assert!(is_harmless(line) && serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+    let table = text(people);
+    assert!(table.lines().all(is_harmless), "{table}");
+    assert_eq!(sessions.is_empty(), tcp.opened + tcp.unanswered == 0, "a line a connection");
+    Some(Written { frames: read, sessions, report, table })
+}
+
+/// Small: an input of some thousand bytes comes to them.
+fn limits() -> Limits {
+    Limits {
+        tcp: TcpLimits { flows_max: 256, attempts_max: 256, closed_max: 64, ..TcpLimits::default() },
+        detect: DetectLimits { hosts_max: 64, triplets_max: 1024, clients_max: 64 },
+        ..Limits::default()
+    }
+}
