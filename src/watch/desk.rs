@@ -274,7 +274,7 @@ impl Desk {
         let now = so_far.front.now.max(so_far.judge.now().ts);
         let Reporter { to, syslog, journal, told } = reporter;
         let sent =
-            journal.tell(judgement, now, over, &mut |change, incident| syslog.tell(change.name(), now, incident));
+            journal.note(judgement, now, over, &mut |change, incident| syslog.tell(change.name(), now, incident));
         let Err(source) = sent else {
             *told = false;
             return;
