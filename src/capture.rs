@@ -11,6 +11,7 @@
 //!
 //! This is the edge: only this room knows of libpcap, and only it may wait.
 
+mod annotated;
 mod classic;
 mod devices;
 mod error;
@@ -29,6 +30,7 @@ mod zstd;
 use crate::frame::{Frame, FrameNo};
 use crate::time::Ts;
 
+pub use annotated::AnnotatedWriter;
 pub use devices::{DeviceInfo, devices, setcap};
 pub use error::CaptureError;
 pub use input::{Bytes, open_file, open_unpacked};

@@ -14,6 +14,7 @@ use clap_complete::Shell;
 use crate::capture::{BUFFER_MIB, SNAP_LEN_MAX};
 use crate::detect::Tier;
 use crate::error::Error;
+use crate::output::syslog;
 use crate::values::{NetSource, parse_domain, parse_mail_server, parse_net_source};
 
 /// Find out who abuses port 25, from the wire alone.
@@ -290,6 +291,12 @@ pub struct ReplayArgs {
     /// The flags that every way of running shares.
     #[command(flatten)]
     pub shared: SharedArgs,
+    /// Write for each incident a capture with just its connections into this directory, comments say why (whole mails!)
+    ///
+    /// The captures are read a second and a third time for it, so they must be files. Each frame that an incident rests on
+    /// has a comment that says what it shows; Wireshark lists them by the filter `frame.comment`.
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    pub evidence: Option<PathBuf>,
     /// Show the capture on the screen of `watch`; then `space` pauses it and `.` goes on by one frame
     #[arg(long, help_heading = SCREEN)]
     pub tui: bool,
@@ -400,6 +407,18 @@ pub struct SharedArgs {
     /// The form of what --sessions writes
     #[arg(long, value_name = "FORM", default_value = "native", env = "SMTPHOUND_FORMAT", hide_env = true, help_heading = OUTPUT)]
     pub format: SessionFormat,
+    /// Write a page for people, HTML without anything from elsewhere, to this file; `-` is standard output
+    #[arg(long, value_name = "FILE", env = "SMTPHOUND_HTML", hide_env = true, help_heading = OUTPUT)]
+    pub html: Option<PathBuf>,
+    /// Write metrics for Prometheus' textfile collector to this file (`watch`: four times a minute); `-` is standard output
+    #[arg(long, value_name = "FILE", env = "SMTPHOUND_METRICS", hide_env = true, help_heading = OUTPUT)]
+    pub metrics: Option<PathBuf>,
+    /// Send each incident as a line to syslog: unix:/dev/log, udp:127.0.0.1:514 or tcp:127.0.0.1:514
+    #[arg(long, value_name = "WHERE", env = "SMTPHOUND_SYSLOG", hide_env = true, help_heading = OUTPUT)]
+    pub syslog: Option<syslog::Address>,
+    /// How these lines look
+    #[arg(long, value_name = "FORMAT", default_value = "rfc5424", env = "SMTPHOUND_SYSLOG_FORMAT", hide_env = true, help_heading = OUTPUT)]
+    pub syslog_format: SyslogFormat,
     /// What is told at the end.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -502,6 +521,25 @@ pub enum SessionFormat {
     Native,
     /// Suricata's EVE: smtp, flow and alert events
     Eve,
+}
+
+/// `--syslog-format`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum SyslogFormat {
+    /// RFC 5424, the incident's keys as structured data
+    #[default]
+    Rfc5424,
+    /// ArcSight's Common Event Format
+    Cef,
+}
+
+impl From<SyslogFormat> for syslog::Format {
+    fn from(format: SyslogFormat) -> Self {
+        match format {
+            SyslogFormat::Rfc5424 => Self::Rfc5424,
+            SyslogFormat::Cef => Self::Cef,
+        }
+    }
 }
 
 /// `--color`.

@@ -24,7 +24,7 @@ use crate::detect::replies::ReplyRules;
 use crate::detect::{DetectSettings, Terms, Tier};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::output::{LineForm, Style, Target};
+use crate::output::{LineForm, Style, Target, syslog};
 use crate::site::Site;
 use crate::tui::Bindings;
 use crate::values::{NetSource, parse_nets};
@@ -105,6 +105,14 @@ pub struct Config {
     pub sessions: Option<Target>,
     /// The form of session lines.
     pub form: LineForm,
+    /// Where the page for people goes.
+    pub html: Option<Target>,
+    /// Where metrics go.
+    pub metrics: Option<Target>,
+    /// Where incidents go as lines of syslog.
+    pub syslog: Option<syslog::Destination>,
+    /// The directory for captures of each incident's connections.
+    pub evidence: Option<PathBuf>,
     /// How the table on standard output looks; `None` if there is none.
     pub table: Option<Style>,
     /// The tier of an incident from which on the exit status is 1.
@@ -167,7 +175,13 @@ impl WatchConfig {
         reply_rules: Arc<ReplyRules>,
         env: &Environment,
     ) -> Result<Self, Error> {
-        for (flag, path) in [("--report", &args.shared.output.report), ("--sessions", &args.shared.sessions)] {
+        let shared = &args.shared;
+        for (flag, path) in [
+            ("--report", &shared.output.report),
+            ("--sessions", &shared.sessions),
+            ("--html", &shared.html),
+            ("--metrics", &shared.metrics),
+        ] {
             if path.as_ref().is_some_and(|path| path.as_os_str() == "-") {
                 let taken = if args.headless { "the incidents' lines" } else { "the screen" };
                 return Err(Error::Usage(format!("{flag} -: standard output belongs to {taken}, so name a file")));
@@ -210,15 +224,19 @@ impl Config {
         if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
             return Err(Error::Usage("standard input (`-`) can be read only once: name it once".to_owned()));
         }
-        let to_stdout =
-            [&args.shared.output.report, &args.shared.sessions].into_iter().flatten().any(|p| p.as_os_str() == "-");
+        let shared = &args.shared;
+        let outputs = [&shared.output.report, &shared.sessions, &shared.html, &shared.metrics];
+        let to_stdout = outputs.into_iter().flatten().any(|path| path.as_os_str() == "-");
         if args.tui && (to_stdout || !env.terminal) {
             return Err(Error::Usage(
                 "--tui: standard output must be a terminal that belongs to the screen".to_owned(),
             ));
         }
+        if let Some(directory) = &args.evidence {
+            check_evidence(directory, &inputs)?;
+        }
         let screen = args.tui.then(|| (screen(&args.screen, &file, env), args.speed));
-        Ok(Self { screen, ..Self::common(args.shared, inputs, file, reply_rules, env)? })
+        Ok(Self { screen, evidence: args.evidence, ..Self::common(args.shared, inputs, file, reply_rules, env)? })
     }
 
     /// The same for `judge`, whose inputs are session lines.
@@ -238,8 +256,12 @@ impl Config {
     ) -> Result<Self, Error> {
         let site = site(&shared.site, &file)?;
         let (report, sessions) = (shared.output.report.map(Target::new), shared.sessions.map(Target::new));
-        check_targets(&inputs, report.as_ref(), sessions.as_ref())?;
-        let stdout_taken = [&report, &sessions].into_iter().flatten().any(|target| *target == Target::Stdout);
+        let (html, metrics) = (shared.html.map(Target::new), shared.metrics.map(Target::new));
+        let outputs = [("--report", &report), ("--sessions", &sessions), ("--html", &html), ("--metrics", &metrics)];
+        let outputs: Vec<(&str, &Target)> =
+            outputs.into_iter().filter_map(|(flag, target)| Some((flag, target.as_ref()?))).collect();
+        check_targets(&inputs, &outputs)?;
+        let stdout_taken = outputs.iter().any(|(_, target)| **target == Target::Stdout);
         let table = (!shared.output.quiet && !stdout_taken).then(|| style(shared.output.color, env));
 
         let mut ports = given(shared.ports).or(file.ports).unwrap_or_else(|| vec![SMTP_PORT]);
@@ -260,6 +282,10 @@ impl Config {
                 SessionFormat::Native => LineForm::Native,
                 SessionFormat::Eve => LineForm::Eve,
             },
+            html,
+            metrics,
+            syslog: shared.syslog.map(|address| syslog::Destination { address, format: shared.syslog_format.into() }),
+            evidence: None,
             table,
             fail_on: shared.output.fail_on.map(Tier::from),
             screen: None,
@@ -353,23 +379,28 @@ fn unique<T: PartialEq>(items: Vec<T>) -> Vec<T> {
 }
 
 /// No two outputs to one place, none over a capture that is read, and none to where no file can be.
-fn check_targets(inputs: &[Input], report: Option<&Target>, sessions: Option<&Target>) -> Result<(), Error> {
-    if let (Some(Target::Stdout), Some(Target::Stdout)) = (report, sessions) {
-        return Err(Error::Usage(
-            "--report and --sessions cannot both go to standard output (`-`): give one of them a file".to_owned(),
-        ));
+fn check_targets(inputs: &[Input], outputs: &[(&str, &Target)]) -> Result<(), Error> {
+    for (i, (flag, target)) in outputs.iter().enumerate() {
+        for (other, place) in outputs.iter().skip(i + 1) {
+            match (target, place) {
+                (Target::Stdout, Target::Stdout) => {
+                    return Err(Error::Usage(format!(
+                        "{flag} and {other} cannot both go to standard output (`-`): give one of them a file"
+                    )));
+                }
+                (Target::File(path), Target::File(same)) if is_same_file(path, same) => {
+                    return Err(Error::Usage(format!(
+                        "{flag} and {other} cannot both go to {}: give each its own file",
+                        shown(path)
+                    )));
+                }
+                _ => {}
+            }
+        }
     }
-    if let (Some(Target::File(report)), Some(Target::File(sessions))) = (report, sessions)
-        && is_same_file(report, sessions)
-    {
-        return Err(Error::Usage(format!(
-            "--report and --sessions cannot both go to {}: give each its own file",
-            shown(report)
-        )));
-    }
-    for (flag, target) in [("--report", report), ("--sessions", sessions)] {
+    for (flag, target) in outputs {
         // Better known now than when hours of capture have been read.
-        if let Some(Target::File(path)) = target
+        if let Target::File(path) = target
             && let Some(directory) = path.parent()
             && !directory.as_os_str().is_empty()
             && !directory.is_dir()
@@ -377,7 +408,7 @@ fn check_targets(inputs: &[Input], report: Option<&Target>, sessions: Option<&Ta
             return Err(Error::Usage(format!("{flag}: there is no directory {}: make it first", shown(directory))));
         }
         for input in inputs {
-            if let (Some(Target::File(path)), Input::File(file)) = (target, input)
+            if let (Target::File(path), Input::File(file)) = (target, input)
                 && is_same_file(path, file)
             {
                 return Err(Error::Usage(format!(
@@ -388,6 +419,32 @@ fn check_targets(inputs: &[Input], report: Option<&Target>, sessions: Option<&Ta
         }
     }
     Ok(())
+}
+
+/// Evidence can be copied only out of what can be read again, and only to where a directory is or can be.
+fn check_evidence(directory: &Path, inputs: &[Input]) -> Result<(), Error> {
+    for input in inputs {
+        let once = match input {
+            Input::Stdin => Some("standard input".to_owned()),
+            Input::File(path) => fs::metadata(path).is_ok_and(|found| !found.is_file()).then(|| shown(path)),
+        };
+        if let Some(once) = once {
+            return Err(Error::Usage(format!(
+                "--evidence reads the captures again, and {once} can be read only once: save it to a file first"
+            )));
+        }
+    }
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match parent {
+        _ if directory.is_dir() => Ok(()),
+        _ if directory.exists() => {
+            Err(Error::Usage(format!("--evidence {}: this is no directory: name one", shown(directory))))
+        }
+        Some(parent) if !parent.is_dir() => {
+            Err(Error::Usage(format!("--evidence: there is no directory {}: make it first", shown(parent))))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether two paths lead to one regular file (or to what does not exist yet, by the same name). Devices such as

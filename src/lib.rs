@@ -13,6 +13,7 @@ pub mod diff;
 pub mod distinct;
 pub mod engine;
 pub mod error;
+pub mod evidence;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

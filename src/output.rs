@@ -6,13 +6,17 @@
 
 mod facts;
 mod file;
+pub mod html;
 mod layout;
+pub mod metrics;
 pub mod report;
 pub mod sessions;
+pub mod syslog;
 pub mod table;
 #[cfg(test)]
 mod testing;
 mod text;
+pub mod timeline;
 
 use std::io::Write;
 
@@ -21,6 +25,7 @@ pub use file::{Sink, Target};
 pub use sessions::{LineForm, SessionWriter};
 pub use text::Style;
 pub(crate) use text::{counted, grouped, paragraph, period};
+pub use timeline::Timeline;
 
 use crate::error::Error;
 
@@ -35,15 +40,19 @@ pub fn deliver(
 ) -> Result<(), Error> {
     let reported = match report_to {
         Some(Target::Stdout) => report::write(stdout, results).map_err(Error::stdout),
-        Some(target @ Target::File(_)) => target.open().and_then(|mut sink| {
-            report::write(&mut sink, results).map_err(|source| target.error(source))?;
-            sink.finish()
-        }),
+        Some(target @ Target::File(_)) => write_whole(target, |out| report::write(out, results)),
         None => Ok(()),
     };
     // Where one could not be written, the other tells what was found.
     let told = table_style.map_or(Ok(()), |style| table::write(stdout, results, style));
     reported.and(told.and_then(|()| stdout.flush()).map_err(Error::stdout))
+}
+
+/// Writes a whole document to where it shall go; a file is put in its place when all is written.
+pub fn write_whole(target: &Target, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Error> {
+    let mut sink = target.open()?;
+    write(&mut sink).map_err(|source| target.error(source))?;
+    sink.finish()
 }
 
 #[cfg(test)]

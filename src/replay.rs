@@ -17,8 +17,9 @@ use crate::config::{Config, Input};
 use crate::decode::PortSet;
 use crate::detect::Judge;
 use crate::error::{Error, Status};
+use crate::evidence;
 use crate::incident::Judgement;
-use crate::output::{self, Counts, Results, SessionWriter};
+use crate::output::{self, Counts, Results, SessionWriter, Timeline, html, metrics, syslog::Syslog};
 use crate::pipeline::{self, Plan};
 use crate::session::SessionEvent;
 
@@ -32,7 +33,13 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
         None => None,
     };
     let mut session_error = None;
+    let mut timeline = config.html.as_ref().map(|_| Timeline::new(config.site.ours()));
+    let mut tally = metrics::Tally::default();
     let mut handle = |event: &SessionEvent| {
+        tally.handle(event);
+        if let Some(timeline) = &mut timeline {
+            timeline.handle(event);
+        }
         if let Some(writer) = &mut sessions
             && session_error.is_none()
         {
@@ -56,9 +63,15 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
 
     inputs.extend(opened.failed);
     let damaged = inputs.iter().any(|input| input.error.is_some());
-    let facts = balance::facts(&ran.at_end(&ran.finished.front.stats()), inputs, Counts::default());
+    let mut facts = balance::facts(&ran.at_end(&ran.finished.front.stats()), inputs, Counts::default());
     let judge = &ran.finished.judge;
     let judgement = Judgement::of(judge);
+    if let Some(directory) = &config.evidence {
+        let again = || open_all(config, &mut |_| ()).map(|opened| opened.source);
+        let left_out = evidence::write(directory, &judgement.incidents, &ports, &config.limits.decode, &again)?;
+        facts.limits_hit.add("evidence_incidents", left_out.incidents);
+        facts.limits_hit.add("evidence_frames", left_out.frames);
+    }
     // Session lines that could not be written take nothing from what was found.
     let written = match (&config.sessions, sessions, session_error) {
         (Some(target), _, Some(error)) => Err(target.error(error)),
@@ -70,17 +83,40 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     };
     let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
     let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
+    let others = deliver_others(config, &results, timeline.as_ref(), &tally);
     let mut stdout = io::BufWriter::new(io::stdout().lock());
     let delivered = output::deliver(config.report.as_ref(), config.table, &results, &mut stdout);
-    match (written, delivered) {
-        (Err(first), Err(second)) => {
-            complain(&first);
-            return Err(second);
-        }
-        (written, delivered) => written.and(delivered)?,
+    // One that could not be written takes nothing from the others; the last one's trouble is the end's.
+    let mut troubles: Vec<Error> = [written, others, delivered].into_iter().filter_map(Result::err).collect();
+    if let Some(last) = troubles.pop() {
+        troubles.iter().for_each(&mut *complain);
+        return Err(last);
     }
     let surest = judgement.incidents.iter().map(|incident| incident.tier).max();
     Ok(Status::of_run(surest, config.fail_on, damaged))
+}
+
+/// Writes the page and the metrics, and tells syslog of the incidents, where that is asked for.
+fn deliver_others(
+    config: &Config,
+    results: &Results<'_>,
+    timeline: Option<&Timeline>,
+    tally: &metrics::Tally,
+) -> Result<(), Error> {
+    if let Some(target) = &config.html {
+        output::write_whole(target, |out| html::write(out, results, timeline))?;
+    }
+    if let Some(target) = &config.metrics {
+        output::write_whole(target, |out| metrics::write(out, results, tally))?;
+    }
+    if let Some(to) = &config.syslog {
+        let told = Syslog::open(to).and_then(|mut syslog| {
+            let incidents = &results.judgement.incidents;
+            incidents.iter().try_for_each(|incident| syslog.tell("found", incident.last, incident))
+        });
+        told.map_err(|source| to.error(source))?;
+    }
+    Ok(())
 }
 
 /// Writes what ends the session lines, incidents where their form has a place for them, and gives back what they went to.

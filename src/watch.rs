@@ -23,7 +23,7 @@ use std::sync::{Arc, PoisonError};
 
 use crossbeam_channel::unbounded;
 
-use self::desk::{Desk, Incidents, Inputs, Sessions};
+use self::desk::{Desk, Incidents, Inputs, Metrics, Reporter, Sessions};
 use crate::balance;
 use crate::capture::{CaptureError, FrameSource, Tap};
 use crate::config::WatchConfig;
@@ -31,7 +31,7 @@ use crate::decode::PortSet;
 use crate::detect::Judge;
 use crate::error::{Error, Status};
 use crate::incident::Judgement;
-use crate::output::{self, Results, Target};
+use crate::output::{self, Results, Target, Timeline};
 use crate::pipeline::{Plan, Ran, run_watched};
 use crate::privileges;
 use crate::tui::{self, Stage};
@@ -48,6 +48,8 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
         Some(target) => Sessions::open(target, config.run.form)?,
         None => None,
     };
+    // Before rights are given up: a TCP connection cannot be opened afterwards.
+    let syslog = config.run.syslog.as_ref().map(Reporter::open).transpose()?;
     let incidents = if config.screen.is_none() { Some(Incidents::stdout()?) } else { None };
     let (counts, stop) = (tap.counts(), Arc::clone(signals.stop()));
     if !config.keep_privileges {
@@ -75,6 +77,9 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
         inputs: Arc::clone(&inputs),
         trouble: trouble_to,
         report: run.report.clone(),
+        page: run.html.clone().map(|target| (target, Timeline::new(run.site.ours()))),
+        metrics: run.metrics.clone().map(Metrics::new),
+        syslog,
         sessions,
         incidents,
         screen: config.screen.as_ref().map(|_| Publisher::new(stage.clone())),
@@ -153,7 +158,8 @@ fn conclude(
 
 /// Where outputs are written: their directories, because a report is renamed into its place and a file may be rotated.
 fn writable(config: &WatchConfig) -> Vec<PathBuf> {
-    let files = [&config.run.report, &config.run.sessions].into_iter().flatten();
+    let run = &config.run;
+    let files = [&run.report, &run.sessions, &run.html, &run.metrics].into_iter().flatten();
     let files = files.filter_map(|target| match target {
         Target::File(path) => Some(path),
         Target::Stdout => None,

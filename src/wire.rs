@@ -236,7 +236,7 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Characters that a reader cannot see or that change how others are shown (Unicode categories Cc, Zl, Zp, and of Cf
 /// the bidirectional controls, joiners, tags and invisible operators).
-fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -48,8 +48,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("error", &["detect"]),
-    // Man pages and completions are written here.
-    ("cli", &["capture", "values", "detect", "error"]),
+    // Man pages and completions are written here; of output it knows how a place of syslog is written.
+    ("cli", &["capture", "values", "detect", "error", "output"]),
     ("config", &["capture", "cli", "values", "wire", "detect", "site", "limits", "output", "tui", "error"]),
     ("privileges", &[]),
     // Beside the judgement, for people who look on.
@@ -61,6 +61,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "output", "session", "tcp", "time", "wire",
         ],
     ),
+    // A second look at saved captures, for what the judgement names.
+    ("evidence", &["capture", "decode", "error", "frame", "incident", "limits", "net", "output", "time"]),
     ("balance", &["capture", "decode", "error", "output", "pipeline", "wire"]),
     (
         "watch",
@@ -100,7 +102,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "replay",
         &[
             "balance", "capture", "decode", "pipeline", "engine", "detect", "frame", "incident", "output", "config",
-            "error", "limits", "session", "time", "tui", "watch",
+            "error", "evidence", "limits", "session", "time", "tui", "watch",
         ],
     ),
 ];

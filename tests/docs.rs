@@ -1,65 +1,208 @@
-//! The example commands of the documentation are run as they stand there: each block of `sh` that calls the program, those of
-//! one page after the other in one directory, beside the captures.
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+//! Every example command in README and docs that can run without a network is run, and what the docs print is what the
+//! program prints.
+//!
+//! In a block marked `console`, what follows a line with `$ ` is the output, where a line `...` stands for any lines. In a
+//! block marked `sh`, each line is a command; those that need more than this machine may have are told apart by
+//! [`ELSEWHERE`], each with its reason, and of those that begin with `watch` at least the flags are tried.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops where something is not as it must be")]
+
+mod common;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
-/// Pages whose blocks need nothing but the program and the captures.
-const PAGES: [&str; 5] = ["judge.md", "eve.md", "xarf.md", "diff.md", "configuration.md"];
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
 
-fn blocks(page: &str) -> Vec<String> {
-    let mut blocks = Vec::new();
-    let mut open: Option<String> = None;
-    for line in page.lines() {
-        match (&mut open, line) {
-            (None, "```sh") => open = Some(String::new()),
-            (Some(_), "```") => blocks.extend(open.take()),
-            (Some(block), line) => block.extend([line, "\n"]),
-            _ => {}
+/// Beginnings of commands that are not run, and why.
+const ELSEWHERE: &[(&str, &str)] = &[
+    (".ci/setup", "builds the program"),
+    (".ci/run", "runs this test"),
+    ("cargo ", "builds, or runs this test"),
+    ("dpkg ", "needs the package"),
+    ("systemd-analyze ", "needs the package"),
+    ("ssh ", "needs another machine"),
+    ("sudo setcap ", "changes the installed program"),
+    ("sudo ip ", "changes a network device"),
+    ("kill ", "ends a process of the example before it"),
+];
+
+/// Programs that an example may use and a machine may lack.
+const OPTIONAL: &[&str] = &["tshark", "promtool", "jq"];
+
+struct Block {
+    kind: String,
+    lines: Vec<String>,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    pages.extend(common::files(&root().join("docs"), "md"));
+    pages.extend(common::files(&root().join("docs/detectors"), "md"));
+    pages
+}
+
+/// The fenced blocks of a page, those inside of lists too.
+fn blocks(page: &Path) -> Vec<Block> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut open = None;
+    for line in text.lines() {
+        match (line.trim_start().strip_prefix("```"), open) {
+            (Some(kind), None) => {
+                open = Some(line.len() - line.trim_start().len());
+                blocks.push(Block { kind: kind.trim().to_owned(), lines: Vec::new() });
+            }
+            (Some(_), Some(_)) => open = None,
+            (None, Some(indent)) => {
+                blocks.last_mut().unwrap().lines.push(line.get(indent..).unwrap_or_default().to_owned());
+            }
+            (None, None) => {}
         }
     }
+    assert!(open.is_none(), "{}: a block is not closed", page.display());
     blocks
 }
 
-#[test]
-fn example_commands_do_what_they_should() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// A directory with what the examples speak of.
+fn desk() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let captures = common::captures();
+    std::os::unix::fs::symlink(&captures, dir.path().join("captures")).unwrap();
+    std::os::unix::fs::symlink(root().join("docs"), dir.path().join("docs")).unwrap();
+    let infected = fs::read(captures.join("infected-pc.pcap")).unwrap();
+    fs::copy(captures.join("infected-pc-outside.pcap"), dir.path().join("outside.pcap")).unwrap();
+    for name in ["monday.pcap", "ring_1.pcapng"] {
+        fs::write(dir.path().join(name), &infected).unwrap();
+    }
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&infected).unwrap();
+    fs::write(dir.path().join("night.pcap.gz"), packed.finish().unwrap()).unwrap();
+    dir
+}
+
+fn run(command: &str, desk: &Path) -> Output {
     let program = assert_cmd::cargo::cargo_bin("smtphound");
     let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    for page in PAGES {
-        let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(root.join("captures"), dir.path().join("captures")).unwrap();
-        let blocks = blocks(&fs::read_to_string(root.join("docs").join(page)).unwrap());
-        assert!(!blocks.is_empty(), "{page} has no example");
-        for block in blocks {
-            let out = Command::new("sh").args(["-ec", &block]).current_dir(&dir).env("PATH", &path).output().unwrap();
-            let stderr = String::from_utf8_lossy(&out.stderr);
-            assert!(out.status.success(), "{page}: {block}{stderr}");
-        }
+    Command::new("sh").args(["-c", command]).current_dir(desk).env("PATH", path).output().unwrap()
+}
+
+/// Whether a command uses what this machine does not have.
+fn lacks(command: &str) -> bool {
+    let missing = OPTIONAL.iter().find(|program| {
+        command.split_whitespace().any(|word| word == **program)
+            && Command::new(program).arg("--version").output().is_err()
+    });
+    if let Some(program) = missing {
+        eprintln!("skipped: no {program} for: {command}");
+    }
+    missing.is_some()
+}
+
+/// A command without the comment behind it.
+fn bare(line: &str) -> &str {
+    line.split("  #").next().unwrap_or(line).trim()
+}
+
+/// Whether lines are as the docs print them.
+fn is_as_printed(printed: &[String], lines: &[&str]) -> bool {
+    match printed {
+        [] => lines.is_empty(),
+        [mark, rest @ ..] if mark == "..." => (0..=lines.len()).any(|n| is_as_printed(rest, &lines[n..])),
+        [line, rest @ ..] => lines.first() == Some(&line.as_str()) && is_as_printed(rest, &lines[1..]),
     }
 }
 
 #[test]
-fn judging_again_comes_to_the_same_as_the_page_says() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = assert_cmd::cargo::cargo_bin("smtphound");
-    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let dir = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(root.join("captures"), dir.path().join("captures")).unwrap();
-    let block = blocks(&fs::read_to_string(root.join("docs/judge.md")).unwrap()).remove(0);
-    assert!(Command::new("sh").args(["-ec", &block]).current_dir(&dir).env("PATH", &path).status().unwrap().success());
-    let incidents = |name: &str| {
-        let report: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join(name)).unwrap()).unwrap();
-        let mut incidents = report["incidents"].clone();
-        // A machine is called there by what it told its neighbours, which lines do not hold.
-        incidents
-            .as_array_mut()
-            .unwrap()
-            .iter_mut()
-            .for_each(|incident| incident["summary"].take().as_str().map(drop).unwrap());
-        incidents
-    };
-    assert_eq!(incidents("first.json"), incidents("again.json"));
+fn what_the_docs_print_is_what_the_program_prints() {
+    let desk = desk();
+    let mut tried = 0;
+    for page in pages() {
+        for block in blocks(&page).iter().filter(|block| block.kind == "console") {
+            let (first, printed) = block.lines.split_first().unwrap();
+            let command = first.strip_prefix("$ ").unwrap_or_else(|| panic!("{}: {first}", page.display()));
+            if lacks(command) {
+                continue;
+            }
+            let output = run(command, desk.path());
+            let text = String::from_utf8(output.stdout).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            assert!(is_as_printed(printed, &lines), "{}: $ {command}\nprints\n{text}", page.display());
+            tried += 1;
+        }
+    }
+    assert!(tried >= 5, "only {tried} examples were found");
+}
+
+#[test]
+fn every_example_command_can_be_run() {
+    let desk = desk();
+    let mut tried = 0;
+    for page in pages() {
+        for line in blocks(&page).iter().filter(|block| block.kind == "sh").flat_map(|block| &block.lines) {
+            let command = bare(line);
+            let elsewhere = ELSEWHERE.iter().any(|(begin, _)| command.starts_with(begin));
+            if command.is_empty() || command.starts_with('#') || elsewhere || lacks(command) {
+                continue;
+            }
+            let command = command.strip_prefix("sudo ").unwrap_or(command);
+            let (command, expected) = if command.contains(" watch ") {
+                // The device is none, so that nothing is captured: status 3 says that all the rest was understood.
+                let headless = if command.contains("--headless") { "" } else { " --headless" };
+                let quiet = command.replace("-i eth1", "-i nodevice0").replace("-i br0", "-i nodevice0");
+                (
+                    quiet.replace("/var/lib/prometheus/node-exporter/", "").replacen(
+                        " watch ",
+                        &format!(" watch{headless} "),
+                        1,
+                    ),
+                    3,
+                )
+            } else if command.contains("--tui") {
+                // There is no terminal here, and the program says so after it has understood the rest.
+                (command.to_owned(), 2)
+            } else {
+                let expected = i32::from(command.contains("--fail-on") && command.contains("night"));
+                (command.replace("unix:/dev/log", "udp:127.0.0.1:9"), expected)
+            };
+            let output = run(&command, desk.path());
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(expected), "{}: {command}\n{said}", page.display());
+            assert!(expected != 2 || said.contains("--tui: standard output must be a terminal"), "{said}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 12, "only {tried} commands were found");
+}
+
+/// Field report R1, as a new user would go through it.
+#[test]
+fn the_walk_names_the_machine_within_five_commands() {
+    let page = root().join("docs/my-mail-is-refused.md");
+    let walk: Vec<Block> = blocks(&page).into_iter().filter(|block| block.kind == "console").collect();
+    assert!(walk.len() <= 5);
+    let named = walk.iter().position(|step| step.lines.iter().any(|line| line.contains("1  192.168.10.23  confirmed")));
+    assert_eq!(named, Some(0), "the first command names it");
+    assert!(walk.iter().any(|step| step.lines.iter().any(|line| line.contains("The server is the"))));
+}
+
+/// A name of a page that is not there helps nobody.
+#[test]
+fn pages_name_only_files_that_are_there() {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for name in text.split('`').filter(|name| {
+            (name.starts_with("docs/") || name.starts_with("tests/") || name.starts_with("src/"))
+                && !name.contains([' ', '*', '<', ':', '{'])
+        }) {
+            assert!(root().join(name).exists(), "{} names {name}", page.display());
+        }
+    }
 }

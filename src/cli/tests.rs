@@ -210,6 +210,14 @@ fn long_help_of_replay() {
       -q, --quiet
               No table on standard output
 
+          --evidence <DIR>
+              Write for each incident a capture with just its connections into this directory, comments
+              say why (whole mails!)
+
+              The captures are read a second and a third time for it, so they must be files. Each frame
+              that an incident rests on has a comment that says what it shows; Wireshark lists them by
+              the filter `frame.comment`.
+
     Screen:
           --tui
               Show the capture on the screen of `watch`; then `space` pauses it and `.` goes on by one

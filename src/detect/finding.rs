@@ -164,6 +164,18 @@ pub enum RelayOutcome {
     Proven,
 }
 
+impl RelayOutcome {
+    /// The name in outputs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::AcceptedUnproven => "accepted_unproven",
+            Self::AcceptedThenNdr => "accepted_then_ndr",
+            Self::Proven => "proven",
+        }
+    }
+}
+
 /// Named numbers of a finding, in the order in which they were added.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Numbers(Vec<(&'static str, f64)>);

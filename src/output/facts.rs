@@ -29,6 +29,11 @@ impl Counts {
         self.0.values().sum()
     }
 
+    /// The count of a name.
+    pub fn get(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -59,6 +59,17 @@ pub enum IncidentChange {
     Closed,
 }
 
+impl IncidentChange {
+    /// The name in outputs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Raised => "raised",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// Writes an incident as one line, as `watch` tells it while it comes about: `event`, `ts` and the record of the report.
 pub fn write_incident_line(out: &mut dyn Write, event: IncidentChange, ts: Ts, incident: &Incident) -> io::Result<()> {
     #[derive(Serialize)]

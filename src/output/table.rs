@@ -3,9 +3,9 @@
 //! A reader who never saw an SMTP transcript must understand it. The worst comes first; where there is nothing to tell,
 //! it says so, and what it looked at.
 
-mod ranking;
-mod story;
-mod unseen;
+pub(super) mod ranking;
+pub(super) mod story;
+pub(super) mod unseen;
 
 use std::io::{self, Write};
 
@@ -40,7 +40,7 @@ pub fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) -> io::Re
 }
 
 /// What was read, in a sentence.
-fn looked_at(results: &Results<'_>) -> String {
+pub(super) fn looked_at(results: &Results<'_>) -> String {
     let facts = results.facts;
     let names: Vec<String> = facts
         .inputs

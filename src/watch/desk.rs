@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
@@ -19,7 +20,8 @@ use crate::detect::Terms;
 use crate::error::Error;
 use crate::incident::{Incident, Judgement};
 use crate::output::report::{self, IncidentChange, write_incident_line};
-use crate::output::{LineForm, Results, RunFacts, SessionWriter, Target};
+use crate::output::syslog::Syslog;
+use crate::output::{LineForm, Results, RunFacts, SessionWriter, Target, Timeline, html, metrics, syslog, write_whole};
 use crate::pipeline::{SoFar, Watcher};
 use crate::session::SessionEvent;
 
@@ -33,6 +35,10 @@ pub(super) struct Desk {
     pub(super) inputs: Inputs,
     pub(super) trouble: Sender<Error>,
     pub(super) report: Option<Target>,
+    /// The page, written whenever the report is, and the counts of its charts.
+    pub(super) page: Option<(Target, Timeline)>,
+    pub(super) metrics: Option<Metrics>,
+    pub(super) syslog: Option<Reporter>,
     pub(super) sessions: Option<Sessions>,
     pub(super) incidents: Option<Incidents>,
     pub(super) screen: Option<Publisher>,
@@ -43,6 +49,24 @@ pub(super) struct Desk {
     pub(super) terms: Option<Terms>,
     /// Something could not be written, which the exit status tells.
     pub(super) failed: bool,
+}
+
+/// Metrics, and where they go.
+pub(super) struct Metrics {
+    target: Target,
+    tally: metrics::Tally,
+    pace: Pace,
+}
+
+/// Prometheus asks its exporters four times a minute where nobody says otherwise.
+const METRICS_EVERY: Duration = Duration::from_secs(15);
+
+/// Incidents as lines of syslog, and what was told of them.
+pub(super) struct Reporter {
+    to: syslog::Destination,
+    syslog: Syslog,
+    journal: Journal,
+    told: bool,
 }
 
 /// Session lines, and where they go.
@@ -93,6 +117,19 @@ impl Sessions {
     }
 }
 
+impl Metrics {
+    pub(super) fn new(target: Target) -> Self {
+        Self { target, tally: metrics::Tally::default(), pace: Pace::every(METRICS_EVERY) }
+    }
+}
+
+impl Reporter {
+    pub(super) fn open(to: &syslog::Destination) -> Result<Self, Error> {
+        let syslog = Syslog::open(to).map_err(|source| to.error(source))?;
+        Ok(Self { to: to.clone(), syslog, journal: Journal::default(), told: false })
+    }
+}
+
 impl Incidents {
     pub(super) fn stdout() -> Result<Self, Error> {
         let file = io::stdout().as_fd().try_clone_to_owned().map_err(Error::stdout)?;
@@ -123,21 +160,26 @@ impl Desk {
             }
         }
         let wanted = self.signals.take_report();
-        if wanted && self.report.is_none() {
-            self.complain(Error::Usage("a report was asked for by signal, but --report names no file".to_owned()));
+        if wanted && self.report.is_none() && self.page.is_none() {
+            let message = "a report was asked for by signal, but neither --report nor --html names a file";
+            self.complain(Error::Usage(message.to_owned()));
         }
         let mut pace = std::mem::replace(&mut self.pace, Pace::new());
-        let look = || (self.incidents.is_some() || self.screen.is_some()).then(|| Judgement::of(so_far.judge));
+        let wanted_by = [self.incidents.is_some(), self.syslog.is_some(), self.screen.is_some()];
+        let look = || wanted_by.contains(&true).then(|| Judgement::of(so_far.judge));
         let judgement = if over { look() } else { pace.keep(look).flatten() };
         self.pace = pace;
         if let Some(judgement) = &judgement {
             self.write_incidents(judgement, so_far, over);
+            self.send_incidents(judgement, so_far, over);
         }
         self.write_sessions(over);
-        if self.report.is_some() && (wanted || over) {
+        let report_due = (wanted || over) && (self.report.is_some() || self.page.is_some());
+        let metrics_due = self.metrics.as_mut().is_some_and(|metrics| metrics.pace.keep(|| ()).is_some() || over);
+        if report_due || metrics_due {
             match &judgement {
-                Some(judgement) => self.write_report(judgement, so_far),
-                None => self.write_report(&Judgement::of(so_far.judge), so_far),
+                Some(judgement) => self.write_documents(judgement, so_far, report_due, metrics_due),
+                None => self.write_documents(&Judgement::of(so_far.judge), so_far, report_due, metrics_due),
             }
         }
         if let Some(judgement) = judgement
@@ -227,17 +269,40 @@ impl Desk {
         }
     }
 
-    fn write_report(&mut self, judgement: &Judgement, so_far: &SoFar<'_>) {
-        let Some(target) = &self.report else { return };
+    fn send_incidents(&mut self, judgement: &Judgement, so_far: &SoFar<'_>, over: bool) {
+        let Some(reporter) = &mut self.syslog else { return };
+        let now = so_far.front.now.max(so_far.judge.now().ts);
+        let Reporter { to, syslog, journal, told } = reporter;
+        let sent =
+            journal.note(judgement, now, over, &mut |change, incident| syslog.tell(change.name(), now, incident));
+        let Err(source) = sent else {
+            *told = false;
+            return;
+        };
+        self.failed = true;
+        if !std::mem::replace(told, true) {
+            let error = to.error(source);
+            self.complain(error);
+        }
+    }
+
+    /// Writes what is a whole each time: report and page, metrics.
+    fn write_documents(&mut self, judgement: &Judgement, so_far: &SoFar<'_>, report_due: bool, metrics_due: bool) {
         let facts = self.facts(so_far);
         let judge = so_far.judge;
         let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
         let results = Results { facts: &facts, judge, judgement, candidates: &candidates };
-        let written = target.open().and_then(|mut sink| {
-            report::write(&mut sink, &results).map_err(|source| target.error(source))?;
-            sink.finish()
-        });
-        if let Err(error) = written {
+        let mut written = Vec::new();
+        if report_due {
+            written.extend(self.report.as_ref().map(|to| write_whole(to, |out| report::write(out, &results))));
+            written.extend(
+                self.page.as_ref().map(|(to, bars)| write_whole(to, |out| html::write(out, &results, Some(bars)))),
+            );
+        }
+        if metrics_due && let Some(Metrics { target, tally, .. }) = &self.metrics {
+            written.push(write_whole(target, |out| metrics::write(out, &results, tally)));
+        }
+        for error in written.into_iter().filter_map(Result::err) {
             self.failed = true;
             self.complain(error);
         }
@@ -249,6 +314,12 @@ impl Watcher for Desk {
         if let Some(sessions) = &mut self.sessions {
             // The file gathers, and tells its trouble when asked.
             let _ = sessions.writer.handle(event);
+        }
+        if let Some((_, timeline)) = &mut self.page {
+            timeline.handle(event);
+        }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.tally.handle(event);
         }
         if let Some(screen) = &mut self.screen {
             screen.handle(event);

@@ -19,13 +19,19 @@ const SHARE: u32 = 8;
 /// When the next one is due.
 #[derive(Debug)]
 pub(crate) struct Pace {
+    every: Duration,
     next: Option<Instant>,
 }
 
 impl Pace {
     /// At once.
     pub(crate) const fn new() -> Self {
-        Self { next: None }
+        Self::every(EVERY)
+    }
+
+    /// At once, and so seldom.
+    pub(crate) const fn every(every: Duration) -> Self {
+        Self { every, next: None }
     }
 
     /// Does the work if it is time for it; how long it took decides when it is time again.
@@ -36,7 +42,7 @@ impl Pace {
         }
         let done = work();
         let end = clock();
-        self.next = Some(end + EVERY.max((end - begin) * (SHARE - 1)));
+        self.next = Some(end + self.every.max((end - begin) * (SHARE - 1)));
         Some(done)
     }
 }

@@ -94,7 +94,7 @@ fn line(
     text
 }
 
-fn cells(results: &Results<'_>, host: &RankedHost, one_day: bool) -> [String; COLUMNS.len()] {
+pub(in crate::output) fn cells(results: &Results<'_>, host: &RankedHost, one_day: bool) -> [String; COLUMNS.len()] {
     let counts = &host.row.counts;
     let last = Clock::of(host.row.last);
     let scored =
@@ -123,7 +123,7 @@ fn share(part: u64, whole: u64) -> String {
 }
 
 /// Whether all were last seen on one day: then the hour tells more than the date.
-fn one_day(hosts: &[&RankedHost]) -> bool {
+pub(in crate::output) fn one_day(hosts: &[&RankedHost]) -> bool {
     let mut days = hosts.iter().map(|host| Clock::of(host.row.last).date);
     days.next().is_none_or(|first| days.all(|day| day == first))
 }
@@ -137,7 +137,7 @@ fn tone(tier: Option<Tier>) -> Tone {
 }
 
 /// What it did and who it is: classes, name, hardware address.
-fn what(host: &RankedHost) -> String {
+pub(in crate::output) fn what(host: &RankedHost) -> String {
     let classes: Vec<&str> = host.classes.iter().map(|class| class.name()).collect();
     let mut parts = vec![classes.join(" ")];
     parts.extend(name(&host.row).map(|name| format!("\"{name}\"")));

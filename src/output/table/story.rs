@@ -12,7 +12,7 @@ use crate::wire::Wire;
 /// Labels stand in a column of this width, texts beside it.
 const LABEL: usize = 12;
 /// What peers are to an incident, and how they are headed; others that detectors may name come last.
-const PEERS: [(&str, &str); 4] =
+pub(in crate::output) const PEERS: [(&str, &str); 4] =
     [("refuses", "Refused by"), ("triggers", "Set off by"), ("client", "Clients"), ("contacted", "Contacted")];
 /// Peers of one kind that are named.
 const PEERS_MAX: usize = 5;
@@ -84,7 +84,7 @@ impl Section<'_> {
 }
 
 /// What takes from the certainty, and what would give it back.
-fn reservation(incident: &Incident, servers_named: bool) -> &'static str {
+pub(in crate::output) fn reservation(incident: &Incident, servers_named: bool) -> &'static str {
     match incident.confidence {
         Confidence::High => "",
         Confidence::Medium if !servers_named => {
@@ -98,7 +98,7 @@ fn reservation(incident: &Incident, servers_named: bool) -> &'static str {
 }
 
 /// The machine, as one would look for it.
-fn who(host: &RankedHost) -> String {
+pub(in crate::output) fn who(host: &RankedHost) -> String {
     let row = &host.row;
     let mut parts = vec![row.host.to_string()];
     parts.extend(row.macs.first().map(|mac| match host.behind_router {
@@ -168,7 +168,7 @@ fn verdicts(section: &mut Section<'_>, verdicts: &[RelayVerdict]) -> io::Result<
 }
 
 /// What became of an attempt, in plain words.
-const fn outcome(outcome: RelayOutcome) -> &'static str {
+pub(in crate::output) const fn outcome(outcome: RelayOutcome) -> &'static str {
     match outcome {
         RelayOutcome::Rejected => "refused",
         RelayOutcome::AcceptedUnproven => "accepted, no more",

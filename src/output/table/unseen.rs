@@ -10,6 +10,9 @@ const REASONS_MAX: usize = 3;
 /// Damaged files that are named.
 const FILES_MAX: usize = 5;
 
+/// Said where there is no loss.
+pub(in crate::output) const NOTHING: &str = "Nothing was lost or hidden: every frame was read, no stream has a gap.";
+
 /// Writes what was lost, or that nothing was.
 pub(super) fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) -> io::Result<()> {
     let losses = losses(results);
@@ -21,7 +24,7 @@ pub(super) fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) ->
             if results.facts.inputs.iter().any(|input| input.lines.is_some()) {
                 "Nothing was lost or hidden: every line was read, and no stream has a gap."
             } else {
-                "Nothing was lost or hidden: every frame was read, no stream has a gap."
+                NOTHING
             },
             style.columns(),
         );
@@ -30,7 +33,7 @@ pub(super) fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) ->
     losses.iter().try_for_each(|loss| paragraph(out, " - ", loss, style.columns()))
 }
 
-fn losses(results: &Results<'_>) -> Vec<String> {
+pub(in crate::output) fn losses(results: &Results<'_>) -> Vec<String> {
     let facts = results.facts;
     let mut losses = Vec::new();
     let damaged: Vec<_> = facts.inputs.iter().filter(|input| input.truncated || input.error.is_some()).collect();
