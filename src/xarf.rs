@@ -11,6 +11,7 @@
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -192,7 +193,7 @@ fn is_private(host: IpAddr) -> bool {
 fn evidence(incident: &Incident) -> Evidence {
     let mut text = format!("{}\n", incident.summary);
     for line in &incident.evidence {
-        text.push_str(&format!("{:+.1} dB: {}\n", line.db, line.says));
+        let _ = writeln!(text, "{:+.1} dB: {}", line.db, line.says);
     }
     let description = "What smtphound saw on the wire, and what each line adds to its score".to_owned();
     Evidence { content_type: "text/plain", description, payload: BASE64_STANDARD.encode(text) }
@@ -216,7 +217,7 @@ fn contact(reporter: &Reporter) -> Result<Contact, Error> {
         .filter(|(local, _)| !local.is_empty())
         .ok_or_else(|| wrong("write the mail address of your abuse desk, such as abuse@example.com".to_owned()))?;
     let domain = parse_domain(domain).map_err(wrong)?;
-    Ok(Contact { org: cut(&reporter.org, 200), contact: format!("{local}@{domain}"), domain })
+    Ok(Contact { org: cut(&reporter.org, 200), address: format!("{local}@{domain}"), domain })
 }
 
 fn cut(text: &str, chars: usize) -> String {

@@ -102,9 +102,7 @@ fn panic_on_screen(thread: &str) {
     let rounds = std::sync::atomic::AtomicU32::new(0);
     let breaks = || {
         if rounds.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 3 {
-            if thread == "screen" {
-                panic!("a defect of ours");
-            }
+            assert!(thread != "screen", "a defect of ours");
             let other = std::thread::spawn(|| panic!("a defect of ours"));
             assert!(other.join().is_err());
         }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use smtphound::tui::Bindings;
 use terminal::Terminal;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The keys of the help by name, the bytes that an xterm sends for them, and the name that tmux has for them.
 const KEYS: &[(&str, &str, &str)] = &[
@@ -296,9 +296,9 @@ fn every_key_of_the_help_does_what_it_says() {
             let mut terminal = Terminal::run(dir.path(), columns, lines, &args);
             let mut run = Run::new(&mut terminal);
             if speed.is_some() {
-                play(&mut run)
+                play(&mut run);
             } else {
-                read_through(&mut run, dir.path())
+                read_through(&mut run, dir.path());
             }
             pressed.append(&mut run.pressed);
             pressed.insert(quit);

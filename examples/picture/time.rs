@@ -28,7 +28,7 @@ fn host(n: u32, now: Ts) -> RankedHost {
     row.counts.rcpt_rejected = mixed % 700;
     row.counts.rcpt_accepted = mixed % 900;
     (0..3).for_each(|i| row.servers.inside.insert(HostKey::v4([198, 51, (mixed % 250) as u8, i])));
-    row.last = now + smtphound::time::Span::millis(mixed as i64 % 1_000_000 - 1_000_000);
+    row.last = now + smtphound::time::Span::millis(mixed.cast_signed() % 1_000_000 - 1_000_000);
     let tier = (n < 1000).then_some(Tier::Likely);
     RankedHost {
         rank: n as usize + 1,

@@ -113,13 +113,17 @@ const fn place([src_low, src_high, dst_low, dst_high, numbers, ports_id]: Words)
 }
 
 /// Of the words, flags, window, payload length, options, and the payload as far as it is compared.
-fn identity([a, b, c, d, e, f]: Words, segment: &Segment<'_>, seed: &Seed) -> u64 {
+fn identity(
+    [src_low, src_high, dst_low, dst_high, numbers, ports_id]: Words,
+    segment: &Segment<'_>,
+    seed: &Seed,
+) -> u64 {
     let (head, Segment { options, payload, .. }) = (&segment.head, segment);
     let fields = (options.len() as u64) << 56 // 40 bytes of options at most
         | (head.flags.0 as u64) << 48
         | (head.window as u64) << 32
         | head.payload_len as u64;
-    let hash = seed.fold(seed.fold(seed.fold(0, [a, b]), [c, d]), [e, f]);
+    let hash = seed.fold(seed.fold(seed.fold(0, [src_low, src_high]), [dst_low, dst_high]), [numbers, ports_id]);
     let hash = seed.fold_bytes(seed.fold(hash, [fields, payload.len() as u64]), options);
     match payload.split_first_chunk::<{ COMPARED_MAX / 2 }>() {
         Some((first, rest)) if payload.len() > COMPARED_MAX => {

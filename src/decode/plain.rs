@@ -31,8 +31,8 @@ pub(super) enum Plain {
 pub(super) fn read(bytes: &[u8], ports: &PortSet) -> Option<Plain> {
     let head = bytes.first_chunk::<HEADERS_LEN>()?;
     let be16 = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
-    // Ethertype, version and header length, and that it is no fragment (RFC 791 section 3.1: "more" and the offset).
-    let plain = be16(12) == 0x0800 && head[14] == 0x45 && be16(20) & 0x3fff == 0 && head[23] == 6;
+    let is_whole = |fragment: u16| fragment << 2 == 0; // RFC 791 section 3.1: neither "more" nor an offset
+    let plain = be16(12) == 0x0800 && head[14] == 0x45 && is_whole(be16(20)) && head[23] == 6;
     let total = usize::from(be16(16));
     let header_len = usize::from(head[TCP_AT + 12] >> 4) * 4;
     if !plain || header_len < TCP_LEN || total < IPV4_LEN + header_len {

@@ -18,10 +18,10 @@ use super::score::{Class, Family};
 use super::sequential::Cusum;
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
-use crate::frame::At;
+use crate::frame::{At, FrameNo};
 use crate::ledger::Role;
 use crate::session::{Flood, SessionEventKind};
-use crate::tcp::{ConnId, ConnState};
+use crate::tcp::ConnState;
 use crate::time::{Span, Ts};
 
 /// The settings of D3.
@@ -157,7 +157,8 @@ impl ConnectFailures {
         }
     }
 
-    fn contact(&mut self, seen: &Observation<'_>, id: ConnId, failure: Option<Failure>, ctx: &Context<'_>) {
+    fn contact(&mut self, seen: &Observation<'_>, first: FrameNo, failure: Option<Failure>, ctx: &Context<'_>) {
+        let id = seen.id;
         let (host, server, now) = (id.orig.host, id.resp.host, seen.at.ts);
         if !self.contacted.insert_hash(seen.pair, now) {
             return;
@@ -195,7 +196,7 @@ impl ConnectFailures {
             Failure::Closed => track.closed += 1,
         }
         track.first_failed.get_or_insert(id.ts);
-        track.samples.add(id, seen.at.frame);
+        track.samples.add(id, first);
         track.walk.add(self.failure_db, now);
     }
 
@@ -285,13 +286,13 @@ impl Detector for ConnectFailures {
             return;
         }
         match seen.what {
-            What::Unanswered(attempt) => self.contact(seen, attempt.id, Some(Failure::Silent), ctx),
+            What::Unanswered(attempt) => self.contact(seen, attempt.first, Some(Failure::Silent), ctx),
             What::Flooded(flood) => self.flooded(seen, flood, ctx),
             // A server that answers, even to refuse, was reached.
-            What::Greeted(_) => self.contact(seen, seen.id, None, ctx),
+            What::Greeted(head) => self.contact(seen, head.first, None, ctx),
             What::Closed(session) if session.failed() => {
                 let failure = if session.conn.state == ConnState::Rej { Failure::Rejected } else { Failure::Closed };
-                self.contact(seen, seen.id, Some(failure), ctx);
+                self.contact(seen, session.conn.first, Some(failure), ctx);
             }
             _ => {}
         }

@@ -181,7 +181,7 @@ mod tests {
 
     fn book(facts: &[Fact]) -> NameBook {
         let mut book = NameBook::new(8);
-        book.handle(facts, |host| host.is_v4(), |_| false);
+        book.handle(facts, HostKey::is_v4, |_| false);
         book
     }
 

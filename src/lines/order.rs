@@ -165,7 +165,7 @@ impl LineFile {
             Ok(line) if line.trim_ascii().is_empty() => return Ok(()),
             Ok(line) => line,
             Err(wrong) => {
-                self.note_damage(number, wrong);
+                self.note_damage(number, &wrong);
                 return Ok(());
             }
         };
@@ -181,7 +181,7 @@ impl LineFile {
     fn take(&mut self, line: &[u8], run: u32, number: u64) {
         let events = match events(line, &mut self.read) {
             Ok(events) => events,
-            Err(wrong) => return self.note_damage(number, wrong),
+            Err(wrong) => return self.note_damage(number, &wrong),
         };
         self.read.lines += 1;
         let cut = events.last().and_then(|event| match &event.kind {
@@ -194,7 +194,7 @@ impl LineFile {
         }
     }
 
-    fn note_damage(&mut self, number: u64, wrong: String) {
+    fn note_damage(&mut self, number: u64, wrong: &str) {
         let damaged = self.read.damaged.get_or_insert_with(|| (0, format!("line {number}: {wrong}")));
         damaged.0 += 1;
     }
@@ -209,7 +209,7 @@ impl LineFile {
 
 impl Feed for LineFile {
     fn next_event(&mut self) -> Result<Option<SessionEvent>, LineError> {
-        while !self.over && !(self.may_go() && !self.held.is_empty()) {
+        while !self.over && (self.held.is_empty() || !self.may_go()) {
             self.read_line()?;
         }
         Ok(self.held.pop().map(|Reverse(held)| held.event))

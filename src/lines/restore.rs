@@ -116,7 +116,7 @@ fn dialogue(conn: &Connection, smtp: &SmtpFacts, told: At, out: &mut Vec<Session
     let mut greeting = None;
     for (no, (at, step)) in steps.into_iter().enumerate() {
         if matches!(step, Step::Greeted) {
-            greeting = smtp.greeting.clone();
+            greeting.clone_from(&smtp.greeting);
         }
         let event = no as u32;
         let head = Arc::new(SessionHead {
@@ -205,12 +205,11 @@ fn transaction(line: TransactionLine) -> Transaction {
         line.rcptto.into_iter().map(|rcpt| Recipient { to: rcpt.to, reply: rcpt.reply.map(Reply::from) }).collect();
     let count =
         |is: fn(&Reply) -> bool| rcptto.iter().filter(|rcpt| rcpt.reply.as_ref().is_some_and(is)).count() as u32;
-    let (rcpt_total, rcpt_accepted, rcpt_rejected) = match line.rcpt_totals {
-        Some(totals) => (totals.total, totals.accepted, totals.rejected),
-        None => {
-            let refused = count(|reply| reply.is_transient() || reply.is_permanent());
-            (rcptto.len() as u32, count(Reply::is_positive), refused)
-        }
+    let (rcpt_total, rcpt_accepted, rcpt_rejected) = if let Some(totals) = line.rcpt_totals {
+        (totals.total, totals.accepted, totals.rejected)
+    } else {
+        let refused = count(|reply| reply.is_transient() || reply.is_permanent());
+        (rcptto.len() as u32, count(Reply::is_positive), refused)
     };
     let content = MailFacts {
         msg_id: line.msg_id,

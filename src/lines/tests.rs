@@ -16,19 +16,21 @@ const BEGIN: Ts = Ts::from_parts(1_772_617_327, 0);
 fn closed(port: u16, first: u64, told: u64) -> SessionEvent {
     let mut session = session("192.168.0.23", "192.0.2.25", "pc.example");
     session.conn.id.orig.port = port;
-    session.conn.id.ts = BEGIN + Span::secs(first as i64);
+    session.conn.id.ts = BEGIN + Span::secs(first.cast_signed());
     session.conn.first = FrameNo(first);
     session.conn.last = FrameNo(told);
-    session.smtp.greeted = Some(At { ts: BEGIN + Span::secs(first as i64 + 1), frame: FrameNo(first + 1) });
+    session.smtp.greeted = Some(At { ts: BEGIN + Span::secs(first.cast_signed() + 1), frame: FrameNo(first + 1) });
     session.smtp.heads.told = 1;
     session.smtp.heads.before_helo = 1;
-    let at = At { ts: BEGIN + Span::secs(told as i64), frame: FrameNo(told) };
+    let at = At { ts: BEGIN + Span::secs(told.cast_signed()), frame: FrameNo(told) };
     SessionEvent { at, kind: SessionEventKind::Closed(session.into()) }
 }
 
 fn written(events: &[SessionEvent]) -> Vec<u8> {
     let mut writer = SessionWriter::new(Vec::new(), LineForm::Native);
-    events.iter().for_each(|event| writer.handle(event).unwrap());
+    for event in events {
+        writer.handle(event).unwrap();
+    }
     writer.finish().unwrap()
 }
 

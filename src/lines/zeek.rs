@@ -252,7 +252,7 @@ fn tell(line: ConnLine, mut mails: Vec<SmtpLine>, number: u64, out: &mut Vec<Ses
     let mut transactions = Vec::new();
     let ends: Vec<Ts> = mails.iter().skip(1).map(|mail| mail.ts.ts()).chain([over.ts]).collect();
     for (mail, end) in mails.into_iter().zip(ends) {
-        let Some(tx) = transaction(mail, At { ts: end.max(id.ts), frame }) else { continue };
+        let Some(tx) = transaction(&mail, At { ts: end.max(id.ts), frame }) else { continue };
         let tx = Arc::new(tx);
         let kind = SessionEventKind::Transaction(Arc::clone(&head), Arc::clone(&tx));
         out.push(SessionEvent { at: tx.ended, kind });
@@ -291,7 +291,7 @@ fn tell(line: ConnLine, mut mails: Vec<SmtpLine>, number: u64, out: &mut Vec<Ses
 }
 
 /// A mail of `smtp.log`; `None` for a record without MAIL.
-fn transaction(mail: SmtpLine, ended: At) -> Option<Transaction> {
+fn transaction(mail: &SmtpLine, ended: At) -> Option<Transaction> {
     let path = |text: &str| Wire::from(text.trim_start_matches('<').trim_end_matches('>'));
     let mailfrom = path(mail.mailfrom.as_deref()?);
     let reply =

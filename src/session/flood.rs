@@ -148,19 +148,18 @@ impl Floods {
         if self.hosts.get(self.latest).is_some_and(|counted| counted.host == host) {
             return self.latest;
         }
-        self.latest = match self.places.get(&host) {
-            Some(place) => *place as usize,
-            None => {
-                if self.hosts.len() >= HOSTS_MAX {
-                    self.tell_all(tell);
-                    self.hosts.clear();
-                    self.places.clear();
-                }
-                self.places.insert(host, self.hosts.len() as u32);
-                self.hosts.push(Counted { host, minute, told: 0, sum: None });
-                self.hosts.len() - 1
-            }
-        };
+        if let Some(place) = self.places.get(&host) {
+            self.latest = *place as usize;
+            return self.latest;
+        }
+        if self.hosts.len() >= HOSTS_MAX {
+            self.tell_all(tell);
+            self.hosts.clear();
+            self.places.clear();
+        }
+        self.latest = self.hosts.len();
+        self.places.insert(host, self.latest as u32);
+        self.hosts.push(Counted { host, minute, told: 0, sum: None });
         self.latest
     }
 }

@@ -72,7 +72,9 @@ impl Term {
             Self::Tier(text) => standing(&|word| word.starts_with(text.as_str())),
             Self::Any(text) => {
                 standing(&|word| word.contains(text.as_str()));
-                [&lines.who, &lines.classes, &lines.more].into_iter().for_each(|texts| texts.mark(text, &mut found));
+                for texts in [&lines.who, &lines.classes, &lines.more] {
+                    texts.mark(text, &mut found);
+                }
             }
             Self::Host(text) => lines.who.mark(text, &mut found),
             Self::Class(text) => lines.classes.mark(text, &mut found),

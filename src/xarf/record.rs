@@ -30,7 +30,8 @@ pub(super) struct Record {
 #[derive(Serialize, Clone, Debug)]
 pub(super) struct Contact {
     pub(super) org: String,
-    pub(super) contact: String,
+    #[serde(rename = "contact")]
+    pub(super) address: String,
     pub(super) domain: String,
 }
 

@@ -17,7 +17,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Action, LocalModes, Winsize, tcflow, tcgetattr, tcsetwinsize};
 
 /// How long anything may take on a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A terminal, and the program on it.
 pub struct Terminal {
@@ -163,7 +163,7 @@ impl Terminal {
 
     /// Reads once; whether there was anything before the time was over.
     fn read_some(&mut self, time: Duration) -> bool {
-        let until = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        let until = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
         let other = self.other.as_fd();
         let mut fds = [PollFd::new(&other, PollFlags::IN)];
         if poll(&mut fds, Some(&until)).unwrap() == 0 {
