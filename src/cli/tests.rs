@@ -88,16 +88,27 @@ fn short_help_of_replay() {
                           [default: one for each CPU]
 
     Output:
-          --sessions <FILE>  Write every SMTP connection as a line of JSON to this file; `-` is standard
-                             output
-          --format <FORM>    The form of what --sessions writes [default: native] [possible values:
-                             native, eve]
-          --report <FILE>    Write the incident report, JSON, to this file; `-` is standard output
-          --fail-on <TIER>   End with status 1 if an incident is at least this sure [possible values:
-                             suspect, likely, confirmed]
-          --color <WHEN>     Colours in the table; `auto` means on a terminal, unless NO_COLOR is set
-                             [default: auto] [possible values: auto, always, never]
-      -q, --quiet            No table on standard output
+          --sessions <FILE>         Write every SMTP connection as a line of JSON to this file; `-` is
+                                    standard output
+          --format <FORM>           The form of what --sessions writes [default: native] [possible
+                                    values: native, eve]
+          --html <FILE>             Write a page for people, HTML without anything from elsewhere, to
+                                    this file; `-` is standard output
+          --metrics <FILE>          Write metrics for Prometheus' textfile collector to this file
+                                    (`watch`: four times a minute); `-` is standard output
+          --syslog <WHERE>          Send each incident as a line to syslog: unix:/dev/log,
+                                    udp:127.0.0.1:514 or tcp:127.0.0.1:514
+          --syslog-format <FORMAT>  How these lines look [default: rfc5424] [possible values: rfc5424,
+                                    cef]
+          --report <FILE>           Write the incident report, JSON, to this file; `-` is standard
+                                    output
+          --fail-on <TIER>          End with status 1 if an incident is at least this sure [possible
+                                    values: suspect, likely, confirmed]
+          --color <WHEN>            Colours in the table; `auto` means on a terminal, unless NO_COLOR is
+                                    set [default: auto] [possible values: auto, always, never]
+      -q, --quiet                   No table on standard output
+          --evidence <DIR>          Write for each incident a capture with just its connections into
+                                    this directory, comments say why (whole mails!)
 
     Screen:
           --tui             Show the capture on the screen of `watch`; then `space` pauses it and `.`
@@ -185,6 +196,27 @@ fn long_help_of_replay() {
               - eve:    Suricata's EVE: smtp, flow and alert events
 
               [default: native]
+
+          --html <FILE>
+              Write a page for people, HTML without anything from elsewhere, to this file; `-` is
+              standard output
+
+          --metrics <FILE>
+              Write metrics for Prometheus' textfile collector to this file (`watch`: four times a
+              minute); `-` is standard output
+
+          --syslog <WHERE>
+              Send each incident as a line to syslog: unix:/dev/log, udp:127.0.0.1:514 or
+              tcp:127.0.0.1:514
+
+          --syslog-format <FORMAT>
+              How these lines look
+
+              Possible values:
+              - rfc5424: RFC 5424, the incident's keys as structured data
+              - cef:     ArcSight's Common Event Format
+
+              [default: rfc5424]
 
           --report <FILE>
               Write the incident report, JSON, to this file; `-` is standard output
