@@ -1,6 +1,6 @@
 //! Who a host is, from what it cannot help showing and from what it calls itself.
 //!
-//! [`vendor`] knows the maker of a network card. [`read`] takes the payload of a datagram from one of the ports on which
+//! [`vendor()`] knows the maker of a network card. [`read`] takes the payload of a datagram from one of the ports on which
 //! machines of a local network tell their names ([`is_port`]) and gives [`Facts`]:
 //!
 //! | source | what is read | read first |

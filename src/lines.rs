@@ -1,8 +1,8 @@
 //! Session lines as a source of events: what one or several runs wrote, judged again, on another machine or later.
 //!
 //! A line stands for all events of a connection, and is written when the last of them was told. So events come out of
-//! [`order`] in the order in which they were judged the first time; events of several files, each written beside another
-//! wire, come in the order of their time. Zeek's logs are read, too, as far as their fields go ([`zeek`]).
+//! `order` in the order in which they were judged the first time; events of several files, each written beside another
+//! wire, come in the order of their time. Zeek's logs are read, too, as far as their fields go (`zeek`).
 //!
 //! What lines do not tell is counted ([`Unseen`]).
 

@@ -1,6 +1,6 @@
 //! `smtphound report --xarf`: incidents as reports to an abuse desk, in XARF version 4.
 //!
-//! Read first: XARF v4's core schema and the types named in [`kind_of`]. A report names one source: of what a machine of
+//! Read first: XARF v4's core schema and the types named in `kind_of`. A report names one source: of what a machine of
 //! ours did, that machine (by the address that the world sees, where that is known); of what was done to us, each client
 //! that did it. Some types want more than an incident report holds: the port of the source, and for spam the envelope. They
 //! are taken from the session lines of the same run, where those are given; without them such reports are left out and the

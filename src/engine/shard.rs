@@ -24,7 +24,7 @@ impl Shard {
         Self { flows: FlowTable::new(ports, &limits.tcp), floods: Floods::default(), limits: limits.smtp.clone() }
     }
 
-    /// Takes a segment that belongs here; `hash` is [`Self::hash`] of its key.
+    /// Takes a segment that belongs here; `hash` is that of its key under the seed of this shard.
     pub fn handle_segment(
         &mut self,
         hash: u32,

@@ -2,7 +2,7 @@
 //! phone and on paper.
 //!
 //! It tells what the table on the terminal tells, in the same words, with charts. Everything that comes from outside
-//! passes [`text::Text`]; a policy in the page's head forbids scripts and requests should that ever fail.
+//! passes `text::Text`; a policy in the page's head forbids scripts and requests should that ever fail.
 
 mod chart;
 mod text;
