@@ -1,13 +1,12 @@
 //! Where frames come from: saved captures, one by one or several as one run, or a device.
 //!
 //! A [`FrameSource`] hands out frames until it has no more. Files are told apart by their content, never by their name:
-//! classic pcap of either byte order and precision (read by libpcap), pcapng with any mix of interfaces, either of them
+//! classic pcap of either byte order and precision, pcapng with any mix of interfaces, either of them
 //! packed with gzip or zstd, from a file, a pipe or standard input. What a damaged or cut file holds before the damage
 //! is handed out first, and stays valid.
 //!
 //! With a filter, every frame is still read and counted, and rejected ones keep their number: frame numbers are those
-//! that Wireshark shows, with or without a filter. libpcap's own filter would drop them unseen. It would not be faster:
-//! for files libpcap runs the same program over each frame in the same process.
+//! that Wireshark shows, with or without a filter. libpcap compiles the filter.
 //!
 //! This is the edge: only this room knows of libpcap, and only it may wait.
 

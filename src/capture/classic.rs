@@ -1,74 +1,196 @@
-//! Classic pcap through libpcap.
+//! Classic pcap (draft-ietf-opsawg-pcap): a header, then frames, each after a header of its own.
+//!
+//! libpcap reads these files too, a frame at a time through C's buffered files, and only from what has a file descriptor.
+//! Sixteen bytes a frame are read here, in place, from files and unpackers alike (`docs/adr/0015-classic-pcap-in-place.md`).
+//! What libpcap takes, this takes: both byte orders and precisions, the versions before 2.4, whose lengths are the other way
+//! round, and the longer frame headers of patched Linux systems of the nineties.
 
-use pcap::{Capture, Offline, Precision};
+use std::io::{BufRead, BufReader};
 
 use crate::frame::{Frame, LinkType};
 use crate::time::Ts;
 
-use super::filter::{Filter, reason};
-use super::input::{Bytes, Feeder, read_error};
+use super::filter::Filter;
+use super::input::{Bytes, READ_SIZE, gather, read_error};
 use super::tally::{Meter, Tally};
 use super::{CaptureError, Captured, FrameSource, InputSummary, Progress};
 
-/// The header of the file, and that of each frame, for progress where libpcap does the reading.
 const FILE_HEADER_LEN: usize = 24;
-const FRAME_HEADER_LEN: usize = 16;
+/// The longest frame that is taken for one: libpcap's limit for networks.
+const FRAME_MAX: u32 = 256 << 10;
+/// The link type has the lower 26 bits of its word; the others say how long the checksums at the end of frames are.
+const LINK_MASK: u32 = 0x03ff_ffff;
 
 /// One classic capture.
 pub(super) struct ClassicSource {
-    capture: Capture<Offline>,
+    reader: BufReader<Bytes>,
+    /// Bytes at the beginning of the reader's buffer that hold the frame that was handed out last.
+    handed: usize,
+    /// A frame, with its header, that lies in two fillings of the buffer.
+    gathered: Vec<u8>,
+    layout: Layout,
     link: LinkType,
     filter: Option<Filter>,
     tally: Tally,
-    /// Counts what the feeder read, or what libpcap read if there is none.
     meter: Meter,
     total: Option<u64>,
-    feeder: Option<Feeder>,
     ended: bool,
 }
 
-impl ClassicSource {
-    /// Lets libpcap open a file.
-    pub(super) fn open(
-        file: &str,
-        path: &str,
-        total: Option<u64>,
-        filter: Option<Filter>,
-    ) -> Result<Self, CaptureError> {
-        let capture = open_offline(path).map_err(|error| classify(file, &error, &mut None))?;
-        let meter = Meter::default();
-        meter.add(FILE_HEADER_LEN);
-        Self::new(file, capture, meter, total, None, filter)
+/// How a file writes its headers.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    big_endian: bool,
+    /// Nanoseconds in a unit of the fraction.
+    unit: u32,
+    /// Bytes of a frame's header.
+    header_len: usize,
+    lengths: Lengths,
+}
+
+/// In what order a frame's two lengths stand.
+#[derive(Clone, Copy, Debug)]
+enum Lengths {
+    CapturedFirst,
+    CapturedLast,
+    /// Version 2.3 was written either way: the captured length is the smaller one.
+    SmallerIsCaptured,
+}
+
+/// What the header of a frame says.
+#[derive(Clone, Copy)]
+struct Header {
+    ts: Ts,
+    captured: u32,
+    wire_len: u32,
+}
+
+/// Where the bytes of a frame lie.
+#[derive(Clone, Copy)]
+enum Place {
+    Buffer,
+    Gathered,
+}
+
+impl Layout {
+    /// Of a file with this header, and the link type of its frames.
+    fn of(header: &[u8; FILE_HEADER_LEN]) -> Result<(Self, LinkType), String> {
+        let [a, b, c, d, ..] = *header;
+        let magic = u32::from_be_bytes([a, b, c, d]);
+        let (unit, header_len, big_endian) = match magic {
+            0xa1b2_c3d4 => (1000, 16, true),
+            0xd4c3_b2a1 => (1000, 16, false),
+            0xa1b2_3c4d => (1, 16, true),
+            0x4d3c_b2a1 => (1, 16, false),
+            0xa1b2_cd34 => (1000, 24, true),
+            0x34cd_b2a1 => (1000, 24, false),
+            _ => return Err(format!("a magic number of {magic:#010x} is not one of pcap")),
+        };
+        let mut layout = Self { big_endian, unit, header_len, lengths: Lengths::CapturedFirst };
+        // Two numbers of 16 bits, the major one first, whatever the order of bytes.
+        let version = layout.word(header, 4);
+        let (major, minor) =
+            if big_endian { (version >> 16, version & 0xffff) } else { (version & 0xffff, version >> 16) };
+        layout.lengths = match (major, minor) {
+            (2, 4) => Lengths::CapturedFirst,
+            (2, 3) => Lengths::SmallerIsCaptured,
+            // 543 is what a system of the nineties wrote for 2.
+            (2, ..3) | (543, 0) => Lengths::CapturedLast,
+            _ => return Err(format!("version {major}.{minor} of pcap is not known")),
+        };
+        Ok((layout, LinkType((layout.word(header, 20) & LINK_MASK) as u16)))
     }
 
-    /// Lets libpcap read bytes through a pipe; whoever reads them counts them with `meter`.
-    pub(super) fn feed(
+    /// Four bytes of a header as a number; the caller knows that they are there.
+    fn word(self, header: &[u8], at: usize) -> u32 {
+        let bytes = header.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+        if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    }
+
+    /// A frame's header.
+    fn header(self, header: &[u8]) -> Header {
+        let [secs, fraction, one, other] = [0, 4, 8, 12].map(|at| self.word(header, at));
+        let (captured, wire_len) = match self.lengths {
+            Lengths::CapturedFirst => (one, other),
+            Lengths::CapturedLast => (other, one),
+            Lengths::SmallerIsCaptured => (one.min(other), one.max(other)),
+        };
+        let ts = Ts::from_parts(i64::from(secs), i64::from(fraction) * i64::from(self.unit));
+        Header { ts, captured, wire_len }
+    }
+}
+
+impl ClassicSource {
+    /// Reads the header of the file; whoever reads the bytes counts them with `meter`.
+    pub(super) fn open(
         file: &str,
         bytes: Bytes,
         meter: Meter,
         total: Option<u64>,
-        filter: Option<Filter>,
-    ) -> Result<Self, CaptureError> {
-        let started = Feeder::start(bytes, open_offline);
-        let (feeder, opened) = started.map_err(|source| CaptureError::Open { file: file.to_owned(), source })?;
-        let mut feeder = Some(feeder);
-        let capture = opened.map_err(|error| classify(file, &error, &mut feeder))?;
-        Self::new(file, capture, meter, total, feeder, filter)
-    }
-
-    fn new(
-        file: &str,
-        capture: Capture<Offline>,
-        meter: Meter,
-        total: Option<u64>,
-        feeder: Option<Feeder>,
         mut filter: Option<Filter>,
     ) -> Result<Self, CaptureError> {
-        let link = LinkType(capture.get_datalink().0 as u16);
+        let mut reader = BufReader::with_capacity(READ_SIZE, bytes);
+        let mut header = Vec::new();
+        gather(&mut reader, &mut header, FILE_HEADER_LEN).map_err(|error| read_error(file, error))?;
+        let Some(header) = header.first_chunk() else {
+            let reason = format!("its header has {FILE_HEADER_LEN} bytes, of which {} are there", header.len());
+            return Err(CaptureError::Truncated { file: file.to_owned(), reason });
+        };
+        let (layout, link) =
+            Layout::of(header).map_err(|reason| CaptureError::Damaged { file: file.to_owned(), reason })?;
         if let Some(filter) = &mut filter {
             filter.prepare(link, file)?;
         }
-        Ok(Self { capture, link, filter, tally: Tally::new(file), meter, total, feeder, ended: false })
+        let tally = Tally::new(file);
+        Ok(Self { reader, handed: 0, gathered: Vec::new(), layout, link, filter, tally, meter, total, ended: false })
+    }
+
+    /// The next frame's header, and where its bytes are to be found; `None` at the end of the file.
+    fn advance(&mut self) -> Result<Option<(Header, Place)>, CaptureError> {
+        self.reader.consume(std::mem::take(&mut self.handed));
+        let header_len = self.layout.header_len;
+        let buffer = self.reader.buffer();
+        if buffer.len() >= header_len {
+            let header = self.checked(buffer)?;
+            let whole = header_len + header.captured as usize;
+            if buffer.len() >= whole {
+                self.handed = whole;
+                return Ok(Some((header, Place::Buffer)));
+            }
+        }
+        self.gathered.clear();
+        match self.gather(header_len)? {
+            0 => return Ok(None),
+            read if read < header_len => return Err(self.truncated("the header of its last frame", header_len, read)),
+            _ => {}
+        }
+        let header = self.checked(&self.gathered)?;
+        let captured = header.captured as usize;
+        let read = self.gather(captured)?;
+        if read < captured {
+            return Err(self.truncated("its last frame", captured, read));
+        }
+        Ok(Some((header, Place::Gathered)))
+    }
+
+    /// The header at the beginning of `bytes`, if it can be one.
+    fn checked(&self, bytes: &[u8]) -> Result<Header, CaptureError> {
+        let header = self.layout.header(bytes);
+        if header.captured > FRAME_MAX {
+            let reason =
+                format!("a frame claims {} bytes, where {FRAME_MAX} is the most there can be", header.captured);
+            return Err(CaptureError::Damaged { file: self.tally.file().to_owned(), reason });
+        }
+        Ok(header)
+    }
+
+    fn gather(&mut self, count: usize) -> Result<usize, CaptureError> {
+        gather(&mut self.reader, &mut self.gathered, count).map_err(|error| read_error(self.tally.file(), error))
+    }
+
+    fn truncated(&self, what: &str, whole: usize, there: usize) -> CaptureError {
+        let reason = format!("{what} has {whole} bytes, of which {there} are there");
+        CaptureError::Truncated { file: self.tally.file().to_owned(), reason }
     }
 }
 
@@ -77,60 +199,39 @@ impl FrameSource for ClassicSource {
         if self.ended {
             return None;
         }
-        let error = match self.capture.next_packet() {
-            Ok(packet) => {
-                let header = packet.header;
-                // Seconds have 32 bits without a sign in the file (draft-ietf-opsawg-pcap), but libpcap 1.10 reads them
-                // with one. Asked for nanoseconds, it puts them where the microseconds would be.
-                let ts = Ts::from_parts(i64::from(header.ts.tv_sec as u32), header.ts.tv_usec);
-                if self.feeder.is_none() {
-                    self.meter.add(FRAME_HEADER_LEN + packet.data.len());
-                }
-                let passed = self.filter.as_ref().is_none_or(|filter| filter.passes(self.link, packet.data));
-                let no = self.tally.frame(ts, packet.data.len(), passed);
-                return Some(Ok(if passed {
-                    Captured::Frame(no, Frame { ts, link: self.link, wire_len: header.len, bytes: packet.data })
+        match self.advance() {
+            Ok(Some((Header { ts, captured, wire_len }, place))) => {
+                let bytes = match place {
+                    Place::Buffer => self.reader.buffer(),
+                    Place::Gathered => &self.gathered,
+                };
+                let bytes = bytes.get(self.layout.header_len..).unwrap_or_default();
+                let bytes = bytes.get(..captured as usize).unwrap_or_default();
+                let passed = self.filter.as_ref().is_none_or(|filter| filter.passes(self.link, bytes));
+                let no = self.tally.frame(ts, bytes.len(), passed);
+                Some(Ok(if passed {
+                    Captured::Frame(no, Frame { ts, link: self.link, wire_len, bytes })
                 } else {
                     Captured::Filtered(no, ts)
-                }));
+                }))
             }
-            Err(pcap::Error::NoMorePackets) => {
-                // The pipe ends whether the bytes were all there or not.
-                self.feeder.as_mut().and_then(Feeder::error).map(|error| read_error(self.tally.file(), error))
+            Ok(None) => {
+                self.ended = true;
+                None
             }
-            Err(error) => Some(classify(self.tally.file(), &error, &mut self.feeder)),
-        };
-        self.ended = true;
-        error.map(|error| {
-            self.tally.error(&error);
-            Err(error)
-        })
+            Err(error) => {
+                self.ended = true;
+                self.tally.error(&error);
+                Some(Err(error))
+            }
+        }
     }
 
     fn progress(&self) -> Progress {
-        let bytes = self.meter.bytes();
-        // What libpcap read is known but for the frame headers of old variants.
-        Progress { done: self.total.map_or(bytes, |total| bytes.min(total)), total: self.total }
+        Progress { done: self.meter.bytes(), total: self.total }
     }
 
     fn summaries(&self) -> Vec<InputSummary> {
         vec![self.tally.summary()]
-    }
-}
-
-fn open_offline(path: &str) -> Result<Capture<Offline>, pcap::Error> {
-    Capture::from_file_with_precision(path, Precision::Nano)
-}
-
-/// What an error of libpcap means. Its text is the only sign that a file is cut off; if the bytes came through a pipe
-/// that ended because of an error, that error is the one to tell.
-fn classify(file: &str, error: &pcap::Error, feeder: &mut Option<Feeder>) -> CaptureError {
-    let reason = reason(error);
-    if !reason.starts_with("truncated dump file") {
-        return CaptureError::Damaged { file: file.to_owned(), reason };
-    }
-    match feeder.as_mut().and_then(Feeder::error) {
-        Some(error) => read_error(file, error),
-        None => CaptureError::Truncated { file: file.to_owned(), reason },
     }
 }

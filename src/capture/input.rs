@@ -1,10 +1,8 @@
 //! Opens a file, a pipe or standard input, finds out what it holds, and picks the reader for it.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Write};
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -16,9 +14,7 @@ use super::zstd::ZstdReader;
 use super::{CaptureError, FrameSource, OpenOptions};
 
 /// Bytes asked of the system at once.
-const READ_SIZE: usize = 256 << 10;
-/// Bytes written to the pipe at once: what a pipe of Linux holds.
-const PIPE_SIZE: usize = 64 << 10;
+pub(super) const READ_SIZE: usize = 256 << 10;
 /// How many bytes tell what a file is.
 const MAGIC_LEN: usize = 4;
 
@@ -42,7 +38,7 @@ pub fn open_file(path: &Path, options: &OpenOptions) -> Result<Box<dyn FrameSour
     let meter = Meter::default();
     if path.as_os_str() == "-" {
         let bytes = Box::new(Metered { inner: io::stdin(), meter: meter.clone() });
-        return Opening { file: "standard input".to_owned(), regular: None, total: None, meter }.open(bytes, options);
+        return Opening { file: "standard input".to_owned(), total: None, meter }.open(bytes, options);
     }
     let file = path.display().to_string();
     let open = |source| CaptureError::Open { file: file.clone(), source };
@@ -51,11 +47,9 @@ pub fn open_file(path: &Path, options: &OpenOptions) -> Result<Box<dyn FrameSour
     if metadata.is_dir() {
         return Err(CaptureError::Directory { file });
     }
-    // A named pipe can be opened only once, so libpcap is given what was read of it already.
-    let regular = metadata.is_file().then(|| path.to_owned());
     let total = metadata.is_file().then_some(metadata.len());
     let bytes = Box::new(Metered { inner: opened, meter: meter.clone() });
-    Opening { file, regular, total, meter }.open(bytes, options)
+    Opening { file, total, meter }.open(bytes, options)
 }
 
 /// Opens a file of text, unpacked if it is packed with gzip or zstd.
@@ -66,7 +60,7 @@ pub fn open_unpacked(path: &Path) -> Result<Bytes, CaptureError> {
     if opened.metadata().map_err(open)?.is_dir() {
         return Err(CaptureError::Directory { file });
     }
-    let opening = Opening { file, regular: None, total: None, meter: Meter::default() };
+    let opening = Opening { file, total: None, meter: Meter::default() };
     match opening.sniff(Box::new(opened)) {
         Ok((Content::Gzip, bytes)) => Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_SIZE, bytes)))),
         Ok((Content::Zstd, bytes)) => Ok(Box::new(ZstdReader::new(BufReader::with_capacity(READ_SIZE, bytes)))),
@@ -79,8 +73,6 @@ pub fn open_unpacked(path: &Path) -> Result<Bytes, CaptureError> {
 /// What is known of an input while it is opened.
 struct Opening {
     file: String,
-    /// The path, if libpcap can open it once more.
-    regular: Option<PathBuf>,
     total: Option<u64>,
     meter: Meter,
 }
@@ -89,22 +81,13 @@ impl Opening {
     fn open(self, bytes: Bytes, options: &OpenOptions) -> Result<Box<dyn FrameSource + Send>, CaptureError> {
         let filter = options.filter.clone().map(Filter::new);
         let (content, bytes) = self.sniff(bytes)?;
-        let packed = matches!(content, Content::Gzip | Content::Zstd);
         let (content, bytes) = match content {
             Content::Gzip => self.sniff(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_SIZE, bytes))))?,
             Content::Zstd => self.sniff(Box::new(ZstdReader::new(BufReader::with_capacity(READ_SIZE, bytes))))?,
             plain => (plain, bytes),
         };
         match content {
-            Content::Pcap => {
-                // libpcap takes a path as a C string in UTF-8; any other path is read through the pipe.
-                let plain = self.regular.as_deref().filter(|_| !packed).and_then(Path::to_str);
-                let source = match plain {
-                    Some(path) => ClassicSource::open(&self.file, path, self.total, filter)?,
-                    None => ClassicSource::feed(&self.file, bytes, self.meter, self.total, filter)?,
-                };
-                Ok(Box::new(source))
-            }
+            Content::Pcap => Ok(Box::new(ClassicSource::open(&self.file, bytes, self.meter, self.total, filter)?)),
             Content::Pcapng => {
                 let bytes = BufReader::with_capacity(READ_SIZE, bytes);
                 Ok(Box::new(PcapngSource::open(&self.file, bytes, self.meter, self.total, filter)?))
@@ -158,6 +141,26 @@ pub(super) fn read_error(file: &str, error: io::Error) -> CaptureError {
     }
 }
 
+/// Appends up to `count` bytes of `reader`; how many there were. Memory grows with the bytes, not with the claim.
+pub(super) fn gather(reader: &mut impl BufRead, to: &mut Vec<u8>, count: usize) -> io::Result<usize> {
+    let mut missing = count;
+    while missing > 0 {
+        match reader.fill_buf() {
+            Ok([]) => break,
+            Ok(available) => {
+                let taken = available.get(..missing).unwrap_or(available);
+                to.extend_from_slice(taken);
+                let taken = taken.len();
+                reader.consume(taken);
+                missing -= taken;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count - missing)
+}
+
 /// A reader that counts.
 struct Metered<R> {
     inner: R,
@@ -169,44 +172,5 @@ impl<R: Read> Read for Metered<R> {
         let read = self.inner.read(buffer)?;
         self.meter.add(read);
         Ok(read)
-    }
-}
-
-/// A thread that writes bytes into a pipe, because libpcap reads only what has a file descriptor.
-pub(super) struct Feeder {
-    thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-impl Feeder {
-    /// Starts a feeder and opens its pipe by `open`, which is given a path.
-    pub(super) fn start<T>(bytes: Bytes, open: impl FnOnce(&str) -> T) -> io::Result<(Self, T)> {
-        let (reader, writer) = io::pipe()?;
-        let thread = thread::Builder::new().name("feeder".to_owned()).spawn(move || pump(bytes, writer))?;
-        // libpcap opens the reading end once more. Ours is closed here, so that the feeder ends when libpcap's is.
-        let opened = open(&format!("/dev/fd/{}", reader.as_raw_fd()));
-        Ok((Self { thread: Some(thread) }, opened))
-    }
-
-    /// The error that ended the bytes, if they were ended by one. To be called only where the pipe has ended: else it
-    /// would wait for bytes that nobody reads.
-    pub(super) fn error(&mut self) -> Option<io::Error> {
-        let verdict = self.thread.take()?.join();
-        verdict.unwrap_or_else(|_| Err(io::Error::other("the decompressor failed"))).err()
-    }
-}
-
-fn pump(mut bytes: Bytes, mut pipe: impl Write) -> io::Result<()> {
-    let mut buffer = vec![0; PIPE_SIZE];
-    loop {
-        let read = match bytes.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        // Nobody reads any more: the capture was closed, or damaged.
-        if pipe.write_all(buffer.get(..read).unwrap_or_default()).is_err() {
-            return Ok(());
-        }
     }
 }

@@ -7,7 +7,7 @@
 //! Frames come from enhanced, simple and obsolete packet blocks, counts of dropped frames from interface statistics. All
 //! other blocks are skipped.
 
-use std::io::{self, BufRead};
+use std::io::BufRead;
 
 use pcap_parser::pcapng::{OptionCode, parse_interfacedescriptionblock_be, parse_interfacedescriptionblock_le};
 
@@ -15,7 +15,7 @@ use crate::frame::{Frame, LinkType};
 use crate::time::Ts;
 
 use super::filter::Filter;
-use super::input::read_error;
+use super::input::{gather, read_error};
 use super::tally::{Meter, Tally};
 use super::{CaptureError, Captured, FrameSource, InputSummary, Progress};
 
@@ -141,24 +141,9 @@ impl<R: BufRead> PcapngSource<R> {
         Ok(true)
     }
 
-    /// Appends up to `count` bytes to the block; how many there were. Memory grows with the bytes, not with the claim.
+    /// Appends up to `count` bytes to the block; how many there were.
     fn fill(&mut self, count: usize) -> Result<usize, CaptureError> {
-        let mut missing = count;
-        while missing > 0 {
-            match self.reader.fill_buf() {
-                Ok([]) => break,
-                Ok(available) => {
-                    let taken = available.get(..missing).unwrap_or(available);
-                    self.block.extend_from_slice(taken);
-                    let taken = taken.len();
-                    self.reader.consume(taken);
-                    missing -= taken;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(read_error(self.tally.file(), error)),
-            }
-        }
-        Ok(count - missing)
+        gather(&mut self.reader, &mut self.block, count).map_err(|error| read_error(self.tally.file(), error))
     }
 
     /// The frame in the current block, if it is of a kind that has one.

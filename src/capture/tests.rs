@@ -170,10 +170,47 @@ fn classic_captures_of_both_orders_and_precisions() {
 }
 
 #[test]
-fn link_types_come_as_libpcap_maps_them() {
-    for (in_file, link) in [(0, 0), (9, 9), (101, 12), (113, 113), (228, 228), (229, 229), (276, 276)] {
+fn link_types_come_without_what_is_said_of_checksums() {
+    for (in_file, link) in [(0, 0), (9, 9), (101, 101), (113, 113), (228, 228), (276, 276), (0x1400_0001, 1)] {
         let lines = read(&pcap(Order::Little, MICROS, in_file, &[(1, 0, &[7])]));
         assert_eq!(lines, [format!("1 1970-01-01T00:00:01.000000Z link {link} 1/1 07")]);
+    }
+}
+
+/// Old variants: longer headers of frames, and lengths the other way round.
+#[test]
+fn classic_captures_of_the_nineties() {
+    for order in [Order::Big, Order::Little] {
+        let word = |value| order.u32(value);
+        let header = |magic, major, minor| {
+            [&word(magic)[..], &order.u16(major), &order.u16(minor), &[0; 8], &word(65_535), &word(1)].concat()
+        };
+        let frame =
+            |one, other, rest: &[u8]| [&word(1)[..], &word(2), &word(one), &word(other), rest, &[7; 4]].concat();
+        let expected = ["1 1970-01-01T00:00:01.000002Z link 1 4/9 07"];
+        assert_eq!(read(&[header(0xa1b2_cd34, 2, 4), frame(4, 9, &[0; 8])].concat()), expected);
+        for (major, minor, one, other) in [(2, 2, 9, 4), (543, 0, 9, 4), (2, 3, 9, 4), (2, 3, 4, 9)] {
+            let file = [header(MICROS, major, minor), frame(one, other, &[])].concat();
+            assert_eq!(read(&file), expected, "{major}.{minor}");
+        }
+        assert!(refusal(&header(MICROS, 1, 2)).ends_with("is damaged: version 1.2 of pcap is not known"));
+    }
+}
+
+#[test]
+fn frames_that_lie_in_two_fillings_of_the_buffer() {
+    // Lengths that meet the end of a buffer of 256 KiB in every part of a frame, sooner or later.
+    let frames: Vec<Vec<u8>> = (0..120).map(|n| vec![n as u8; 20_000 + 4_099 * n % 7_001]).collect();
+    let records: Vec<Record<'_>> = frames.iter().map(|bytes| (1, 0, bytes.as_slice())).collect();
+    let file = micros(&records);
+    for bytes in [file.clone(), gzip(&file)] {
+        let files = Files::new();
+        let mut source = files.open(&bytes).unwrap();
+        for frame in &frames {
+            let Some(Ok(Captured::Frame(_, read))) = source.next_frame() else { panic!("a frame") };
+            assert_eq!(read.bytes, frame);
+        }
+        assert!(source.next_frame().is_none());
     }
 }
 
@@ -361,7 +398,7 @@ fn damaged_files_keep_what_came_before() {
     absurd[24 + 76 + 8..][..4].fill(0xff);
     let lines = read(&absurd);
     assert_eq!(lines[0], TWO_READ[0]);
-    assert!(lines[1].contains("invalid packet capture length"), "libpcap's words: {lines:?}");
+    assert_eq!(lines[1], "a frame claims 4294967295 bytes, where 262144 is the most there can be");
 
     let mut packed = gzip(&micros(&TWO));
     let last = packed.len() - 5; // of the checksum
@@ -383,7 +420,10 @@ fn what_is_no_capture_is_said_in_one_sentence() {
     let error = files_error(&gzip(b""));
     let summary = InputSummary::unopened("x.gz", &error);
     assert_eq!((summary.file, summary.error), ("x.gz".to_owned(), Some(error.to_string())));
-    assert!(refusal(&micros(&TWO)[..10]).contains("is cut off in the middle: truncated dump file"));
+    assert!(
+        refusal(&micros(&TWO)[..10])
+            .ends_with("is cut off in the middle: its header has 24 bytes, of which 10 are there")
+    );
 
     let files = Files::new();
     let directory = open_file(files.0.path(), &OpenOptions::default()).err().unwrap().to_string();
@@ -552,12 +592,12 @@ fn several_files_are_one_run_in_the_order_of_time() {
         lines,
         [
             "1 1.000000Z link 1 65/65 02",
-            "2 1.000000Z link 12 51/51 45",
+            "2 1.000000Z link 101 51/51 45",
             "3 2.000000Z link 1 65/65 02",
-            "4 2.000000001Z link 12 51/51 45",
+            "4 2.000000001Z link 101 51/51 45",
             "5 3.000000Z filtered",
             "6 5.000000Z link 1 65/65 02",
-            "truncated dump file; tried to read 65 captured bytes, only got 64",
+            "its last frame has 65 bytes, of which 64 are there",
             "7 6.000000Z link 1 65/65 02",
         ]
     );
@@ -575,17 +615,6 @@ fn a_run_of_one_file_and_of_none() {
     assert_eq!(transcript(&mut one), TWO_READ);
     let mut none = MergedSource::<Box<dyn FrameSource>>::new([]);
     assert_eq!(transcript(&mut none), Vec::<String>::new());
-}
-
-#[test]
-fn a_closed_source_ends_its_feeder() {
-    // More than a pipe holds, and nobody reads it to the end.
-    let frame = vec![7; 60_000];
-    let records: Vec<Record<'_>> = (0..20).map(|secs| (secs, 0, frame.as_slice())).collect();
-    let files = Files::new();
-    let mut source = files.open(&gzip(&micros(&records))).unwrap();
-    assert!(matches!(source.next_frame(), Some(Ok(Captured::Frame(..)))));
-    drop(source);
 }
 
 #[test]
