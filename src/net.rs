@@ -334,10 +334,12 @@ pub struct Mac(pub [u8; 6]);
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, octet) in self.0.iter().enumerate() {
-            write!(f, "{}{octet:02x}", if i == 0 { "" } else { ":" })?;
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = *b"00:00:00:00:00:00";
+        for (places, octet) in text.chunks_mut(3).zip(self.0) {
+            (places[0], places[1]) = (HEX[usize::from(octet >> 4)], HEX[usize::from(octet & 15)]);
         }
-        Ok(())
+        f.write_str(str::from_utf8(&text).unwrap_or_default())
     }
 }
 

@@ -20,7 +20,9 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use crate::smtp::Reply;
+use memchr::memchr;
+
+use crate::smtp::{EnhancedStatus, Reply};
 
 pub use address::seen_ip;
 pub use class::{OutcomeClass, ReplyClass, Stage};
@@ -108,7 +110,7 @@ impl ReplyRules {
         if reply.is_positive() || reply.is_intermediate() {
             return verdict;
         }
-        let found = self.memo.get_or(reply, stage, || self.find(reply, stage));
+        let found = self.memo.get_or(reply, stage, |said| self.find(said));
         verdict.named_ip = found.named_ip;
         verdict.class = ReplyClass::Other;
         if let Some(rule) = found.rule.and_then(|at| self.rules.get(at)) {
@@ -121,12 +123,10 @@ impl ReplyRules {
     }
 
     /// The first rule that fits, and the address that the text names.
-    fn find(&self, reply: &Reply, stage: Stage) -> memo::Found {
-        let mut buffer = [0; TEXT_MAX];
-        let text = one_line(reply.text.as_bytes(), &mut buffer);
+    fn find(&self, said: Said<'_>) -> memo::Found {
         let candidates = self.candidates.get_or_init(|| candidates::Candidates::of(&self.rules));
-        let fits = |at: &usize| self.rules.get(*at).is_some_and(|rule| rule.fits(reply, stage, text));
-        memo::Found { rule: candidates.in_text(text).find(fits), named_ip: address::named_ip(text) }
+        let fits = |at: &usize| self.rules.get(*at).is_some_and(|rule| rule.fits(said));
+        memo::Found { rule: candidates.in_text(said.text).find(fits), named_ip: address::named_ip(said.text) }
     }
 
     /// The examples that are not classified as their rule says: an `examples` line that another rule takes, or a `not`
@@ -136,27 +136,52 @@ impl ReplyRules {
     }
 }
 
-/// The text as rules see it: cut to [`TEXT_MAX`], lines joined, runs of white space and control characters one space.
-/// Servers fold their sentences where they like; expressions need not care.
-fn one_line<'b>(text: &'b [u8], buffer: &'b mut [u8; TEXT_MAX]) -> &'b [u8] {
+/// What rules see of a reply.
+#[derive(Clone, Copy, Debug)]
+struct Said<'a> {
+    code: Option<u16>,
+    status: Option<EnhancedStatus>,
+    stage: Stage,
+    /// See [`plain`].
+    text: &'a [u8],
+}
+
+/// The text as rules see it: cut to [`TEXT_MAX`], lines joined, runs of white space and control characters one space, and
+/// mailboxes in angle brackets without what is in them.
+///
+/// Servers fold their sentences where they like; expressions need not care. A mailbox is the client's own word sent
+/// back, and must not say what the server means.
+fn plain(text: &[u8], out: &mut Vec<u8>) {
+    out.clear();
     let text = text.get(..TEXT_MAX).unwrap_or(text);
     if is_one_line(text) {
-        return text;
-    }
-    let mut len = 0;
-    let mut space = true;
-    for &byte in text {
-        let blank = byte <= b' ' || byte == 0x7f;
-        if blank && space {
-            continue;
+        out.extend_from_slice(text);
+    } else {
+        let mut space = true;
+        for &byte in text {
+            let blank = byte <= b' ' || byte == 0x7f;
+            if !(blank && space) {
+                out.push(if blank { b' ' } else { byte });
+            }
+            space = blank;
         }
-        if let Some(slot) = buffer.get_mut(len) {
-            *slot = if blank { b' ' } else { byte };
-            len += 1;
-        }
-        space = blank;
     }
-    &buffer[..len]
+    empty_mailboxes(out);
+}
+
+/// Leaves `<@>` of every `<user@host.example>`.
+fn empty_mailboxes(text: &mut Vec<u8>) {
+    let mut from = 0;
+    while let Some(open) = text.get(from..).and_then(|rest| memchr(b'<', rest)).map(|at| from + at + 1) {
+        // Nothing with another bracket or a blank in it is a mailbox.
+        let Some(len) = text[open..].iter().position(|byte| matches!(byte, b'<' | b'>' | b' ')) else { break };
+        if text[open + len] == b'>' && text[open..open + len].contains(&b'@') {
+            text.splice(open..open + len, *b"@");
+            from = open + 2;
+        } else {
+            from = open + len;
+        }
+    }
 }
 
 /// Whether nothing is to be done, as mostly. Without a branch a byte: the compiler looks at many at once.

@@ -301,7 +301,7 @@ impl<'a> Roles<'a> {
 /// The first word of a greeting's text, where RFC 5321 section 4.2 puts the server's domain.
 pub(super) fn first_name(text: &[u8]) -> Option<&[u8]> {
     let text = text.trim_ascii_start();
-    let end = text.iter().position(|byte| *byte <= b' ' && byte.is_ascii_whitespace()).unwrap_or(text.len());
+    let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
     let word = text.get(..end).filter(|word| !word.is_empty())?;
     is_fqdn(word).then_some(word)
 }
@@ -309,18 +309,35 @@ pub(super) fn first_name(text: &[u8]) -> Option<&[u8]> {
 /// Whether the bytes look like a fully qualified host name: labels, at least one dot, not an address.
 pub fn is_fqdn(name: &[u8]) -> bool {
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let (mut dots, mut letters, mut after_dot) = (0, 0, true);
+    // One look a byte: every connection has two names, and every mail some more.
+    let (mut kinds, mut before) = (0, DOT);
     for &byte in name {
-        match byte {
-            b'.' if after_dot => return false,
-            b'.' => (dots, after_dot) = (dots + 1, true),
-            b'a'..=b'z' | b'A'..=b'Z' => (letters, after_dot) = (letters + 1, false),
-            b'0'..=b'9' | b'-' | b'_' => after_dot = false,
-            _ => return false,
-        }
+        let kind = NAME_BYTES[usize::from(byte)];
+        kinds |= kind | (kind & before & DOT) << 1; // an empty label is as bad as a byte that is none of a name
+        before = kind;
     }
-    dots > 0 && letters > 0 && !after_dot
+    kinds & (LETTER | DOT | BAD) == LETTER | DOT && before != DOT
 }
+
+/// What a byte is in a host name.
+const NAME_BYTES: [u8; 256] = {
+    let mut kinds = [BAD; 256];
+    let mut byte = 0;
+    while byte < kinds.len() {
+        kinds[byte] = match byte as u8 {
+            b'.' => DOT,
+            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+            b'0'..=b'9' | b'-' | b'_' => OTHER,
+            _ => BAD,
+        };
+        byte += 1;
+    }
+    kinds
+};
+const DOT: u8 = 1;
+const BAD: u8 = DOT << 1;
+const LETTER: u8 = 1 << 2;
+const OTHER: u8 = 1 << 3;
 
 /// Whether two host names are the same: without case, a trailing dot ignored.
 pub fn same_name(a: &Wire, b: &Wire) -> bool {

@@ -45,7 +45,7 @@ pub(super) fn looked_at(results: &Results<'_>) -> String {
     let names: Vec<String> = facts
         .inputs
         .iter()
-        .map(|input| if input.file == "-" { "standard input".to_owned() } else { safe(&input.file) })
+        .map(|input| if input.file == "-" { "standard input".to_owned() } else { safe(&input.file).into_owned() })
         .collect();
     let of = match names.as_slice() {
         [] => String::new(),

@@ -2,6 +2,7 @@
 //!
 //! What comes here is escaped already. Should something slip through all the same, no control character passes.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -67,7 +68,10 @@ pub(super) fn width(text: &str) -> usize {
 }
 
 /// A text without control characters.
-pub(super) fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| byte < b' ' || byte >= 0x7f) {
+        return Cow::Borrowed(text);
+    }
     text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
@@ -95,36 +99,42 @@ pub(super) fn cut(text: &str, cells: usize) -> String {
 pub(crate) fn paragraph(out: &mut dyn Write, lead: &str, text: &str, columns: usize) -> io::Result<()> {
     let indent = width(lead);
     let room = columns.saturating_sub(indent).max(1);
+    let mut shown = String::with_capacity(lead.len() + text.len() + text.len() / 8 + 1);
+    shown.push_str(lead);
     let mut used = 0;
-    write!(out, "{lead}")?;
     for word in safe(text).split_whitespace() {
-        for (piece, cells, begins) in pieces(word, room) {
+        pieces(word, room, |piece, cells, begins| {
             let blank = usize::from(begins && used > 0);
             if used > 0 && used + blank + cells > room {
-                write!(out, "\n{:indent$}{piece}", "")?;
+                shown.push('\n');
+                shown.extend(std::iter::repeat_n(' ', indent));
                 used = cells;
             } else {
-                write!(out, "{:blank$}{piece}", "")?;
+                shown.push_str(if blank > 0 { " " } else { "" });
                 used += blank + cells;
             }
-        }
+            shown.push_str(piece);
+        });
     }
-    writeln!(out)
+    shown.push('\n');
+    out.write_all(shown.as_bytes())
 }
 
 /// A word in pieces of at most `room` cells: the piece, its width, and whether the word begins with it.
-fn pieces(word: &str, room: usize) -> Vec<(&str, usize, bool)> {
-    let (mut pieces, mut start, mut cells) = (Vec::new(), 0, 0);
+fn pieces<'a>(word: &'a str, room: usize, mut each: impl FnMut(&'a str, usize, bool)) {
+    if word.len() <= room && word.is_ascii() {
+        return each(word, word.len(), true);
+    }
+    let (mut start, mut cells) = (0, 0);
     for (place, c) in word.char_indices() {
         let more = c.width().unwrap_or(0);
         if cells > 0 && cells + more > room {
-            pieces.push((word.get(start..place).unwrap_or_default(), cells, start == 0));
+            each(word.get(start..place).unwrap_or_default(), cells, start == 0);
             (start, cells) = (place, 0);
         }
         cells += more;
     }
-    pieces.push((word.get(start..).unwrap_or_default(), cells, start == 0));
-    pieces
+    each(word.get(start..).unwrap_or_default(), cells, start == 0);
 }
 
 /// A count with commas between thousands.

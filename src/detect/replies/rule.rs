@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::detect::replies::{ReplyClass, Stage};
-use crate::smtp::{EnhancedStatus, Reply};
+use crate::detect::replies::{ReplyClass, Said, Stage};
+use crate::smtp::EnhancedStatus;
 
 /// Bytes that one expression may take when compiled: enough for a page of alternatives, and a typing error such as
 /// `{1000}{1000}` is told at once.
@@ -41,11 +41,11 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether all conditions are met; `text` is the reply's, on one line.
-    pub(super) fn fits(&self, reply: &Reply, stage: Stage, text: &[u8]) -> bool {
+    /// Whether all conditions are met.
+    pub(super) fn fits(&self, Said { code, status, stage, text }: Said<'_>) -> bool {
         (self.stage.is_empty() || self.stage.contains(&stage))
-            && (self.codes.is_empty() || self.codes.iter().any(|pattern| pattern.matches(reply)))
-            && (self.status.is_empty() || reply.status.is_some_and(|s| self.status.iter().any(|p| p.matches(s))))
+            && (self.codes.is_empty() || self.codes.iter().any(|pattern| pattern.matches(code, status)))
+            && (self.status.is_empty() || status.is_some_and(|s| self.status.iter().any(|p| p.matches(s))))
             && self.text.as_deref().is_none_or(|expression| self.is_found(expression, text))
     }
 
@@ -85,8 +85,8 @@ impl CodePattern {
 
     /// Whether the reply has such a code. A reply without a code counts by the class of its status, so that `5xx` meets
     /// a bare `5.7.1 text`.
-    pub fn matches(self, reply: &Reply) -> bool {
-        match (reply.code, reply.status) {
+    pub fn matches(self, code: Option<u16>, status: Option<EnhancedStatus>) -> bool {
+        match (code, status) {
             (Some(code), _) => (self.low..=self.high).contains(&code),
             (None, Some(status)) => {
                 let class = u16::from(status.class) * 100;

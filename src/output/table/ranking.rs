@@ -147,7 +147,7 @@ pub(in crate::output) fn what(host: &RankedHost) -> String {
 
 /// What a host is called, escaped.
 pub(super) fn name(row: &HostRow) -> Option<String> {
-    row.name().map(|name| safe(&name.escaped()))
+    row.name().map(|name| safe(&name.escaped()).into_owned())
 }
 
 /// Writes the sentence about hosts without an incident.

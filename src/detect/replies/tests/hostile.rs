@@ -6,11 +6,33 @@ use super::*;
 
 #[test]
 fn lines_are_joined_and_cut() {
-    let mut buffer = [0; TEXT_MAX];
-    assert_eq!(one_line(b"  a\r\n\tb \x00\x7f c", &mut buffer), b"a b c");
-    assert_eq!(one_line(&[b'x'; 5000], &mut buffer).len(), TEXT_MAX);
+    let shown = |text: &[u8]| {
+        let mut out = b"before".to_vec();
+        plain(text, &mut out);
+        out
+    };
+    assert_eq!(shown(b"  a\r\n\tb \x00\x7f c"), b"a b c");
+    assert_eq!(shown(&[b'x'; 5000]).len(), TEXT_MAX);
     let late = format!("550 {}blocked using zen.spamhaus.org", " x".repeat(TEXT_MAX));
     assert_eq!(builtin().classify(&reply(&late), Stage::Data).class, ReplyClass::Policy);
+}
+
+/// What stands in a mailbox is the client's own choice.
+#[test]
+fn mailboxes_say_nothing() {
+    for (text, shown) in [
+        ("<pc@a.example> No such user", "<@> No such user"),
+        ("a <b@c> d <e@f>, <g>, <@>: <h i@j> <<k@l> <m@n", "a <@> d <@>, <g>, <@>: <h i@j> <<@> <m@n"),
+        ("<pc@a.example", "<pc@a.example"),
+        ("<", "<"),
+    ] {
+        let mut out = Vec::new();
+        plain(text.as_bytes(), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), shown);
+    }
+    let verdict = |text: &str| builtin().classify(&reply(text), Stage::Rcpt).class;
+    assert_eq!(verdict("550 <listed-in-zen.spamhaus.org@a.example>: no such user here"), ReplyClass::UserUnknown);
+    assert_eq!(verdict("550 listed in zen.spamhaus.org"), ReplyClass::BlocklistIp);
 }
 
 proptest! {
@@ -61,9 +83,10 @@ proptest! {
             text.extend(example.iter().skip(from).take(len));
         }
         let reply = Reply { code: Some(code), status: None, text: Wire::from(text) };
-        let mut buffer = [0; TEXT_MAX];
-        let line = one_line(reply.text.as_bytes(), &mut buffer);
-        let first = rules.rules().iter().find(|rule| rule.fits(&reply, stage, line));
+        let mut text = Vec::new();
+        plain(reply.text.as_bytes(), &mut text);
+        let said = Said { code: reply.code, status: None, stage, text: &text };
+        let first = rules.rules().iter().find(|rule| rule.fits(said));
         prop_assert_eq!(rules.classify(&reply, stage).rule, first.map(|rule| rule.id.as_str()));
     }
 
