@@ -1,8 +1,8 @@
 //! Connection attempts that nobody has answered yet, in a table of their own.
 //!
 //! A flood of SYNs to ever new hosts makes nothing but these. An entry is therefore small (a test holds it at 128 bytes with
-//! its list links, two cache lines), the table asks for its room at once, and taking the oldest out is as cheap as putting a
-//! new one in: under a flood the oldest lies just where the last one lay, so that memory is walked through in order.
+//! its list links, two cache lines), and taking the oldest out is as cheap as putting a new one in: under a flood the oldest
+//! lies just where the last one lay, so that memory is walked through in order.
 
 use std::num::NonZeroU16;
 
@@ -207,7 +207,7 @@ impl Attempts {
     /// An empty table for at most `max` attempts, at least one.
     pub(super) fn new(max: usize) -> Self {
         let max = max.max(1);
-        Self { index: Index::new(), slab: Slab::with_capacity(max), order: TimeList::new(), max, near: 0 }
+        Self { index: Index::new(), slab: Slab::new(), order: TimeList::new(), max, near: 0 }
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -7,9 +7,10 @@
 /// No place.
 const NIL: u32 = u32::MAX;
 
-/// Values by number.
+/// Values by number. Room is made block by block: nothing is ever moved, which is what costs most under a flood, and a
+/// capture with few connections takes little.
 pub(super) struct Slab<T> {
-    places: Vec<Place<T>>,
+    blocks: Vec<Vec<Place<T>>>,
     free: u32,
 }
 
@@ -49,56 +50,80 @@ impl<T> Slab<T> {
     #[cfg(test)]
     pub(super) const PLACE_SIZE: usize = size_of::<Place<T>>();
 
-    /// An empty slab with room for `capacity` values. The room is asked for at once and touched only when used: growing
-    /// by copying is what costs most under a flood.
-    pub(super) fn with_capacity(capacity: usize) -> Self {
-        Self { places: Vec::with_capacity(capacity), free: NIL }
+    /// Places of a block: some 64 KiB of them.
+    const BLOCK: usize = 1 << ((64 << 10) / size_of::<Place<T>>()).ilog2();
+
+    /// An empty slab.
+    pub(super) const fn new() -> Self {
+        const { assert!(size_of::<Place<T>>() <= 64 << 10) }
+        Self { blocks: Vec::new(), free: NIL }
+    }
+
+    fn place(&self, slot: u32) -> Option<&Place<T>> {
+        self.blocks.get(slot as usize / Self::BLOCK)?.get(slot as usize % Self::BLOCK)
+    }
+
+    fn place_mut(&mut self, slot: u32) -> Option<&mut Place<T>> {
+        self.blocks.get_mut(slot as usize / Self::BLOCK)?.get_mut(slot as usize % Self::BLOCK)
+    }
+
+    /// Places there are, taken or free.
+    fn len(&self) -> usize {
+        self.blocks.last().map_or(0, |last| (self.blocks.len() - 1) * Self::BLOCK + last.len())
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&T> {
-        self.places.get(slot as usize)?.value.as_ref()
+        self.place(slot)?.value.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        self.places.get_mut(slot as usize)?.value.as_mut()
+        self.place_mut(slot)?.value.as_mut()
     }
 
     /// The next younger value on its list.
     pub(super) fn younger(&self, slot: u32) -> Option<u32> {
-        self.places.get(slot as usize).map(|place| place.younger).filter(|younger| *younger != NIL)
+        self.place(slot).map(|place| place.younger).filter(|younger| *younger != NIL)
     }
 
     /// Takes a value in; it is on no list yet.
     pub(super) fn insert(&mut self, value: T) -> u32 {
-        if let Some(place) = self.places.get_mut(self.free as usize) {
-            let slot = self.free;
-            self.free = place.older;
-            *place = Place { older: NIL, younger: NIL, value: Some(value) };
-            slot
-        } else {
-            self.places.push(Place { older: NIL, younger: NIL, value: Some(value) });
-            (self.places.len() - 1) as u32
+        let new = Place { older: NIL, younger: NIL, value: Some(value) };
+        let free = self.free;
+        if let Some(place) = self.place_mut(free) {
+            let next = std::mem::replace(place, new).older;
+            self.free = next;
+            return free;
         }
+        let slot = self.len() as u32;
+        match self.blocks.last_mut() {
+            Some(last) if last.len() < Self::BLOCK => last.push(new),
+            _ => {
+                let mut block = Vec::with_capacity(Self::BLOCK);
+                block.push(new);
+                self.blocks.push(block);
+            }
+        }
+        slot
     }
 
     /// Takes a value out of `list` and of the slab.
     pub(super) fn remove(&mut self, list: &mut TimeList, slot: u32) -> Option<T> {
         self.get(slot)?;
         self.unlink(list, slot);
-        let place = self.places.get_mut(slot as usize)?;
-        place.older = self.free;
-        self.free = slot;
+        let next = std::mem::replace(&mut self.free, slot);
+        let place = self.place_mut(slot)?;
+        place.older = next;
         place.value.take()
     }
 
     /// Puts a value that is on no list at the young end of `list`.
     pub(super) fn push(&mut self, list: &mut TimeList, slot: u32) {
         let youngest = list.youngest;
-        if let Some(place) = self.places.get_mut(slot as usize) {
+        if let Some(place) = self.place_mut(slot) {
             place.older = youngest;
             place.younger = NIL;
         }
-        match self.places.get_mut(youngest as usize) {
+        match self.place_mut(youngest) {
             Some(place) => place.younger = slot,
             None => list.oldest = slot,
         }
@@ -108,13 +133,13 @@ impl<T> Slab<T> {
 
     /// Takes a value off `list`, which it must be on.
     pub(super) fn unlink(&mut self, list: &mut TimeList, slot: u32) {
-        let Some(place) = self.places.get(slot as usize) else { return };
+        let Some(place) = self.place(slot) else { return };
         let (older, younger) = (place.older, place.younger);
-        match self.places.get_mut(older as usize) {
+        match self.place_mut(older) {
             Some(place) => place.younger = younger,
             None => list.oldest = younger,
         }
-        match self.places.get_mut(younger as usize) {
+        match self.place_mut(younger) {
             Some(place) => place.older = older,
             None => list.youngest = older,
         }
@@ -131,7 +156,7 @@ impl<T> Slab<T> {
 
     /// The numbers of all values, in no order that means anything.
     pub(super) fn slots(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.places.iter().enumerate().filter_map(|(slot, place)| Some((slot as u32, place.value.as_ref()?)))
+        self.blocks.iter().flatten().enumerate().filter_map(|(slot, place)| Some((slot as u32, place.value.as_ref()?)))
     }
 }
 
@@ -145,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_list_gives_the_oldest_first() {
-        let (mut slab, mut list) = (Slab::with_capacity(0), TimeList::new());
+        let (mut slab, mut list) = (Slab::new(), TimeList::new());
         let slots: Vec<u32> = (0..5)
             .map(|value| {
                 let slot = slab.insert(value);
@@ -163,8 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn blocks_follow_one_another() {
+        let (mut slab, mut list) = (Slab::new(), TimeList::new());
+        let many = 3 * Slab::<u32>::BLOCK as u32 + 5;
+        for value in 0..many {
+            let slot = slab.insert(value);
+            assert_eq!((slot, slab.get(slot)), (value, Some(&value)));
+            slab.push(&mut list, slot);
+        }
+        assert!(slab.slots().map(|(_, value)| *value).eq(0..many));
+        assert_eq!((slab.get(many), slab.len()), (None, many as usize));
+        assert!(drain(&mut slab, &mut list).into_iter().eq(0..many));
+    }
+
+    #[test]
     fn freed_places_are_used_again() {
-        let (mut slab, mut list) = (Slab::with_capacity(0), TimeList::new());
+        let (mut slab, mut list) = (Slab::new(), TimeList::new());
         for value in 0..1000 {
             let slot = slab.insert(value);
             slab.push(&mut list, slot);
@@ -173,7 +212,7 @@ mod tests {
                 slab.remove(&mut list, oldest);
             }
         }
-        assert_eq!(slab.places.len(), 4);
+        assert_eq!(slab.len(), 4);
         assert_eq!(drain(&mut slab, &mut list), [997, 998, 999]);
     }
 }

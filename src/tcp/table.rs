@@ -102,7 +102,7 @@ impl<A> FlowTable<A> {
             ports: ports.to_vec(),
             seed: Seed::random(),
             index: Index::new(),
-            flows: Slab::with_capacity(0),
+            flows: Slab::new(),
             lists: [const { TimeList::new() }; 4],
             attempts: Attempts::new(limits.attempts_max),
             closed: ClosedConnections::new(limits.closed_max),
