@@ -15,7 +15,8 @@
 #                 installed are named and left out (--peers is the same)
 #   -P RUNS       in how many of the rounds the peers run: some take minutes (1)
 #   -g            growth: A and B at 1, 2, 4 and 8 times their size, one after
-#                 the other, each larger input removed once it is measured
+#                 the other, each larger input removed once it is measured,
+#                 drawn to docs/growth.svg
 #                 (--growth is the same; takes up to 12 GB in DIR)
 #
 # Prints a markdown table of medians (CPU is user plus system; the ratio is
@@ -133,6 +134,9 @@ for input in "${inputs[@]}"; do
 done
 
 "${measure[@]}" table "$out/log" "$dir"
+if [[ $growth = yes ]]; then
+    "${measure[@]}" plot "$out/log" "$dir" docs/growth.svg
+fi
 echo
 cat "$out/checks"
 if [[ $growth = yes ]]; then

@@ -4,6 +4,7 @@
     measure.py run LOG INPUT PROGRAM ROUND -- COMMAND...   one run, appended to LOG
     measure.py table LOG DIR                               medians, as markdown
     measure.py check TRUTH SESSIONS REPORT LABEL           output against the truth
+    measure.py plot LOG DIR OUT.svg                        growth: cost by the size of the input
 
 CPU is user plus system of the process and the children it waited for, peak
 memory its largest resident set, both as wait4(2) accounts them. A process
@@ -96,6 +97,60 @@ def table(log, directory):
     return 0
 
 
+def plot(log, directory, out):
+    """Draws CPU time a frame and peak memory over the size of the input, a line an input: flat is what is wanted."""
+    import statistics
+
+    with open(log, encoding="utf-8") as lines:
+        runs = [json.loads(line) for line in lines]
+    sizes = {}
+    for one in runs:
+        if one["program"] == BARE:
+            continue
+        letter, _, scale = one["input"].partition("@")
+        sizes.setdefault(letter, {}).setdefault(int(scale or 1), []).append(one)
+
+    def frames(name):
+        with open(truth_path(directory, name), encoding="utf-8") as file:
+            return json.load(file)["frames"]
+
+    def cost(one):
+        return one["cpu"] / frames(one["input"]) * 1e9
+
+    panels = [("CPU nanoseconds a frame", cost), ("peak memory, MiB", lambda one: one["peak"] / MIB)]
+    colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]  # told apart by the colour-blind
+    width, height, left, top, right, bottom = 360, 260, 60, 40, 20, 45
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width * len(panels)} {height}" '
+             'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>']
+    for at, (title, value) in enumerate(panels):
+        series = {letter: [(scale, statistics.median(map(value, some))) for scale, some in sorted(by.items())]
+                  for letter, by in sizes.items()}
+        scales = sorted({scale for points in series.values() for scale, _ in points})
+        most = max(y for points in series.values() for _, y in points) * 1.15
+        x0, x1, y0, y1 = at * width + left, (at + 1) * width - right, height - bottom, top
+        place = {scale: x0 + (x1 - x0) * i / max(len(scales) - 1, 1) for i, scale in enumerate(scales)}
+        parts.append(f'<text x="{x0}" y="{top - 18}" font-weight="bold">{title}</text>'
+                     f'<path d="M{x0} {y1}V{y0}H{x1}" fill="none" stroke="#333"/>'
+                     f'<text x="{(x0 + x1) / 2}" y="{height - 10}" text-anchor="middle">size of the input</text>')
+        for tick in range(5):
+            y = y0 - (y0 - y1) * tick / 4
+            parts.append(f'<text x="{x0 - 6}" y="{y + 4:.0f}" text-anchor="end">{most * tick / 4:,.0f}</text>'
+                         f'<path d="M{x0} {y:.0f}H{x1}" stroke="#ddd"/>')
+        for scale in scales:
+            parts.append(f'<text x="{place[scale]:.0f}" y="{y0 + 16}" text-anchor="middle">{scale}x</text>')
+        for color, (letter, points) in zip(colors, series.items()):
+            line = [(place[scale], y0 - (y0 - y1) * y / most) for scale, y in points]
+            parts.append(f'<polyline points="{" ".join(f"{x:.0f},{y:.0f}" for x, y in line)}" fill="none" '
+                         f'stroke="{color}" stroke-width="2"/>')
+            for (x, y), (_, number) in zip(line, points):
+                parts.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="3" fill="{color}"/>'
+                             f'<text x="{x:.0f}" y="{y - 7:.0f}" text-anchor="middle" fill="{color}">{number:,.0f}</text>')
+            parts.append(f'<text x="{x1}" y="{line[-1][1] + 16:.0f}" text-anchor="end" fill="{color}">{letter}</text>')
+    with open(out, "w", encoding="utf-8") as file:
+        file.write("\n".join(parts) + "\n</svg>\n")
+    return 0
+
+
 def read_sessions(path):
     """Sums the session lines: counts named as in the truth."""
     found = dict.fromkeys(
@@ -165,6 +220,8 @@ def main(args):
         return run(*args[1:5], args[6:])
     if len(args) == 3 and args[0] == "table":
         return table(*args[1:])
+    if len(args) == 4 and args[0] == "plot":
+        return plot(*args[1:])
     if len(args) == 5 and args[0] == "check":
         return check(*args[1:])
     print(__doc__, file=sys.stderr)
