@@ -110,6 +110,7 @@ impl Decoder {
     }
 
     /// Says of a frame what it is. Frames come in the order of the run; stamps may go backwards.
+    #[inline]
     pub fn decode<'a>(&'a mut self, no: FrameNo, frame: &Frame<'a>) -> Decoded<'a> {
         if frame.link == LinkType::ETHERNET {
             match plain::read(frame.bytes, &self.ports) {
@@ -206,6 +207,7 @@ impl Decoder {
     }
 
     /// The segment that was found in `bytes`, or in the datagram put together, unless it is a copy.
+    #[inline]
     fn segment<'a>(&'a mut self, at: At, link: LinkFacts, found: &Found, bytes: Option<&'a [u8]>) -> Decoded<'a> {
         let Self { stats, duplicates, datagram, .. } = self;
         let bytes: &'a [u8] = bytes.unwrap_or(datagram);

@@ -16,6 +16,8 @@ use super::tally::{Meter, Tally};
 use super::{CaptureError, Captured, FrameSource, InputSummary, Progress};
 
 const FILE_HEADER_LEN: usize = 24;
+/// Of the variants that are written today.
+const FRAME_HEADER_LEN: usize = 16;
 /// The longest frame that is taken for one: libpcap's limit for networks.
 const FRAME_MAX: u32 = 256 << 10;
 /// The link type has the lower 26 bits of its word; the others say how long the checksums at the end of frames are.
@@ -78,10 +80,10 @@ impl Layout {
         let [a, b, c, d, ..] = *header;
         let magic = u32::from_be_bytes([a, b, c, d]);
         let (unit, header_len, big_endian) = match magic {
-            0xa1b2_c3d4 => (1000, 16, true),
-            0xd4c3_b2a1 => (1000, 16, false),
-            0xa1b2_3c4d => (1, 16, true),
-            0x4d3c_b2a1 => (1, 16, false),
+            0xa1b2_c3d4 => (1000, FRAME_HEADER_LEN, true),
+            0xd4c3_b2a1 => (1000, FRAME_HEADER_LEN, false),
+            0xa1b2_3c4d => (1, FRAME_HEADER_LEN, true),
+            0x4d3c_b2a1 => (1, FRAME_HEADER_LEN, false),
             0xa1b2_cd34 => (1000, 24, true),
             0x34cd_b2a1 => (1000, 24, false),
             _ => return Err(format!("a magic number of {magic:#010x} is not one of pcap")),
@@ -101,21 +103,25 @@ impl Layout {
         Ok((layout, LinkType((layout.word(header, 20) & LINK_MASK) as u16)))
     }
 
-    /// Four bytes of a header as a number; the caller knows that they are there.
-    fn word(self, header: &[u8], at: usize) -> u32 {
-        let bytes = header.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+    /// Four bytes of the file's header as a number.
+    fn word(self, header: &[u8; FILE_HEADER_LEN], at: usize) -> u32 {
+        let bytes = [header[at], header[at + 1], header[at + 2], header[at + 3]];
         if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
     }
 
-    /// A frame's header.
-    fn header(self, header: &[u8]) -> Header {
-        let [secs, fraction, one, other] = [0, 4, 8, 12].map(|at| self.word(header, at));
+    /// What the first sixteen bytes of a frame's header say; old variants have more, which say nothing.
+    #[inline]
+    fn header(self, header: &[u8; FRAME_HEADER_LEN]) -> Header {
+        let words = header.as_chunks::<4>().0;
+        let number =
+            |at: usize| if self.big_endian { u32::from_be_bytes(words[at]) } else { u32::from_le_bytes(words[at]) };
+        let (one, other) = (number(2), number(3));
         let (captured, wire_len) = match self.lengths {
             Lengths::CapturedFirst => (one, other),
             Lengths::CapturedLast => (other, one),
             Lengths::SmallerIsCaptured => (one.min(other), one.max(other)),
         };
-        let ts = Ts::from_parts(i64::from(secs), i64::from(fraction) * i64::from(self.unit));
+        let ts = Ts::from_parts(i64::from(number(0)), i64::from(number(1)) * i64::from(self.unit));
         Header { ts, captured, wire_len }
     }
 }
@@ -150,8 +156,8 @@ impl ClassicSource {
         self.reader.consume(std::mem::take(&mut self.handed));
         let header_len = self.layout.header_len;
         let buffer = self.reader.buffer();
-        if buffer.len() >= header_len {
-            let header = self.checked(buffer)?;
+        if let Some(header) = buffer.first_chunk() {
+            let header = self.checked(header)?;
             let whole = header_len + header.captured as usize;
             if buffer.len() >= whole {
                 self.handed = whole;
@@ -164,7 +170,8 @@ impl ClassicSource {
             read if read < header_len => return Err(self.truncated("the header of its last frame", header_len, read)),
             _ => {}
         }
-        let header = self.checked(&self.gathered)?;
+        let Some(header) = self.gathered.first_chunk() else { return Ok(None) }; // not reached: they are there
+        let header = self.checked(header)?;
         let captured = header.captured as usize;
         let read = self.gather(captured)?;
         if read < captured {
@@ -173,8 +180,9 @@ impl ClassicSource {
         Ok(Some((header, Place::Gathered)))
     }
 
-    /// The header at the beginning of `bytes`, if it can be one.
-    fn checked(&self, bytes: &[u8]) -> Result<Header, CaptureError> {
+    /// The header in these bytes, if it can be one.
+    #[inline]
+    fn checked(&self, bytes: &[u8; FRAME_HEADER_LEN]) -> Result<Header, CaptureError> {
         let header = self.layout.header(bytes);
         if header.captured > FRAME_MAX {
             let reason =
