@@ -15,7 +15,7 @@ use crate::capture::{BUFFER_MIB, SNAP_LEN_MAX};
 use crate::detect::Tier;
 use crate::error::Error;
 use crate::output::syslog;
-use crate::values::{NetSource, parse_domain, parse_mail_server, parse_net_source};
+use crate::values::{Loopback, NetSource, parse_domain, parse_mail_server, parse_net_source};
 
 /// Find out who abuses port 25, from the wire alone.
 #[derive(Parser, Debug)]
@@ -346,6 +346,9 @@ pub struct WatchArgs {
     /// Keep the frames that were looked at in this file, a capture that `replay` judges alike (it holds whole mails)
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub write: Option<PathBuf>,
+    /// Offer metrics to Prometheus over HTTP, at an address that only this machine can reach, such as 127.0.0.1:9925
+    #[arg(long, value_name = "ADDRESS:PORT", env = "SMTPHOUND_METRICS_LISTEN", hide_env = true, help_heading = OUTPUT)]
+    pub metrics_listen: Option<Loopback>,
     /// Take only frames that are addressed to this machine (a mirror port needs the others)
     #[arg(long, help_heading = CAPTURE)]
     pub no_promiscuous: bool,

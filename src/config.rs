@@ -27,7 +27,7 @@ use crate::limits::Limits;
 use crate::output::{LineForm, Style, Target, syslog};
 use crate::site::Site;
 use crate::tui::Bindings;
-use crate::values::{NetSource, parse_nets};
+use crate::values::{Loopback, NetSource, parse_nets};
 use crate::wire::shown;
 
 /// The SMTP port (RFC 5321 section 4.5.4.2; submission on 587 needs a login and is left out unless asked for).
@@ -155,6 +155,8 @@ pub struct WatchConfig {
     pub screen: Option<Screen>,
     /// A file for the frames that were looked at.
     pub write: Option<PathBuf>,
+    /// Where metrics are offered.
+    pub metrics_listen: Option<Loopback>,
     /// Rights are kept once the device is open.
     pub keep_privileges: bool,
     /// What SIGHUP reads again.
@@ -202,7 +204,15 @@ impl WatchConfig {
             buffer_mib: args.buffer,
             promiscuous: !args.no_promiscuous,
         };
-        Ok(Self { run, live, screen, write: args.write, keep_privileges: args.keep_privileges, reload })
+        Ok(Self {
+            run,
+            live,
+            screen,
+            write: args.write,
+            metrics_listen: args.metrics_listen,
+            keep_privileges: args.keep_privileges,
+            reload,
+        })
     }
 }
 
@@ -423,16 +433,10 @@ fn check_targets(inputs: &[Input], outputs: &[(&str, &Target)]) -> Result<(), Er
 
 /// Evidence can be copied only out of what can be read again, and only to where a directory is or can be.
 fn check_evidence(directory: &Path, inputs: &[Input]) -> Result<(), Error> {
-    for input in inputs {
-        let once = match input {
-            Input::Stdin => Some("standard input".to_owned()),
-            Input::File(path) => fs::metadata(path).is_ok_and(|found| !found.is_file()).then(|| shown(path)),
-        };
-        if let Some(once) = once {
-            return Err(Error::Usage(format!(
-                "--evidence reads the captures again, and {once} can be read only once: save it to a file first"
-            )));
-        }
+    if let Some(once) = read_only_once(inputs) {
+        return Err(Error::Usage(format!(
+            "--evidence reads the captures again, and {once} can be read only once: save it to a file first"
+        )));
     }
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
     match parent {
@@ -445,6 +449,14 @@ fn check_evidence(directory: &Path, inputs: &[Input]) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// The first input that cannot be read again.
+pub fn read_only_once(inputs: &[Input]) -> Option<String> {
+    inputs.iter().find_map(|input| match input {
+        Input::Stdin => Some("standard input".to_owned()),
+        Input::File(path) => fs::metadata(path).is_ok_and(|found| !found.is_file()).then(|| shown(path)),
+    })
 }
 
 /// Whether two paths lead to one regular file (or to what does not exist yet, by the same name). Devices such as

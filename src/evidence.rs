@@ -3,12 +3,15 @@
 //!
 //! The judgement names frames and connections; the frames themselves are gone by then. So the captures are read again:
 //! once to learn which connections the named frames belong to, once to copy. That costs time and no memory, and is why
-//! it works for saved captures only. The copies are whole frames, with mails, names and passwords as they went by.
+//! it works for saved captures, and of a live run for the frames that are still at hand. The copies are whole frames, with
+//! mails, names and passwords as they went by.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::capture::{AnnotatedWriter, Captured, FrameSource};
 use crate::decode::{Decoded, Decoder, PortSet};
@@ -17,14 +20,19 @@ use crate::frame::{Frame, FrameNo};
 use crate::incident::Incident;
 use crate::limits::DecodeLimits;
 use crate::net::{End, FlowKey, HostKey};
-use crate::output::{Sink, Target};
+use crate::output::{Sink, Target, counted};
 use crate::time::Ts;
+use crate::wire::shown;
 
 /// Incidents that get a file, the worst first: nobody opens more, and each is a file held open.
 const INCIDENTS_MAX: usize = 50;
 
 /// Bytes of frames in one file: what Wireshark opens at once and a ticket takes. Frames with a comment come on top.
 const BYTES_MAX: u64 = 16 << 20;
+
+/// Where evidence goes that a screen asks for, in the directory that the program runs in: what it writes there holds whole
+/// mails, so it has a directory that only the operator may read.
+pub const DIRECTORY: &str = "smtphound-evidence";
 
 /// Opens the captures once more, as they were opened for the judgement.
 pub type Reopen<'a> = dyn Fn() -> Result<Box<dyn FrameSource + Send>, Error> + 'a;
@@ -36,6 +44,45 @@ pub struct LeftOut {
     pub incidents: u64,
     /// Frames of the others' connections.
     pub frames: u64,
+    /// Frames and beginnings of connections that incidents rest on, from before the first frame that could be read again.
+    pub gone: u64,
+}
+
+/// Writes evidence whenever a screen asks for it, until it goes away, and says in a sentence what came of it. For a thread of
+/// its own: reading a large capture twice takes a while.
+pub fn serve(
+    asked: &Receiver<Vec<Incident>>,
+    told: &Sender<String>,
+    directory: &Path,
+    write: &dyn Fn(&[Incident]) -> Result<LeftOut, Error>,
+) {
+    for incidents in asked {
+        let said = match write(&incidents) {
+            Ok(left_out) => sentence(&incidents, directory, left_out),
+            Err(error) => error.to_string(),
+        };
+        // Who asked may have left.
+        let _ = told.send(said);
+    }
+}
+
+fn sentence(incidents: &[Incident], directory: &Path, left_out: LeftOut) -> String {
+    let mut said = match incidents {
+        [one] => format!("written to {}", shown(&path(directory, one))),
+        several => {
+            let files = (several.len() as u64).saturating_sub(left_out.incidents);
+            format!("{} written to {}", counted(files, "file", "files"), shown(directory))
+        }
+    };
+    if left_out.gone > 0 {
+        let frames = counted(left_out.gone, "frame", "frames");
+        said = format!("{said}; {frames} of what it rests on went by too long ago (--write FILE keeps all)");
+    }
+    if left_out.frames > 0 {
+        let frames = counted(left_out.frames, "frame", "frames");
+        said = format!("{said}; {frames} had no room in a file");
+    }
+    said
 }
 
 /// Writes the files of incidents, the worst of which comes first, into a directory, which is made if it is not there.
@@ -59,7 +106,9 @@ pub fn write(
     })?;
     let mut files: Vec<File> =
         told.iter().map(|incident| File::create(directory, incident)).collect::<Result<_, _>>()?;
+    let mut first = None;
     read(reopen()?.as_mut(), &mut decoder(), &mut |no, frame, key| {
+        first.get_or_insert((no, frame.ts));
         for (file, remarks) in wanted.who_wants(no, frame.ts, key) {
             if let Some(file) = files.get_mut(file) {
                 file.add(frame, &remarks)?;
@@ -67,7 +116,7 @@ pub fn write(
         }
         Ok(true)
     })?;
-    let mut left_out = LeftOut { incidents: untold.len() as u64, frames: 0 };
+    let mut left_out = LeftOut { incidents: untold.len() as u64, frames: 0, gone: wanted.before(first) };
     for file in files {
         left_out.frames += file.left_out;
         file.writer.into_inner().finish()?;
@@ -167,6 +216,17 @@ impl Wanted {
         }
         wanted.last = wanted.frames.last_key_value().map(|(no, _)| *no).unwrap_or_default();
         wanted
+    }
+
+    /// How much of it was before the first frame that could be read.
+    fn before(&self, first: Option<(FrameNo, Ts)>) -> u64 {
+        let gone = match first {
+            Some((no, begin)) => {
+                self.frames.range(..no).count() + self.openings.keys().filter(|(_, ts)| *ts < begin).count()
+            }
+            None => self.frames.len() + self.openings.len(),
+        };
+        gone as u64
     }
 
     /// A connection is wanted by whoever wants one of its frames.

@@ -13,12 +13,12 @@ pub use shown::stage_of;
 
 use crate::balance;
 use crate::capture::{CaptureError, FrameSource, InputSummary, MergedSource, OpenOptions, open_file};
-use crate::config::{Config, Input};
+use crate::config::{Config, Input, read_only_once};
 use crate::decode::PortSet;
 use crate::detect::Judge;
 use crate::error::{Error, Status};
-use crate::evidence;
-use crate::incident::Judgement;
+use crate::evidence::{self, LeftOut};
+use crate::incident::{Incident, Judgement};
 use crate::output::{self, Counts, Results, SessionWriter, Timeline, html, metrics, syslog::Syslog};
 use crate::pipeline::{self, Plan};
 use crate::session::SessionEvent;
@@ -48,7 +48,8 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     };
     let plan = Plan { ports: &ports, limits: &config.limits, workers: config.workers };
     let (ran, mut inputs) = if let Some((screen, speed)) = &config.screen {
-        shown::run(opened.source, &plan, judge, &mut handle, screen, *speed)?
+        let evidence = |incidents: &[Incident]| evidence_again(config, &ports, incidents);
+        shown::run(opened.source, &plan, judge, &mut handle, screen, *speed, &evidence)?
     } else {
         let bar = progress_bar();
         let ran = pipeline::run(&mut opened.source, &plan, judge, &mut handle, &mut |source, ended| {
@@ -94,6 +95,19 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     }
     let surest = judgement.incidents.iter().map(|incident| incident.tier).max();
     Ok(Status::of_run(surest, config.fail_on, damaged))
+}
+
+/// Evidence that the screen asks for, out of the captures once more.
+fn evidence_again(config: &Config, ports: &PortSet, incidents: &[Incident]) -> Result<LeftOut, Error> {
+    if let Some(once) = read_only_once(&config.inputs) {
+        let message =
+            format!("evidence needs the frames again, and {once} can be read only once: save it to a file first");
+        return Err(Error::Usage(message));
+    }
+    let again = || open_all(config, &mut |_| ()).map(|opened| opened.source);
+    let left_out = evidence::write(Path::new(evidence::DIRECTORY), incidents, ports, &config.limits.decode, &again)?;
+    // A capture is all there, whatever its stamps say.
+    Ok(LeftOut { gone: 0, ..left_out })
 }
 
 /// Writes the page and the metrics, and tells syslog of the incidents, where that is asked for.

@@ -31,6 +31,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+pub use export::Evidence;
 pub use index::Index;
 pub use keys::{Action, Bindings};
 pub use snapshot::{Playback, Recent, SessionLine, SessionState, Snapshot, Stage};
@@ -50,12 +51,14 @@ const CLIPBOARD_MAX: usize = 8 << 10;
 
 /// Shows `stage` until the operator quits or `stop` is set. `is_over` tells that the run has ended by itself: a replay is
 /// then still shown, a live run is not. What went wrong meanwhile is shown, and handed back to be told afterwards.
+/// `evidence` is written elsewhere.
 pub fn run(
     screen: &Screen,
     title: &str,
     stage: &Stage,
     stop: &AtomicBool,
     trouble: &Receiver<Error>,
+    evidence: &Evidence,
     is_over: &dyn Fn() -> bool,
 ) -> Result<Vec<Error>, Error> {
     let mut told = Vec::new();
@@ -66,6 +69,10 @@ pub fn run(
         for error in trouble.try_iter() {
             app.message = Some(error.to_string());
             told.push(error);
+            dirty = true;
+        }
+        if let Some(said) = evidence.told() {
+            app.message = Some(said);
             dirty = true;
         }
         dirty |= app.refresh();
@@ -84,6 +91,7 @@ pub fn run(
                 Effect::None => {}
                 Effect::Quit => break 'screen,
                 Effect::Export => app.message = Some(export::told(export::write(&app, Path::new(".")))),
+                Effect::Evidence => app.message = Some(evidence.ask(&app)),
                 Effect::Copy(text) => {
                     copy(&text).map_err(Error::stdout)?;
                     app.message = Some(format!("copied: {text}"));

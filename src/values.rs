@@ -1,7 +1,9 @@
 //! Single values, as they stand in flags and in the file: one set of rules for both.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use ipnet::IpNet;
 
@@ -87,4 +89,69 @@ pub(super) fn parse_port(number: i64) -> Result<u16, String> {
         .ok()
         .filter(|port| *port != 0)
         .ok_or_else(|| format!("{number} is no TCP port: write one from 1 to 65535"))
+}
+
+/// An address with a port that only this machine can reach: in 127.0.0.0/8, or `::1`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Loopback(SocketAddr);
+
+impl Loopback {
+    /// The address.
+    pub const fn address(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl FromStr for Loopback {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const HINT: &str = "write 127.0.0.1:9925 or [::1]:9925";
+        let at: SocketAddr = text
+            .trim()
+            .parse()
+            .map_err(|_| format!("`{text}` is no address with a port, and names are not looked up: {HINT}"))?;
+        if !at.ip().to_canonical().is_loopback() {
+            return Err(format!(
+                "{} is not on the loopback device, and nothing is offered to others: {HINT}, and put a proxy that \
+                 asks who comes before it",
+                at.ip()
+            ));
+        }
+        if at.port() == 0 {
+            return Err(format!("port 0 is a new one each time, which nobody would find: {HINT}"));
+        }
+        Ok(Self(at))
+    }
+}
+
+impl fmt::Display for Loopback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_others_cannot_reach_is_a_loopback_address() {
+        for good in ["127.0.0.1:9925", "127.8.9.10:1", "[::1]:9925", " 127.0.0.1:65535 ", "[::ffff:127.0.0.1]:80"] {
+            assert_eq!(good.parse::<Loopback>().map(|at| at.address().port() > 0), Ok(true), "{good}");
+        }
+        for (bad, words) in [
+            ("0.0.0.0:9925", "0.0.0.0 is not on the loopback device"),
+            ("[::]:9925", "not on the loopback device"),
+            ("192.0.2.7:9925", "not on the loopback device"),
+            ("[::ffff:192.0.2.7]:9925", "not on the loopback device"),
+            ("127.0.0.1:0", "port 0"),
+            ("127.0.0.1", "no address with a port"),
+            ("localhost:9925", "names are not looked up"),
+            (":9925", "no address with a port"),
+        ] {
+            let said = bad.parse::<Loopback>().unwrap_err();
+            assert!(said.contains(words) && said.contains("write 127.0.0.1:9925"), "{bad}: {said}");
+        }
+    }
 }

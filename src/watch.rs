@@ -12,29 +12,32 @@ mod desk;
 mod devices;
 mod journal;
 mod lines;
+mod listener;
 mod publish;
 mod signals;
 
 use std::io;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crossbeam_channel::unbounded;
 
 use self::desk::{Desk, Incidents, Inputs, Metrics, Reporter, Sessions};
+use self::listener::Listener;
 use crate::balance;
-use crate::capture::{CaptureError, FrameSource, Tap};
+use crate::capture::{CaptureError, FrameSource, Lately, Tap};
 use crate::config::WatchConfig;
 use crate::decode::PortSet;
 use crate::detect::Judge;
 use crate::error::{Error, Status};
-use crate::incident::Judgement;
+use crate::evidence;
+use crate::incident::{Incident, Judgement};
 use crate::output::{self, Results, Target, Timeline};
 use crate::pipeline::{Plan, Ran, run_watched};
 use crate::privileges;
-use crate::tui::{self, Stage};
+use crate::tui::{self, Evidence, Stage};
 
 pub use devices::list_devices;
 pub(crate) use publish::{Pace, Publisher};
@@ -48,7 +51,8 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
         Some(target) => Sessions::open(target, config.run.form)?,
         None => None,
     };
-    // Before rights are given up: a TCP connection cannot be opened afterwards.
+    // Before rights are given up: TCP connections and listeners cannot be opened afterwards.
+    let listener = config.metrics_listen.map(Listener::open).transpose()?;
     let syslog = config.run.syslog.as_ref().map(Reporter::open).transpose()?;
     let incidents = if config.screen.is_none() { Some(Incidents::stdout()?) } else { None };
     let (counts, stop) = (tap.counts(), Arc::clone(signals.stop()));
@@ -66,8 +70,19 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
         source.record(path).map_err(|error| balance::told(&error))?;
     }
 
+    // Only somebody at a screen can ask for them again.
+    let lately = Arc::<Lately>::default();
+    if config.screen.is_some() {
+        source.remember(Arc::clone(&lately));
+    }
+
     let run = &config.run;
-    let ports: PortSet = run.ports.iter().copied().collect();
+    let ports: &PortSet = &run.ports.iter().copied().collect();
+    let evidence_of = |incidents: &[Incident]| {
+        let past = lately.look();
+        let again = || Ok(Box::new(past.source()) as Box<dyn FrameSource + Send>);
+        evidence::write(Path::new(evidence::DIRECTORY), incidents, ports, &run.limits.decode, &again)
+    };
     let judge = Judge::new(run.site.clone(), run.reply_rules.clone(), &run.settings, &run.limits.detect);
     let (stage, inputs) = (Stage::default(), Inputs::default());
     let (trouble_to, trouble) = unbounded();
@@ -78,7 +93,7 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
         trouble: trouble_to,
         report: run.report.clone(),
         page: run.html.clone().map(|target| (target, Timeline::new(run.site.ours()))),
-        metrics: run.metrics.clone().map(Metrics::new),
+        metrics: Metrics::new(run.metrics.clone(), listener.as_ref().map(Listener::page)),
         syslog,
         sessions,
         incidents,
@@ -91,7 +106,7 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
     let (shown, ended) = std::thread::scope(|scope| {
         let inputs = Arc::clone(&inputs);
         let engine = std::thread::Builder::new().name("engine".to_owned()).spawn_scoped(scope, move || {
-            let plan = Plan { ports: &ports, limits: &run.limits, workers: run.workers };
+            let plan = Plan { ports, limits: &run.limits, workers: run.workers };
             let mut note = |source: &dyn FrameSource| {
                 *inputs.lock().unwrap_or_else(PoisonError::into_inner) = source.summaries();
             };
@@ -103,8 +118,18 @@ pub fn watch(config: &WatchConfig, complain: &mut dyn FnMut(&Error)) -> Result<S
             Ok(engine) => engine,
             Err(error) => return (Ok(()), Err(cannot_start(config, &error))),
         };
+        if let Some(listener) = &listener {
+            let serve = || listener.serve(&stop);
+            if let Err(error) = std::thread::Builder::new().name("metrics".to_owned()).spawn_scoped(scope, serve) {
+                // The rest goes on; who asks waits in vain, and this says why.
+                complain(&cannot_start(config, &error));
+            }
+        }
         let shown = if let Some(screen) = &config.screen {
-            tui::run(screen, &config.live.device, &stage, &stop, &trouble, &|| engine.is_finished())
+            let (ask, asked, tell) = Evidence::open();
+            let write = &evidence_of;
+            scope.spawn(move || evidence::serve(&asked, &tell, Path::new(evidence::DIRECTORY), write));
+            tui::run(screen, &config.live.device, &stage, &stop, &trouble, &ask, &|| engine.is_finished())
         } else {
             // Ends when the desk is gone, with the run.
             for error in &trouble {

@@ -62,7 +62,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // A second look at saved captures, for what the judgement names.
-    ("evidence", &["capture", "decode", "error", "frame", "incident", "limits", "net", "output", "time"]),
+    ("evidence", &["capture", "decode", "error", "frame", "incident", "limits", "net", "output", "time", "wire"]),
     ("balance", &["capture", "decode", "error", "output", "pipeline", "wire"]),
     (
         "watch",
@@ -73,6 +73,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "decode",
             "detect",
             "error",
+            "evidence",
             "incident",
             "net",
             "output",
@@ -81,6 +82,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "session",
             "time",
             "tui",
+            "values",
         ],
     ),
     // Compiled for tests and fuzzing only: holds the rooms to their promises.

@@ -43,6 +43,11 @@ fn a_mistake_is_one_sentence_with_its_place_and_its_remedy() {
         (vec!["judge", "--home-net", "@", "y"], vec!["write a file after the @"]),
         (vec!["diff", &reports, &reports], vec!["other.json", "this is no report of smtphound", "what --report wrote"]),
         (vec!["diff", &none, &reports], vec![&none, "cannot be read", "name a file that is there"]),
+        (
+            vec!["watch", "-i", "lo", "--headless", "--metrics-listen", "0.0.0.0:9925"],
+            vec!["--metrics-listen <ADDRESS:PORT>", "0.0.0.0 is not on the loopback device", "write 127.0.0.1:9925"],
+        ),
+        (vec!["replay", "--metrics-listen", "127.0.0.1:9925", "y"], vec!["'--metrics-listen'"]),
         (vec!["completions", "dos"], vec!["'dos'", "bash"]),
         (vec!["man", "replays"], vec!["there is no command replays", "replay, watch"]),
         (vec!["schema", "all"], vec!["'all'", "report, session"]),

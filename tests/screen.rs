@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use smtphound::cli::ThemeName;
 use smtphound::config::Screen;
-use smtphound::tui::{Bindings, Playback, Stage};
+use smtphound::tui::{Bindings, Evidence, Playback, Stage};
 use terminal::Terminal;
 
 fn capture() -> String {
@@ -108,7 +108,8 @@ fn panic_on_screen(thread: &str) {
         }
         false
     };
-    smtphound::tui::run(&screen, "eth0", &stage, &AtomicBool::new(false), &trouble, &breaks).unwrap();
+    let (evidence, _asked, _tell) = Evidence::open();
+    smtphound::tui::run(&screen, "eth0", &stage, &AtomicBool::new(false), &trouble, &evidence, &breaks).unwrap();
 }
 
 #[test]
@@ -230,4 +231,51 @@ fn a_capture_does_not_wait_for_its_terminal() {
     assert!(status.success(), "{said}");
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     assert_eq!(report["capture"]["drops"], serde_json::json!({}));
+}
+
+/// A device gives a frame once; what was seen lately is at hand all the same.
+#[test]
+fn evidence_of_a_live_run_is_written_from_the_frames_at_hand() {
+    use std::os::unix::fs::PermissionsExt;
+    if let Some(why) = loopback::cannot_watch() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let port = loopback::mail_server_at(loopback::OURS);
+    let home_net = loopback::OURS.to_string();
+    let args = loopback::flags_at(&home_net, port);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut terminal = Terminal::run(dir.path(), 120, 24, &args);
+    terminal.wait_for("Ranking");
+    terminal.press("w");
+    terminal.wait_for("nothing speaks against it");
+    let mut round = 0;
+    let start = std::time::Instant::now();
+    while !terminal.lines().iter().any(|line| line.contains("directory_harvest")) {
+        loopback::guess(port, round);
+        round += 1;
+        terminal.read_for(Duration::from_millis(300));
+        assert!(start.elapsed() < loopback::PATIENCE, "no incident:\n{}", terminal.lines().join("\n"));
+    }
+    terminal.press("2");
+    terminal.wait_for("SINCE");
+    terminal.press("w");
+    terminal.wait_for("written to smtphound-evidence/directory_harvest-127.0.0.10-");
+    terminal.press("q");
+    let (status, said) = terminal.end();
+    assert!(status.success() && said.is_empty(), "{said}");
+
+    let place = dir.path().join("smtphound-evidence");
+    assert_eq!(std::fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o700, "it holds whole mails");
+    let files: Vec<PathBuf> = std::fs::read_dir(&place).unwrap().map(|file| file.unwrap().path()).collect();
+    let [file] = files.as_slice() else { panic!("{files:?}") };
+    let replay = std::process::Command::new(assert_cmd::cargo::cargo_bin("smtphound"))
+        .args(["replay", "--report", "-", "--home-net", &home_net, "--port", &port.to_string()])
+        .arg(file)
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&replay.stdout).unwrap();
+    assert_eq!(report["incidents"][0]["class"], "directory_harvest", "{report}");
+    assert_eq!(report["capture"]["gaps"], 0);
 }

@@ -53,6 +53,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("+", "+", "+"),
     ("-", "-", "-"),
     ("e", "e", "e"),
+    ("w", "w", "w"),
     ("c", "c", "c"),
     ("?", "?", "?"),
     ("f1", "\x1bOP", "F1"),
@@ -242,6 +243,12 @@ fn read_through(run: &mut Run<'_>, directory: &Path) {
     let exported = std::fs::read(directory.join("smtphound-192.168.10.23.json")).unwrap();
     let exported: serde_json::Value = serde_json::from_slice(&exported).unwrap();
     assert_eq!(exported["incidents"][0]["class"], "mass_mailer");
+
+    run.key("w", &|lines| footer(lines).starts_with(" written to smtphound-evidence/mass_mailer-192.168.10.23-"));
+    let evidence: Vec<_> = std::fs::read_dir(directory.join("smtphound-evidence")).unwrap().collect();
+    assert_eq!(evidence.len(), 1);
+    // A section header of pcapng (section 4.1 of its draft).
+    assert!(std::fs::read(evidence[0].as_ref().unwrap().path()).unwrap().starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]));
 
     for key in ["?", "f1"] {
         let lines = run.shows(key, "these keys");

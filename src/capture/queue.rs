@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 
 use super::filter::Filter;
+use super::lately::Lately;
 use super::live::LiveCounts;
 use super::record::Record;
 use super::tally::Tally;
@@ -61,6 +62,7 @@ pub(super) fn live_queue(device: &str, filter: Option<Filter>, counts: &Arc<Live
         counts: Arc::clone(counts),
         told: true,
         record: None,
+        lately: None,
         ended: false,
     };
     (feed, source)
@@ -136,6 +138,8 @@ pub struct LiveSource {
     told: bool,
     /// What is handed out is kept, too.
     record: Option<(Record, String)>,
+    /// The last of it is kept in memory.
+    lately: Option<Arc<Lately>>,
     ended: bool,
 }
 
@@ -155,7 +159,12 @@ impl LiveSource {
         Ok(())
     }
 
-    /// What went wrong with that.
+    /// Keeps the last frames that are handed out in memory, too.
+    pub fn remember(&mut self, lately: Arc<Lately>) {
+        self.lately = Some(lately);
+    }
+
+    /// What went wrong with the file of [`record`](Self::record).
     fn record_trouble(&mut self) -> Option<CaptureError> {
         let (record, file) = self.record.as_mut()?;
         record.flush();
@@ -215,6 +224,9 @@ impl FrameSource for LiveSource {
                 let frame = Frame { ts, link, wire_len, bytes };
                 if let (Some((record, _)), true) = (&mut self.record, passed) {
                     record.add(&frame);
+                }
+                if let (Some(lately), true) = (&self.lately, passed) {
+                    lately.keep(no, &frame);
                 }
                 Some(Ok(if passed { Captured::Frame(no, frame) } else { Captured::Filtered(no, ts) }))
             }

@@ -359,6 +359,10 @@ fn the_template_is_all_settings_with_their_defaults() {
     assert_eq!((said.ports, said.theme, said.mouse), (Some(vec![25]), Some(ThemeName::Dark), Some(false)));
     let none = (said.mail_servers, said.local_domains, said.relay_domains, said.relay_networks);
     assert_eq!(none, (Some(vec![]), Some(vec![]), Some(vec![]), Some(vec![])));
+    // So does every key of the screen.
+    for key in Bindings::default().table().iter().flat_map(|(keys, _)| keys.split(' ')) {
+        assert!(TEMPLATE.contains(&format!("\"{key}\"")), "{key}");
+    }
     // Every threshold stands in it: the names of fields are those of keys.
     let all = format!("{:?}", DetectSettings::default());
     let fields = all.split([' ', '{', ',', '[']).filter_map(|word| word.strip_suffix(':'));

@@ -3,7 +3,7 @@
 //! The makers come from the IEEE's lists of address blocks (MA-L, MA-M, MA-S and IAB; public domain), as Debian's package
 //! `ieee-data` 20220827.1 has them, packed by `.ci/pack-vendors`, which says how. Blocks that are named Private are left
 //! out. Not told: a maker for addresses that somebody made up (the local bit of IEEE 802, section 8.2), as virtual machines
-//! and telephones do.
+//! and telephones do, and for 00:00:00:00:00:00, which is the loopback device and no card of Xerox.
 
 use crate::net::Mac;
 
@@ -19,7 +19,7 @@ const GROUP: u8 = 0x01;
 
 /// The maker of a network card.
 pub fn vendor(mac: Mac) -> Option<&'static str> {
-    if mac.0[0] & (LOCAL | GROUP) != 0 {
+    if mac.0[0] & (LOCAL | GROUP) != 0 || mac.0 == [0; 6] {
         return None;
     }
     let count = |n: usize| {
@@ -84,6 +84,8 @@ mod tests {
             ([0x02, 0x1c, 0xc4, 0, 0, 1], None),
             ([0x01, 0x00, 0x5e, 0, 0, 1], None),
             ([0xfc, 0xfc, 0xfc, 0, 0, 1], None),
+            ([0, 0, 0, 0, 0, 1], Some("XEROX CORPORATION")),
+            ([0, 0, 0, 0, 0, 0], None),
         ] {
             assert_eq!(vendor(Mac(mac)), maker, "{}", Mac(mac));
         }

@@ -1,6 +1,7 @@
 //! `replay --tui`: a capture on the screen of `watch`, at a speed, with pauses and steps.
 
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,11 +13,12 @@ use crate::capture::{FrameSource, InputSummary, LiveStats};
 use crate::config::Screen;
 use crate::detect::Judge;
 use crate::error::Error;
-use crate::incident::Judgement;
+use crate::evidence::{self, DIRECTORY, LeftOut};
+use crate::incident::{Incident, Judgement};
 use crate::output::{Counts, RunFacts};
 use crate::pipeline::{Plan, Ran, SoFar, Watcher, run_watched};
 use crate::session::SessionEvent;
-use crate::tui::{self, Playback, Stage};
+use crate::tui::{self, Evidence, Playback, Stage};
 use crate::watch::{Pace, Publisher, Signals};
 
 /// Plays a source to its end, or until the operator has seen enough; what was read of it.
@@ -27,6 +29,7 @@ pub(super) fn run(
     sink: &mut (dyn FnMut(&SessionEvent) + Send),
     screen: &Screen,
     speed: f64,
+    evidence: &(dyn Fn(&[Incident]) -> Result<LeftOut, Error> + Sync),
 ) -> Result<(Ran, Vec<InputSummary>), Error> {
     let cannot = |error: std::io::Error| Error::Input(format!("the screen cannot be set up: {error}"));
     let signals = Signals::listen().map_err(cannot)?;
@@ -53,7 +56,10 @@ pub(super) fn run(
             shown.publish(&ran.at_end(&ran.finished.front.stats()), true);
             (ran, source.summaries())
         });
-        let shown = tui::run(screen, &title, &stage, signals.stop(), &trouble, &|| engine.is_finished());
+        let (ask, asked, tell) = Evidence::open();
+        scope.spawn(move || evidence::serve(&asked, &tell, Path::new(DIRECTORY), evidence));
+        let shown = tui::run(screen, &title, &stage, signals.stop(), &trouble, &ask, &|| engine.is_finished());
+        drop(ask);
         signals.stop().store(true, Ordering::Relaxed);
         (shown, engine.join().unwrap_or_else(|panic| resume_unwind(panic)))
     });

@@ -52,6 +52,7 @@ pub(super) enum Effect {
     None,
     Quit,
     Export,
+    Evidence,
     Copy(String),
 }
 
@@ -187,6 +188,7 @@ impl App {
             Action::Faster => self.change_speed(2.0),
             Action::Slower => self.change_speed(0.5),
             Action::Export => return Effect::Export,
+            Action::Evidence => return Effect::Evidence,
             Action::Copy => return super::export::line(self).map_or(Effect::None, Effect::Copy),
             Action::Up => self.go(-1),
             Action::Down => self.go(1),

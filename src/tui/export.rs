@@ -1,11 +1,14 @@
-//! The selection taken along: as JSON into a file, as a line into the clipboard.
+//! The selection taken along: as JSON into a file, as a line into the clipboard, as captures of its incidents.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
 use super::app::{App, Key};
 use super::view_name;
 use crate::error::Error;
+use crate::incident::Incident;
 use crate::output::{Target, report};
 use crate::wire::shown;
 
@@ -53,4 +56,49 @@ pub(super) fn told(written: Result<PathBuf, Error>) -> String {
         Ok(path) => format!("written to {}", shown(&path)),
         Err(error) => error.to_string(),
     }
+}
+
+/// The way to the thread that writes evidence: it reads all frames again, which the screen must not wait for.
+#[derive(Debug)]
+pub struct Evidence {
+    ask: Sender<Vec<Incident>>,
+    told: Receiver<String>,
+}
+
+impl Evidence {
+    /// The way, and its other end: what is asked for, and where a sentence about it goes.
+    pub fn open() -> (Self, Receiver<Vec<Incident>>, Sender<String>) {
+        let (ask, asked) = bounded(1);
+        let (tell, told) = bounded(8);
+        (Self { ask, told }, asked, tell)
+    }
+
+    /// Asks for the selection's incidents; what is said meanwhile.
+    pub(super) fn ask(&self, app: &App) -> String {
+        let incidents = incidents(app);
+        if incidents.is_empty() {
+            return "nothing speaks against it: there is no evidence to write".to_owned();
+        }
+        match self.ask.try_send(incidents) {
+            Ok(()) => "writing evidence".to_owned(),
+            Err(TrySendError::Full(_)) => "evidence is still being written".to_owned(),
+            Err(TrySendError::Disconnected(_)) => "evidence cannot be written any more".to_owned(),
+        }
+    }
+
+    /// What came of it, once it did.
+    pub(super) fn told(&self) -> Option<String> {
+        self.told.try_recv().ok()
+    }
+}
+
+/// The incident that is selected; where a host or a session is, all incidents of its ends.
+fn incidents(app: &App) -> Vec<Incident> {
+    let is_meant: Box<dyn Fn(&Incident) -> bool> = match app.lists.selected(app.view, &app.snapshot) {
+        Some(Key::Incident(host, class)) => Box::new(move |one| (one.host, one.class) == (host, class)),
+        Some(Key::Host(host)) => Box::new(move |one| one.host == host),
+        Some(Key::Session(id)) => Box::new(move |one| [id.orig.host, id.resp.host].contains(&one.host)),
+        None => return Vec::new(),
+    };
+    app.snapshot.judgement.incidents.iter().filter(|one| is_meant(one)).cloned().collect()
 }

@@ -45,6 +45,8 @@ pub enum Action {
     Slower,
     /// The selection as JSON into a file.
     Export,
+    /// The connections of the selection's incidents as captures.
+    Evidence,
     /// The selection into the clipboard.
     Copy,
     /// What the keys are.
@@ -78,6 +80,7 @@ const ACTIONS: &[(Action, &str, &str, &[&str])] = &[
     (Action::Faster, "faster", "replay: faster", &["+"]),
     (Action::Slower, "slower", "replay: slower", &["-"]),
     (Action::Export, "export", "selection as JSON", &["e"]),
+    (Action::Evidence, "evidence", "evidence as a capture", &["w"]),
     (Action::Copy, "copy", "selection copied", &["c"]),
     (Action::Help, "help", "these keys", &["?", "f1"]),
     (Action::Quit, "quit", "quit", &["q", "ctrl-c"]),

@@ -11,6 +11,7 @@ use crossbeam_channel::Sender;
 
 use super::journal::Journal;
 use super::lines::LineFile;
+use super::listener::Page;
 use super::publish::{Pace, Publisher};
 use super::signals::Signals;
 use crate::balance;
@@ -51,15 +52,18 @@ pub(super) struct Desk {
     pub(super) failed: bool,
 }
 
-/// Metrics, and where they go.
+/// Metrics, and where they go: into a file, to whoever asks, or both.
 pub(super) struct Metrics {
-    target: Target,
+    file: Option<Target>,
+    page: Option<Page>,
     tally: metrics::Tally,
     pace: Pace,
 }
 
 /// Prometheus asks its exporters four times a minute where nobody says otherwise.
 const METRICS_EVERY: Duration = Duration::from_secs(15);
+/// Who asks over HTTP does so at any time and is given what there is, which is no older than this.
+const METRICS_FRESH: Duration = Duration::from_secs(5);
 
 /// Incidents as lines of syslog, and what was told of them.
 pub(super) struct Reporter {
@@ -118,8 +122,22 @@ impl Sessions {
 }
 
 impl Metrics {
-    pub(super) fn new(target: Target) -> Self {
-        Self { target, tally: metrics::Tally::default(), pace: Pace::every(METRICS_EVERY) }
+    /// None where there is no place for them.
+    pub(super) fn new(file: Option<Target>, page: Option<Page>) -> Option<Self> {
+        let every = if page.is_some() { METRICS_FRESH } else { METRICS_EVERY };
+        let wanted = file.is_some() || page.is_some();
+        wanted.then(|| Self { file, page, tally: metrics::Tally::default(), pace: Pace::every(every) })
+    }
+
+    fn write(&self, results: &Results<'_>) -> Result<(), Error> {
+        if let Some(page) = &self.page {
+            let mut text = Vec::new();
+            // Memory takes all that is written to it.
+            let _ = metrics::write(&mut text, results, &self.tally);
+            page.store(Some(Arc::new(text)));
+        }
+        let to_file = |file| write_whole(file, |out| metrics::write(out, results, &self.tally));
+        self.file.as_ref().map_or(Ok(()), to_file)
     }
 }
 
@@ -299,8 +317,8 @@ impl Desk {
                 self.page.as_ref().map(|(to, bars)| write_whole(to, |out| html::write(out, &results, Some(bars)))),
             );
         }
-        if metrics_due && let Some(Metrics { target, tally, .. }) = &self.metrics {
-            written.push(write_whole(target, |out| metrics::write(out, &results, tally)));
+        if metrics_due && let Some(metrics) = &self.metrics {
+            written.push(metrics.write(&results));
         }
         for error in written.into_iter().filter_map(Result::err) {
             self.failed = true;

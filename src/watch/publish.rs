@@ -48,7 +48,7 @@ impl Pace {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge: how often people and logs are told, not what")]
-fn clock() -> Instant {
+pub(super) fn clock() -> Instant {
     Instant::now()
 }
 

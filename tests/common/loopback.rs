@@ -12,9 +12,17 @@ use std::time::{Duration, Instant};
 /// How long anything may take on a machine that has much else to do.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+/// An address of the loopback device that may be called ours while whoever speaks to it is not: calls come from 127.0.0.1.
+pub const OURS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 10);
+
 /// A mail server on a port of its own, until the test ends; the port.
 pub fn mail_server() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    mail_server_at(Ipv4Addr::LOCALHOST)
+}
+
+/// The same at another address.
+pub fn mail_server_at(ip: Ipv4Addr) -> u16 {
+    let listener = TcpListener::bind((ip, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
@@ -42,17 +50,25 @@ fn serve(mut client: TcpStream) -> Option<()> {
 
 /// One whole session with the server on a port.
 pub fn session(port: u16) {
-    let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let recipients = ["RCPT TO:<nobody@adatum.example>", "RCPT TO:<b@adatum.example>"].map(str::to_owned);
+    speak(Ipv4Addr::LOCALHOST, port, "a@adatum.example", &recipients);
+}
+
+/// A stranger tries ten names of ours that do not exist, others each `round`.
+pub fn guess(port: u16, round: usize) {
+    let recipients: Vec<String> =
+        (0..10).map(|n| format!("RCPT TO:<nobody{}@adatum.example>", round * 10 + n)).collect();
+    speak(OURS, port, "a@stranger.example", &recipients);
+}
+
+fn speak(ip: Ipv4Addr, port: u16, sender: &str, recipients: &[String]) {
+    let mut server = TcpStream::connect((ip, port)).unwrap();
     let mut replies = BufReader::new(server.try_clone().unwrap());
     let mut reply = String::new();
     replies.read_line(&mut reply).unwrap();
-    for command in [
-        "HELO pc",
-        "MAIL FROM:<a@adatum.example>",
-        "RCPT TO:<nobody@adatum.example>",
-        "RCPT TO:<b@adatum.example>",
-        "QUIT",
-    ] {
+    let mail = format!("MAIL FROM:<{sender}>");
+    let before = ["HELO pc", &mail];
+    for command in before.into_iter().chain(recipients.iter().map(String::as_str)).chain(["QUIT"]) {
         server.write_all(format!("{command}\r\n").as_bytes()).unwrap();
         reply.clear();
         replies.read_line(&mut reply).unwrap();
@@ -62,8 +78,13 @@ pub fn session(port: u16) {
 
 /// Flags for watching that server.
 pub fn flags(port: u16) -> Vec<String> {
+    flags_at("127.0.0.0/8", port)
+}
+
+/// The same where other networks are ours.
+pub fn flags_at(home_net: &str, port: u16) -> Vec<String> {
     let port = port.to_string();
-    ["watch", "-i", "lo", "--home-net", "127.0.0.0/8", "--port", &port].map(str::to_owned).to_vec()
+    ["watch", "-i", "lo", "--home-net", home_net, "--port", &port].map(str::to_owned).to_vec()
 }
 
 /// Why nothing can be watched here; `None` where it can.
