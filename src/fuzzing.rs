@@ -17,6 +17,7 @@ mod grammar;
 mod mutate;
 #[cfg(test)]
 mod seeds;
+mod sessions;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -26,8 +27,10 @@ pub use files::{capture, capture_file};
 pub use flows::segments;
 pub use frames::frames;
 pub use grammar::{commands, dsn, lines, replies};
+pub use sessions::session_lines;
 pub use settings::settings;
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use crate::detect::replies::ReplyRules;
@@ -45,6 +48,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("dialogue", dialogue),
     ("dsn", dsn),
     ("capture", capture),
+    ("session_lines", session_lines),
     ("settings", settings),
 ];
 
@@ -79,6 +83,13 @@ impl<'a> Input<'a> {
         self.0 = rest;
         taken
     }
+}
+
+/// A place for an input of this thread, in memory where the system has such a place. `no`: several files of one input.
+fn scratch(no: usize) -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    dir.join(format!("smtphound-{}-{:?}-{no}", std::process::id(), std::thread::current().id()))
 }
 
 /// Whether nothing in a text could move a cursor or begin a line: what every escaped text promises.

@@ -62,14 +62,7 @@ pub fn judge(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Status
     .map_err(|error| told(&error))?;
     judge.handle_all(&events, &mut |_| ());
 
-    let mut facts = RunFacts::default();
-    for feed in &feeds {
-        let (input, error) = note(&mut facts, feed.as_ref());
-        if let Some(error) = error {
-            complain(&error);
-        }
-        facts.inputs.push(input);
-    }
+    let mut facts = facts(&feeds, complain);
     facts.inputs.extend(failed);
     let damaged = facts.inputs.iter().any(|input| input.error.is_some());
     let judgement = Judgement::of(&judge);
@@ -78,6 +71,19 @@ pub fn judge(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Status
     output::deliver(config.report.as_ref(), config.table, &results, &mut io::BufWriter::new(io::stdout().lock()))?;
     let surest = judgement.incidents.iter().map(|incident| incident.tier).max();
     Ok(Status::of_run(surest, config.fail_on, damaged))
+}
+
+/// What was read of inputs that are read to their ends. What was wrong with one is told to `complain`.
+pub(crate) fn facts(feeds: &[Box<dyn Feed>], complain: &mut dyn FnMut(&Error)) -> RunFacts {
+    let mut facts = RunFacts::default();
+    for feed in feeds {
+        let (input, error) = note(&mut facts, feed.as_ref());
+        if let Some(error) = error {
+            complain(&error);
+        }
+        facts.inputs.push(input);
+    }
+    facts
 }
 
 /// Adds what was read of an input, and tells what was wrong with it.

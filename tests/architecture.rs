@@ -89,8 +89,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "fuzzing",
         &[
-            "balance", "capture", "config", "decode", "detect", "frame", "incident", "limits", "net", "output",
-            "pipeline", "session", "site", "smtp", "tcp", "time", "weird", "wire",
+            "balance", "capture", "config", "decode", "detect", "engine", "frame", "incident", "judge", "limits",
+            "lines", "net", "output", "pipeline", "session", "site", "smtp", "tcp", "time", "weird", "wire",
         ],
     ),
     // Session lines as a source of the same events, and what is made of reports afterwards.

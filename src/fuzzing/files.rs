@@ -1,10 +1,10 @@
 //! Whole capture files through the whole program: reader, stages on one and on several threads, report, session lines,
 //! table.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{RULES, is_harmless};
+use super::{RULES, is_harmless, scratch};
 use crate::balance;
 use crate::capture::{FrameSource, OpenOptions, open_file};
 use crate::decode::PortSet;
@@ -17,19 +17,12 @@ use crate::site::Site;
 
 /// The bytes of a file: pcap, pcapng, either of them packed, or none of these.
 pub fn capture(data: &[u8]) {
-    let path = scratch();
+    let path = scratch(0);
     // A full disk is none of the program's faults.
     if std::fs::write(&path, data).is_ok() {
         capture_file(&path);
         _ = std::fs::remove_file(&path);
     }
-}
-
-/// A place for the input of this thread, in memory where the system has such a place.
-fn scratch() -> PathBuf {
-    let memory = Path::new("/dev/shm");
-    let dir = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    dir.join(format!("smtphound-{}-{:?}.pcap", std::process::id(), std::thread::current().id()))
 }
 
 /// A file that may be anything. Says how many frames were read.

@@ -60,11 +60,8 @@ pub fn commands(data: &[u8]) {
                 }
             }
             Command::Auth { mechanism, initial } => {
-                if let Some(initial) = initial.filter(|initial| initial.len() > 3) {
-                    let shown = format!("{command:?}");
-                    let named = escape(mechanism).contains(&*escape(initial));
-                    assert!(named || !shown.contains(&*escape(initial)), "a secret is shown: {shown}");
-                }
+                let another = Command::Auth { mechanism, initial: initial.map(|_| &b"another"[..]) };
+                assert_eq!(format!("{command:?}"), format!("{another:?}"), "no secret is shown");
                 exchange = Some(AuthExchange::new(mechanism, initial));
             }
             _ => {}

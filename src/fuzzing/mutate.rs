@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::capture_file;
 
 /// `SplitMix64` (Steele, Lea and Flood 2014): small, and the same everywhere.
@@ -206,31 +208,42 @@ fn peak_kib() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Runs so many mutations of `files` from `seed` on; a line for each that breaks a promise, and the frames of all.
+/// The processor's time that this process has taken, in seconds: a busy machine makes everything slow but this.
+fn processor_secs() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// A file that is slower than this by the clock, in proportion to what it may take of the processor, hangs.
+const HANGS: f64 = 60.0;
+
+/// Runs so many mutations of `files` from `seed` on; a line for each that breaks a promise, and the frames of all. Time and
+/// memory can be told where the process is `alone`, which is where it does nothing else.
 #[expect(clippy::disallowed_methods, reason = "how long a file takes is what is tested")]
-fn run(files: &[PathBuf], seed: u64, count: usize, keep: &Path, watch_memory: bool) -> (String, u64) {
+fn run(files: &[PathBuf], seed: u64, count: usize, keep: &Path, alone: bool) -> (String, u64) {
     let read: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     let (mut broken, mut frames) = (String::new(), 0);
-    // Without optimisation all is some ten times as slow, and other tests run beside this one.
-    let secs_per_mib = if cfg!(debug_assertions) { 60.0 } else { 1.0 };
+    // Without optimisation all is some ten times as slow.
+    let secs_per_mib = if cfg!(debug_assertions) { 10.0 } else { 1.0 };
     for n in 0..count {
         let which = n % files.len();
         let seed = seed.wrapping_add(n as u64);
         let mutated = mutate(&read[which], &mut Rng(seed));
         let path = keep.join(format!("mutation-{seed}"));
         fs::write(&path, &mutated).unwrap();
-        if watch_memory {
+        if alone {
             _ = fs::write("/proc/self/clear_refs", "5");
         }
-        let (before, began) = (peak_kib(), Instant::now());
+        let (before, began, busy) = (peak_kib(), Instant::now(), processor_secs());
         let ran = std::panic::catch_unwind(|| capture_file(&path));
         // Once on one thread, once on three.
-        let secs = began.elapsed().as_secs_f64() / 2.0;
+        let (clock, secs) = (began.elapsed().as_secs_f64() / 2.0, (processor_secs() - busy) / 2.0);
         let mib = (mutated.len() as f64 / f64::from(1 << 20)).max(1.0);
-        let grown = peak_kib().zip(before).filter(|_| watch_memory).map_or(0, |(after, before)| after - before);
+        let grown = peak_kib().zip(before).filter(|_| alone).map_or(0, |(after, before)| after - before);
         let trouble = match &ran {
             Err(_) => Some("a promise was broken".to_owned()),
-            Ok(_) if secs > secs_per_mib * mib => Some(format!("{secs:.1} s for {mib:.1} MiB")),
+            Ok(_) if alone && secs > secs_per_mib * mib => Some(format!("{secs:.1} s for {mib:.1} MiB")),
+            Ok(_) if clock > HANGS * secs_per_mib * mib => Some(format!("hung for {clock:.1} s")),
             // The tables of one run with the limits of these tests, and what the file itself can make it hold.
             Ok(_) if grown > (256 << 10) + 16 * (mutated.len() as u64 >> 10) => Some(format!("{grown} KiB more")),
             Ok(read) => {

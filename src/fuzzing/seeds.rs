@@ -6,12 +6,22 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::RULES;
+use super::sessions::BETWEEN_FILES;
+use crate::capture::{OpenOptions, open_file};
+use crate::decode::PortSet;
 use crate::decode::testing::{Tcp, ethernet, gre, ipv4, ipv4_fragment, ipv6, ipv6_fragment, join, udp, vlan};
+use crate::detect::{DetectSettings, Judge};
+use crate::limits::Limits;
 use crate::net::Side;
+use crate::output::{LineForm, SessionWriter};
+use crate::pipeline::{self, Plan};
+use crate::site::Site;
 use crate::smtp::testing::{Step, script};
 
 const IPV4: u16 = 0x0800;
@@ -227,4 +237,62 @@ fn dialogues() {
         put("dialogue", name, &records(false, &text));
         put("dialogue", &format!("{name}-small"), &records(true, &text));
     }
+}
+
+/// Of what a capture comes to: the line that tells the most in two thousand bytes, and the first of an attempt and of a
+/// question.
+fn lines(pcap: &[u8]) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("capture.pcap");
+    fs::write(&path, pcap).unwrap();
+    let mut source = open_file(&path, &OpenOptions::default()).unwrap();
+    let (ports, limits) = (PortSet::from_iter([25, 587]), Limits::default());
+    let judge = Judge::new(Site::default(), Arc::clone(&RULES), &DetectSettings::default(), &limits.detect);
+    let mut writer = SessionWriter::new(Vec::new(), LineForm::Native);
+    let plan = Plan { ports: &ports, limits: &limits, workers: 1 };
+    pipeline::run(&mut source, &plan, judge, &mut |event| writer.handle(event).unwrap(), &mut |_, _| {});
+    let written = String::from_utf8(writer.finish().unwrap()).unwrap();
+    let all = || written.split_inclusive('\n');
+    let longest = all().filter(|line| line.len() <= 2000).max_by_key(|line| line.len());
+    let first = |mark: &str| all().find(|line| line.contains(mark));
+    [longest, first(r#""conn_state":"S0""#), first(r#""query""#)].into_iter().flatten().collect::<String>().into_bytes()
+}
+
+#[test]
+#[ignore = "writes fuzz/corpus"]
+fn session_lines() {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    let mut sensors = Vec::new();
+    for name in ["infected-pc", "relay-tests", "intercepted-user", "account-abuse", "reverse-ndr"] {
+        let file = fs::read(captures.join(name).with_extension("pcap")).unwrap();
+        let some = lines(&file);
+        put("session_lines", name, &some);
+        sensors.push(some);
+    }
+    put("session_lines", "two-sensors", &sensors[..2].join(&[BETWEEN_FILES][..]));
+    let ends = r#""id.orig_h":"192.168.0.23","id.orig_p":1025,"id.resp_h":"192.0.2.25","id.resp_p":25"#;
+    let conn = format!(
+        concat!(
+            r#"{{"ts":1772617327.5,"uid":"C1",{ends},"proto":"tcp","service":"smtp","duration":1.25,"orig_bytes":90,"#,
+            r#""resp_bytes":200,"conn_state":"SF","missed_bytes":7,"history":"ShAdDafF","orig_pkts":9,"resp_pkts":8,"#,
+            r#""orig_l2_addr":"02:00:00:00:00:01","resp_l2_addr":"02:00:00:00:00:02","vlan":7}}"#,
+            "\n",
+            r#"{{"ts":"2026-03-04T09:42:07Z","uid":"C2",{ends},"proto":"tcp","conn_state":"S0","history":"S","orig_pkts":3}}"#,
+            "\n"
+        ),
+        ends = ends
+    );
+    let smtp = format!(
+        concat!(
+            r#"{{"ts":1772617327.6,"uid":"C1",{ends},"trans_depth":1,"helo":"pc","mailfrom":"a@b.example","#,
+            r#""rcptto":["c@d.example","e@f.example"],"last_reply":"550 5.1.1 User unknown","tls":false,"fuids":[]}}"#,
+            "\n",
+            r#"{{"ts":1772617327.9,"uid":"C1",{ends},"trans_depth":2,"helo":"pc","mailfrom":"<>","rcptto":["<c@d.example>"],"#,
+            r#""msg_id":"<1@b.example>","last_reply":"250 2.0.0 queued","tls":true,"fuids":["F1"]}}"#,
+            "\n"
+        ),
+        ends = ends
+    );
+    put("session_lines", "zeek", &[conn.as_bytes(), smtp.as_bytes()].join(&[BETWEEN_FILES][..]));
+    put("session_lines", "zeek-and-ours", &[conn.as_bytes(), &sensors[1]].join(&[BETWEEN_FILES][..]));
 }

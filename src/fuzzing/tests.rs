@@ -48,7 +48,7 @@ macro_rules! replayed {
     };
 }
 
-replayed! { frames segments lines commands replies dialogue dsn capture settings }
+replayed! { frames segments lines commands replies dialogue dsn capture session_lines settings }
 
 #[test]
 fn the_corpora_are_small() {

@@ -423,7 +423,6 @@ impl Flow {
                 disagrees |= own.bytes.hold(start, Run::Bytes(captured), acked, stray).disagrees;
             }
             if lost > 0 {
-                stats.truncated_bytes += u64::from(lost);
                 own.bytes.hold(end as u64 - u64::from(lost), Run::Lost(lost), acked, stray);
             }
         } else if !after_fin {

@@ -36,7 +36,7 @@ pub struct TcpStats {
     pub gaps: u64,
     /// Bytes in them.
     pub missed_bytes: u64,
-    /// Of these, bytes cut off by the snap length or the end of a file (a retransmission may yet have brought them).
+    /// Of these, bytes cut off by the snap length or the end of a file, and brought by no other segment.
     pub truncated_bytes: u64,
     /// Bytes held outside the window that were never acknowledged, and therefore dropped.
     pub stray_bytes: u64,

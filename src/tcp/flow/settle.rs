@@ -144,7 +144,10 @@ impl Flow {
         let Some(chunk) = own.bytes.take_next() else { return false };
         match chunk.run() {
             Run::Bytes(bytes) => emit(StreamEvent::Data { side, at, offset: chunk.offset, acked, bytes }),
-            Run::Lost(len) => self.count_gap(side, u64::from(len), at, stats, emit),
+            Run::Lost(len) => {
+                stats.truncated_bytes += u64::from(len);
+                self.count_gap(side, u64::from(len), at, stats, emit);
+            }
         }
         true
     }

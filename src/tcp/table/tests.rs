@@ -251,6 +251,19 @@ fn a_snapped_payload_leaves_a_gap() {
 }
 
 #[test]
+fn what_is_cut_off_twice_is_missing_once() {
+    let mut rig = Rig::new();
+    rig.handshake();
+    for _ in 0..2 {
+        rig.play(|s| s.c(103, 501, "0123456789").snapped(4));
+    }
+    rig.play(|s| s.c(101, 501, "ab"));
+    expect(&rig.finish(), &[r#"C "ab" @0"#, r#"C "0123" @2"#, "C gap 6", "close S1 ShADG"]);
+    let stats = rig.table.stats();
+    assert_eq!((stats.truncated_bytes, stats.missed_bytes), (6, 6));
+}
+
+#[test]
 fn urgent_data_are_told_once() {
     let mut rig = Rig::new();
     rig.handshake()
