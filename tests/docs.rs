@@ -101,7 +101,7 @@ fn desk() -> TempDir {
     fs::write(dir.path().join("smtp.log"), ZEEK_SMTP).unwrap();
     // The gateway of the examples: what it records there is what lies here.
     let ssh = dir.path().join("ssh");
-    fs::write(&ssh, "#!/bin/sh\n[ \"$1 $2\" = 'gateway tcpdump' ] && exec cat monday.pcap\n").unwrap();
+    fs::write(&ssh, "#!/bin/sh\n[ \"$1 $2\" = 'gateway tcpdump' ] && exec cat captures/infected-pc.pcap\n").unwrap();
     fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     for (report, capture) in [("before.json", "infected-pc"), ("after.json", "healthy-day")] {
         let made = run(&format!("smtphound replay --quiet --report {report} captures/{capture}.pcap"), dir.path());
