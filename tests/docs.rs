@@ -101,7 +101,7 @@ fn desk() -> TempDir {
     fs::write(dir.path().join("smtp.log"), ZEEK_SMTP).unwrap();
     // The gateway of the examples: what it records there is what lies here.
     let ssh = dir.path().join("ssh");
-    fs::write(&ssh, "#!/bin/sh\n[ \"$1 $2\" = 'gateway tcpdump' ] && exec cat monday.pcap\n").unwrap();
+    fs::write(&ssh, "#!/bin/sh\n[ \"$1 $2\" = 'gateway tcpdump' ] && exec cat captures/infected-pc.pcap\n").unwrap();
     fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     for (report, capture) in [("before.json", "infected-pc"), ("after.json", "healthy-day")] {
         let made = run(&format!("smtphound replay --quiet --report {report} captures/{capture}.pcap"), dir.path());
@@ -253,7 +253,8 @@ fn blocks_that_are_one_script_run_and_say_what_they_should() {
                 continue;
             }
             let desk = desk();
-            let output = run(&format!("set -e\n{script}"), desk.path());
+            // Whatever it started goes with it.
+            let output = run(&format!("set -e\ntrap 'kill $! 2>/dev/null || true' EXIT\n{script}"), desk.path());
             let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert!(output.status.success(), "{}: {script}\n{told}{said}", page.display());
             // The one that there is shows what rsyslog made of an incident.
