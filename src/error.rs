@@ -88,6 +88,11 @@ fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::StorageFull => "; make room there, or name another place",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "; name a place that you may write to",
+        io::ErrorKind::NotFound => "; name a place that is there",
+        // Somebody else has to listen there.
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset | io::ErrorKind::TimedOut => {
+            "; see that a receiver listens there, or name another place"
+        }
         _ => "",
     }
 }

@@ -253,7 +253,8 @@ fn blocks_that_are_one_script_run_and_say_what_they_should() {
                 continue;
             }
             let desk = desk();
-            let output = run(&format!("set -e\n{script}"), desk.path());
+            // Whatever it started goes with it.
+            let output = run(&format!("set -e\ntrap 'kill $! 2>/dev/null || true' EXIT\n{script}"), desk.path());
             let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert!(output.status.success(), "{}: {script}\n{told}{said}", page.display());
             // The one that there is shows what rsyslog made of an incident.

@@ -25,6 +25,7 @@ fn a_mistake_is_one_sentence_with_its_place_and_its_remedy() {
     };
     let (key, value) = (put("key.toml", "\nhome_net = []\n"), put("value.toml", "[detect.helo]\nmany = 99\n"));
     let (nets, reports) = (put("nets.txt", "10.0.0.0/8\n10.0.0\n"), put("other.json", "{}"));
+    let capture = common::captures().join("names.pcap").to_str().unwrap().to_owned();
     let (at_nets, none) = (format!("@{nets}"), dir.path().join("none.toml").to_str().unwrap().to_owned());
     for (args, wanted) in [
         (vec![], vec!["a command is missing", "--help"]),
@@ -48,6 +49,14 @@ fn a_mistake_is_one_sentence_with_its_place_and_its_remedy() {
             vec!["--metrics-listen <ADDRESS:PORT>", "0.0.0.0 is not on the loopback device", "write 127.0.0.1:9925"],
         ),
         (vec!["replay", "--metrics-listen", "127.0.0.1:9925", "y"], vec!["'--metrics-listen'"]),
+        (
+            vec!["replay", "--quiet", "--syslog", "unix:none.socket", &capture],
+            vec!["unix:none.socket cannot be written", "name a place that is there"],
+        ),
+        (
+            vec!["replay", "--quiet", "--syslog", "tcp:127.0.0.1:1", &capture],
+            vec!["tcp:127.0.0.1:1 cannot be written", "see that a receiver listens there"],
+        ),
         (vec!["completions", "dos"], vec!["'dos'", "bash"]),
         (vec!["man", "replays"], vec!["there is no command replays", "replay, watch"]),
         (vec!["schema", "all"], vec!["'all'", "report, session"]),
@@ -58,6 +67,16 @@ fn a_mistake_is_one_sentence_with_its_place_and_its_remedy() {
         for words in wanted {
             assert!(stderr.contains(words), "{args:?}: {words} is not in {stderr}");
         }
+    }
+}
+
+/// An input that is not there is no mistake of the command line alone (status 4), but the sentence is the same.
+#[test]
+fn an_input_that_is_not_there_is_told_with_its_remedy() {
+    for args in [["replay", "none.pcap"], ["judge", "none.ndjson"]] {
+        let (status, stdout, stderr) = run(&args, &[]);
+        assert_eq!((status, stdout.as_str(), stderr.lines().count()), (4, "", 1), "{stderr}");
+        assert!(stderr.contains(args[1]) && stderr.contains("; name a file that is there"), "{stderr}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::frame::LinkType;
 #[non_exhaustive]
 pub enum CaptureError {
     /// The file cannot be opened.
-    #[error("cannot open {file}: {source}")]
+    #[error("cannot open {file}: {source}{}", remedy_of_opening(source))]
     Open {
         /// As the operator named it.
         file: String,
@@ -25,7 +25,7 @@ pub enum CaptureError {
         source: io::Error,
     },
     /// A directory, not a file.
-    #[error("{file} is a directory, not a capture file")]
+    #[error("{file} is a directory, not a capture file: name the files in it")]
     Directory {
         /// As the operator named it.
         file: String,
@@ -86,4 +86,13 @@ pub enum CaptureError {
         /// What is wrong, and the remedy.
         reason: String,
     },
+}
+
+/// What to do where the system's words do not say it.
+fn remedy_of_opening(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "; name a file that is there",
+        io::ErrorKind::PermissionDenied => "; let this user read it, or name another one",
+        _ => "",
+    }
 }

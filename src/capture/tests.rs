@@ -427,7 +427,7 @@ fn what_is_no_capture_is_said_in_one_sentence() {
 
     let files = Files::new();
     let directory = open_file(files.0.path(), &OpenOptions::default()).err().unwrap().to_string();
-    assert!(directory.ends_with("is a directory, not a capture file"));
+    assert!(directory.ends_with("is a directory, not a capture file: name the files in it"));
     let missing = open_file(&files.0.path().join("no"), &OpenOptions::default()).err().unwrap().to_string();
     assert!(missing.starts_with("cannot open ") && missing.contains("No such file"), "{missing}");
 }

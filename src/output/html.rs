@@ -171,12 +171,26 @@ fn tell(
     why(out, incident)?;
     attempts(out, incident)?;
     peers(out, incident)?;
-    if !incident.remediation.is_empty() {
-        writeln!(out, "<h3>What to do</h3>\n<ol>")?;
-        incident.remediation.iter().try_for_each(|step| writeln!(out, "<li>{}</li>", Text(step)))?;
-        writeln!(out, "</ol>")?;
-    }
+    steps(out, &incident.remediation)?;
     writeln!(out, "</section>")
+}
+
+/// What to do, one after the other; what follows a step that ends in a colon are its choices.
+fn steps(out: &mut dyn Write, steps: &[String]) -> io::Result<()> {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let end = steps.iter().position(|step| step.ends_with(':')).map_or(steps.len(), |colon| colon + 1);
+    let (steps, choices) = steps.split_at(end);
+    writeln!(out, "<h3>What to do</h3>\n<ol>")?;
+    steps.iter().try_for_each(|step| writeln!(out, "<li>{}", Text(step)))?;
+    if !choices.is_empty() {
+        writeln!(out, "<ul>")?;
+        choices.iter().try_for_each(|choice| writeln!(out, "<li>{}</li>", Text(choice)))?;
+        writeln!(out, "</ul>")?;
+    }
+    // The end of a list ends its last item.
+    writeln!(out, "</ol>")
 }
 
 /// The lines of the score.
@@ -324,6 +338,15 @@ mod tests {
         assert_eq!(tags(&page), plain, "a name made a tag");
         assert!(page.contains("&lt;script&gt;alert(1)"));
         assert!(!page.contains(['\u{202e}', '\u{0}']));
+    }
+
+    #[test]
+    fn choices_of_a_step_are_no_steps() {
+        let mut case = Case::infected();
+        case.judgement.incidents[0].remediation = ["Walk.", "Then one of:", "this", "that"].map(str::to_owned).to_vec();
+        let page = page(&case);
+        let todo = "<li>Walk.\n<li>Then one of:\n<ul>\n<li>this</li>\n<li>that</li>\n</ul>\n</ol>";
+        assert!(page.contains(todo), "{page}");
     }
 
     #[test]

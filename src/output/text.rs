@@ -69,7 +69,7 @@ pub(super) fn width(text: &str) -> usize {
 
 /// A text without control characters.
 pub(super) fn safe(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| byte < b' ' || byte >= 0x7f) {
+    if !text.bytes().any(|byte| !(b' '..0x7f).contains(&byte)) {
         return Cow::Borrowed(text);
     }
     text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
