@@ -204,7 +204,7 @@ fn of_flow(begin: fn(&mut Wire, u32)) -> f64 {
 fn a_flow_takes_so_much() {
     let kinds: [(&str, fn(&mut Wire, u32), f64); 5] = [
         ("a SYN that waits for its answer", |wire, no| wire.send(true, no, 999, 0, SYN, b""), 256.0),
-        ("half-open: answered, and nothing said", |wire, no| drop(Talk::open(wire, no)), 2_048.0),
+        ("half-open: answered, and nothing said", |wire, no| drop(Talk::open(wire, no)), 2_304.0),
         ("greeted", |wire, no| drop(Talk::greeted(wire, no)), 2_560.0),
         ("with a sender and a recipient", |wire, no| drop(Talk::envelope(wire, no)), 4_096.0),
         ("in mail data", |wire, no| drop(Talk::in_data(wire, no)), 8_192.0),
