@@ -349,7 +349,7 @@ fn a_routers_mirror_is_what_nftables_takes() {
         .filter(|line| line.starts_with("nft "))
         .collect();
     assert!(rules.len() >= 3, "{rules:?}");
-    let devices = "ip link add eth0 type dummy && ip link add eth2 type dummy";
+    let devices = "ip link add eth0 type veth peer name peer0 && ip link add eth2 type veth peer name peer2";
     let desk = desk();
     let namespace = run(&format!("unshare --net sh -c '{devices}' && nft --version"), desk.path());
     if !namespace.status.success() {
