@@ -258,7 +258,7 @@ fn what_is_cut_off_twice_is_missing_once() {
         rig.play(|s| s.c(103, 501, "0123456789").snapped(4));
     }
     rig.play(|s| s.c(101, 501, "ab"));
-    expect(&rig.finish(), &[r#"C "ab" @0"#, r#"C "0123" @2"#, "C gap 6", "close S1 ShADG"]);
+    expect(&rig.finish(), &[r#"C "ab" @0"#, r#"C "0123" @0"#, "C gap 6", "close S1 ShADTG"]);
     let stats = rig.table.stats();
     assert_eq!((stats.truncated_bytes, stats.missed_bytes), (6, 6));
 }
