@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use thiserror::Error;
 
 use crate::detect::Tier;
+use crate::wire::visible;
 
 /// Why the program could not do what it was asked for.
 #[derive(Debug, Error)]
@@ -17,7 +18,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// A configuration or rules file has a mistake.
-    #[error("{place}: {message}")]
+    #[error("{place}: {}", visible(message))]
     Config {
         /// The file, and the line where it is known.
         place: String,

@@ -209,6 +209,16 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A message that quotes what its reader wrote: hidden characters are escaped as by [`escape`], and a backslash stays one,
+/// because patterns and paths are full of them, and no message is read back.
+pub fn visible(message: &str) -> Cow<'_, str> {
+    if !message.contains(is_hidden) {
+        return Cow::Borrowed(message);
+    }
+    let parts: Vec<Cow<'_, str>> = message.split('\\').map(|part| escape(part.as_bytes())).collect();
+    Cow::Owned(parts.join("\\"))
+}
+
 /// Whether all of `bytes` are printable ASCII, and none of them is one of `but` (which are printable ASCII). Looks at eight
 /// at a time: every text of a session passes here.
 #[inline]
@@ -246,6 +256,12 @@ pub(crate) fn is_hidden(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_one_line_and_keeps_its_backslashes() {
+        assert_eq!(visible(r"`\bspam(` is no pattern"), r"`\bspam(` is no pattern");
+        assert_eq!(visible("`\\b\tx\u{202e}`\n"), r"`\b\x09x\xe2\x80\xae`\x0a");
+    }
 
     #[test]
     fn short_and_long_texts_are_alike() {

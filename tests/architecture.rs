@@ -47,7 +47,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "time", "weird", "wire", "error", "schema",
         ],
     ),
-    ("error", &["detect"]),
+    // A message quotes what an operator wrote.
+    ("error", &["detect", "wire"]),
     // Man pages and completions are written here; of output it knows how a place of syslog is written.
     ("cli", &["capture", "values", "detect", "error", "output"]),
     ("config", &["capture", "cli", "values", "wire", "detect", "site", "limits", "output", "tui", "error"]),

@@ -169,6 +169,11 @@ fn a_wrong_file_is_told_with_its_place_and_the_remedy() {
              192.0.2.0/24 or 2001:db8::/32",
         ),
         (
+            "home_nets = ['192.0.2.0\t/24']",
+            "line 1: home_nets: `192.0.2.0\\x09/24` is no network: write an address, a slash and a prefix length, such as \
+             192.0.2.0/24 or 2001:db8::/32",
+        ),
+        (
             "mail_servers = ['192.0.2.256']",
             "line 1: mail_servers: `192.0.2.256` is no IP address: write one such as 192.0.2.25 or 2001:db8::25",
         ),

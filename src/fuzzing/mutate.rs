@@ -201,7 +201,8 @@ pub(super) fn mutate(file: &[u8], rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// Peak resident memory of this process in KiB since it was last forgotten; `None` where the system does not tell.
+/// Peak resident memory of this process in KiB since it was last forgotten; `None` where the system does not tell. The
+/// kernel counts for each processor and adds up late, so that it can be some pages off.
 fn peak_kib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -239,7 +240,7 @@ fn run(files: &[PathBuf], seed: u64, count: usize, keep: &Path, alone: bool) -> 
         // Once on one thread, once on three.
         let (clock, secs) = (began.elapsed().as_secs_f64() / 2.0, (processor_secs() - busy) / 2.0);
         let mib = (mutated.len() as f64 / f64::from(1 << 20)).max(1.0);
-        let grown = peak_kib().zip(before).filter(|_| alone).map_or(0, |(after, before)| after - before);
+        let grown = peak_kib().zip(before).filter(|_| alone).map_or(0, |(after, before)| after.saturating_sub(before));
         let trouble = match &ran {
             Err(_) => Some("a promise was broken".to_owned()),
             Ok(_) if alone && secs > secs_per_mib * mib => Some(format!("{secs:.1} s for {mib:.1} MiB")),

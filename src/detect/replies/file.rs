@@ -8,15 +8,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::detect::replies::{CodePattern, ReplyClass, Rule, Stage, StatusPattern, rule};
+use crate::wire::visible;
 
 /// The rules that are built in.
 const BUILTIN: &str = include_str!("../replies.toml");
 
 /// A mistake in rules.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{}{}{}{message}", .line.map(|line| format!("line {line}: ")).unwrap_or_default(),
-    .rule.as_ref().map(|rule| format!("rule `{rule}`: ")).unwrap_or_default(),
-    .key.as_ref().map(|key| format!("key `{key}`: ")).unwrap_or_default())]
+#[error("{}{}{}{}", .line.map(|line| format!("line {line}: ")).unwrap_or_default(),
+    .rule.as_ref().map(|rule| format!("rule `{}`: ", visible(rule))).unwrap_or_default(),
+    .key.as_ref().map(|key| format!("key `{}`: ", visible(key))).unwrap_or_default(), visible(message))]
 pub struct RulesError {
     /// The line, counted from 1.
     pub line: Option<usize>,
