@@ -10,7 +10,7 @@ use super::{CaptureError, Captured, FrameSource, InputSummary, Progress};
 use crate::frame::{Frame, FrameNo, LinkType};
 use crate::time::Ts;
 
-/// Bytes of frames, their descriptions included: two files of evidence at their bound (16 MiB), or some 30,000 refused
+/// Bytes of frames, their descriptions included (the room for them doubles as it grows, so it may be twice that): two files of evidence at their bound (16 MiB), or some 30,000 refused
 /// mails. An office of a hundred people mails as much in hours, a flood in a second.
 const BYTES_MAX: usize = 32 << 20;
 
