@@ -92,7 +92,7 @@ fn note(facts: &mut RunFacts, feed: &dyn Feed) -> (InputFacts, Option<Error>) {
         feed.read();
     facts.translated += translated;
     facts.gaps += gaps;
-    facts.missed_bytes += missed_bytes;
+    facts.missed_bytes = facts.missed_bytes.saturating_add(*missed_bytes);
     facts.unseen.add("attempts_in_sums", unseen.attempts);
     facts.unseen.add("mails_not_listed", unseen.transactions);
     facts.unseen.add("zeek_connections", unseen.zeek_connections);

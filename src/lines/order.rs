@@ -234,7 +234,8 @@ fn events(line: &[u8], read: &mut LinesRead) -> Result<Vec<SessionEvent>, String
     }
     let session: SessionLine = serde_json::from_slice(line).map_err(|error| wrong(&error))?;
     read.gaps += u64::from(session.gaps);
-    read.missed_bytes += session.missed_bytes;
+    // Whoever writes the lines writes their numbers.
+    read.missed_bytes = read.missed_bytes.saturating_add(session.missed_bytes);
     read.translated += u64::from(session.translated.is_some());
     let begin = session.ts;
     let events = restore::session(session, &mut read.unseen);

@@ -36,7 +36,7 @@ pub(super) fn question(line: QuestionLine) -> SessionEvent {
 /// The events of a connection, and what the line does not tell.
 pub(super) fn session(line: SessionLine, unseen: &mut Unseen) -> Vec<SessionEvent> {
     let (Some(resp_h), Some(orig_p), Some(resp_p)) = (line.resp_h, line.orig_p, line.resp_p) else {
-        unseen.attempts += line.attempts.unwrap_or(1);
+        unseen.attempts = unseen.attempts.saturating_add(line.attempts.unwrap_or(1));
         return Vec::new();
     };
     let id = ConnId {

@@ -99,6 +99,21 @@ fn frames_that_begin_anew_are_another_run() {
 }
 
 #[test]
+fn numbers_as_large_as_can_be_written_are_summed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.ndjson");
+    let line = String::from_utf8(written(&[closed(1, 10, 20)])).unwrap();
+    let large = line.replace(r#""missed_bytes":0"#, &format!(r#""missed_bytes":{}"#, u64::MAX));
+    let sum = large.replace(r#""id.resp_p":25,"#, &format!(r#""attempts":{},"#, u64::MAX));
+    assert!(large != line && sum != large);
+    fs::write(&path, [&*large, &*large, &*sum, &*sum].concat()).unwrap();
+    let mut feed = LineFile::open(&path).unwrap();
+    while feed.next_event().unwrap().is_some() {}
+    let read = feed.read();
+    assert_eq!((read.lines, read.missed_bytes, read.unseen.attempts), (4, u64::MAX, u64::MAX));
+}
+
+#[test]
 fn files_of_several_sensors_are_merged_by_time() {
     let dir = tempfile::tempdir().unwrap();
     let paths = ["a", "b"].map(|name| dir.path().join(name));

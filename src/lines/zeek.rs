@@ -227,7 +227,7 @@ fn tell(line: ConnLine, mut mails: Vec<SmtpLine>, number: u64, out: &mut Vec<Ses
     let link =
         LinkFacts { macs: line.orig_l2_addr.zip(line.resp_l2_addr), vlans: [line.vlan, None], ..LinkFacts::default() };
     if line.conn_state == ConnState::S0 && mails.is_empty() {
-        let syns = line.orig_pkts as u32;
+        let syns = u32::try_from(line.orig_pkts).unwrap_or(u32::MAX);
         let attempt = Attempt { id, first: frame, last: over, syns, link, syn: SynSignature::default() };
         out.push(SessionEvent { at: over, kind: SessionEventKind::Unanswered(Box::new(attempt)) });
         return;
@@ -279,7 +279,7 @@ fn tell(line: ConnLine, mut mails: Vec<SmtpLine>, number: u64, out: &mut Vec<Ses
         gaps: u32::from(line.missed_bytes > 0),
         first: frame,
         last: frame,
-        frames: line.orig_pkts + line.resp_pkts,
+        frames: line.orig_pkts.saturating_add(line.resp_pkts),
         link,
         syn: None,
         one_sided: false,

@@ -17,16 +17,17 @@ use crate::time::Ts;
 pub struct Counts(BTreeMap<Cow<'static, str>, u64>);
 
 impl Counts {
-    /// Adds to the count of a name.
+    /// Adds to the count of a name. Session lines may name any number: a sum ends at the largest.
     pub fn add(&mut self, name: impl Into<Cow<'static, str>>, count: u64) {
         if count > 0 {
-            *self.0.entry(name.into()).or_default() += count;
+            let sum = self.0.entry(name.into()).or_default();
+            *sum = sum.saturating_add(count);
         }
     }
 
     /// The sum.
     pub fn total(&self) -> u64 {
-        self.0.values().sum()
+        self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The count of a name.
