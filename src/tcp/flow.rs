@@ -445,7 +445,7 @@ impl Flow {
         if own.fin_seen || own.reset {
             return;
         }
-        if fin < own.bytes.next() || stray {
+        if fin < own.bytes.next() || stray || own.is_refuted(fin) {
             self.note(Weird::FinOutOfWindow, side, at, emit);
             return;
         }

@@ -74,6 +74,8 @@ pub(super) struct Half {
     pub(super) fin_told: bool,
     /// A RST of this side was followed.
     pub(super) reset: bool,
+    /// A FIN was believed, and then the other side took bytes behind it.
+    fin_refuted: bool,
     pub(super) scale: Scale,
     /// Where its FIN stands: the length of the stream. `u64::MAX` while unknown.
     pub(super) fin: u64,
@@ -97,6 +99,7 @@ impl Half {
             fin_seen: false,
             fin_told: false,
             reset: false,
+            fin_refuted: false,
             scale: Scale::Unknown,
             fin: u64::MAX,
             bytes: Assembler::new(),
@@ -200,8 +203,14 @@ impl Half {
             return None;
         }
         let weird = if self.reset { Weird::ResetOutOfWindow } else { Weird::FinOutOfWindow };
+        self.fin_refuted |= self.fin_told;
         (self.reset, self.fin_seen, self.fin_told, self.fin) = (false, false, false, u64::MAX);
         Some(weird)
+    }
+
+    /// Whether a FIN at a place was taken back already: the other side has taken bytes behind it.
+    pub(super) fn is_refuted(&self, fin: u64) -> bool {
+        self.fin_refuted && self.acked > fin + 1
     }
 
     /// Keeps bytes that were sent after its end until the other side shows whether it took them.
