@@ -79,7 +79,7 @@ impl Time {
     /// To the microsecond, which is what Zeek's number holds.
     fn ts(self) -> Ts {
         match self {
-            Self::Seconds(seconds) => Ts::from_nanos((seconds * 1e6).round() as i64 * 1000),
+            Self::Seconds(seconds) => Ts::from_nanos(((seconds * 1e6).round() as i64).saturating_mul(1000)),
             Self::Text(ts) => ts,
         }
     }
