@@ -33,7 +33,10 @@ pub use settings::settings;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+use crate::detect::Judge;
 use crate::detect::replies::ReplyRules;
+use crate::incident::Judgement;
+use crate::output::{Results, RunFacts, Style, report, table};
 
 /// What a target does with its bytes.
 pub type Target = fn(&[u8]);
@@ -90,6 +93,31 @@ fn scratch(no: usize) -> PathBuf {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     dir.join(format!("smtphound-{}-{:?}-{no}", std::process::id(), std::thread::current().id()))
+}
+
+/// What a run comes to: report and table. The scores are the sums of their lines, the report is strict JSON, and nothing in
+/// the table can harm a terminal.
+fn judged(facts: &RunFacts, judge: &Judge) -> (String, String) {
+    let judgement = Judgement::of(judge);
+    for incident in &judgement.incidents {
+        let sum: f64 = incident.evidence.iter().map(|line| line.db).sum();
+        assert!(incident.score_db.is_none_or(|score| (score - sum).abs() < 0.05), "{}", incident.summary);
+    }
+    let candidates = judge.strangers().candidates();
+    let results = Results { facts, judge, judgement: &judgement, candidates: &candidates };
+    let (mut json, mut people) = (Vec::new(), Vec::new());
+    let written =
+        report::write(&mut json, &results).and_then(|()| table::write(&mut people, &results, Style::new(80, false)));
+    assert!(written.is_ok(), "memory takes everything");
+    let (report, table) = (text(json), text(people));
+    let parsed: Result<serde_json::Value, _> = serde_json::from_str(&report);
+    assert!(parsed.is_ok_and(|report| report["schema_version"] == 1), "{report}");
+    assert!(table.lines().all(is_harmless), "{table}");
+    (report, table)
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|_| panic!("outputs are UTF-8"))
 }
 
 /// Whether nothing in a text could move a cursor or begin a line: what every escaped text promises.

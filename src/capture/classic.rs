@@ -215,13 +215,7 @@ impl FrameSource for ClassicSource {
                 };
                 let bytes = bytes.get(self.layout.header_len..).unwrap_or_default();
                 let bytes = bytes.get(..captured as usize).unwrap_or_default();
-                let passed = self.filter.as_ref().is_none_or(|filter| filter.passes(self.link, bytes));
-                let no = self.tally.frame(ts, bytes.len(), passed);
-                Some(Ok(if passed {
-                    Captured::Frame(no, Frame { ts, link: self.link, wire_len, bytes })
-                } else {
-                    Captured::Filtered(no, ts)
-                }))
+                Some(Ok(self.tally.hand_out(Frame { ts, link: self.link, wire_len, bytes }, self.filter.as_ref())))
             }
             Ok(None) => {
                 self.ended = true;

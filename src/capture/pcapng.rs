@@ -308,13 +308,7 @@ impl<R: BufRead> FrameSource for PcapngSource<R> {
         match self.next_packet() {
             Ok(Some(Packet { interface: Interface { link, .. }, ts, wire_len, start, end })) => {
                 let bytes = self.block.get(start..end).unwrap_or_default();
-                let passed = self.filter.as_ref().is_none_or(|filter| filter.passes(link, bytes));
-                let no = self.tally.frame(ts, bytes.len(), passed);
-                Some(Ok(if passed {
-                    Captured::Frame(no, Frame { ts, link, wire_len, bytes })
-                } else {
-                    Captured::Filtered(no, ts)
-                }))
+                Some(Ok(self.tally.hand_out(Frame { ts, link, wire_len, bytes }, self.filter.as_ref())))
             }
             Ok(None) => {
                 self.ended = true;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::frame::FrameNo;
+use crate::frame::{Frame, FrameNo};
 use crate::time::Ts;
 
-use super::CaptureError;
+use super::filter::Filter;
+use super::{CaptureError, Captured};
 
 /// What was read of one input.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -70,6 +71,13 @@ impl Tally {
 
     pub(super) fn file(&self) -> &str {
         &self.summary.file
+    }
+
+    /// What is handed out of a frame that was read: itself, or that the filter rejected it.
+    pub(super) fn hand_out<'a>(&mut self, frame: Frame<'a>, filter: Option<&Filter>) -> Captured<'a> {
+        let passed = filter.is_none_or(|filter| filter.passes(frame.link, frame.bytes));
+        let no = self.frame(frame.ts, frame.bytes.len(), passed);
+        if passed { Captured::Frame(no, frame) } else { Captured::Filtered(no, frame.ts) }
     }
 
     /// A frame was read; its number in this input.

@@ -4,14 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{RULES, is_harmless, scratch};
+use super::{RULES, is_harmless, judged, scratch, text};
 use crate::balance;
 use crate::capture::{FrameSource, OpenOptions, open_file};
 use crate::decode::PortSet;
 use crate::detect::{DetectSettings, Judge};
-use crate::incident::Judgement;
 use crate::limits::{DetectLimits, Limits, TcpLimits};
-use crate::output::{Counts, LineForm, Results, SessionWriter, Style, report, table};
+use crate::output::{Counts, LineForm, SessionWriter};
 use crate::pipeline::{self, Plan};
 use crate::site::Site;
 
@@ -80,29 +79,11 @@ fn run(path: &Path, workers: usize) -> Option<Written> {
     assert_eq!(tcp.segments, frames.smtp, "every segment came to a shard");
     assert_eq!(tcp.opened, tcp.closed, "what was opened was told");
 
-    let judge = &ran.finished.judge;
-    let judgement = Judgement::of(judge);
-    for incident in &judgement.incidents {
-        let sum: f64 = incident.evidence.iter().map(|line| line.db).sum();
-        assert!(incident.score_db.is_none_or(|score| (score - sum).abs() < 0.05), "{}", incident.summary);
-    }
-    let candidates = judge.strangers().candidates();
-    let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
-    let (mut json, mut people) = (Vec::new(), Vec::new());
-    let written =
-        report::write(&mut json, &results).and_then(|()| table::write(&mut people, &results, Style::new(80, false)));
-    assert!(written.is_ok(), "memory takes everything");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_else(|_| panic!("outputs are UTF-8"));
-    let report = text(json);
-    // The name of the file is the same in both runs, and no part of what is compared is a time of day.
-    let parsed: Result<serde_json::Value, _> = serde_json::from_str(&report);
-    assert!(parsed.is_ok_and(|report| report["schema_version"] == 1), "{report}");
+    let (report, table) = judged(&facts, &ran.finished.judge);
     let sessions = text(lines.finish().unwrap_or_default());
     for line in sessions.lines() {
         assert!(is_harmless(line) && serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
     }
-    let table = text(people);
-    assert!(table.lines().all(is_harmless), "{table}");
     assert_eq!(sessions.is_empty(), tcp.opened + tcp.unanswered + frames.dns == 0, "a line a connection or a question");
     Some(Written { frames: read, sessions, report, table })
 }

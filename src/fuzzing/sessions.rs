@@ -6,15 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{RULES, is_harmless, scratch};
+use super::{RULES, is_harmless, judged, scratch};
 use crate::detect::{DetectSettings, Judge};
 use crate::engine::EVENTS_AT_ONCE;
 use crate::frame::FrameNo;
-use crate::incident::Judgement;
 use crate::judge;
 use crate::limits::DetectLimits;
 use crate::lines::{self, Feed, Kind, LineFile, ZeekLogs, find};
-use crate::output::{LineForm, Results, SessionWriter, Style, report, table};
+use crate::output::{LineForm, SessionWriter};
 use crate::session::{Session, SessionEvent, SessionEventKind};
 use crate::site::Site;
 use crate::time::{Span, Ts};
@@ -83,25 +82,7 @@ fn run(paths: &[PathBuf], at_once: usize) -> Option<(String, String)> {
     assert!(complaints.iter().all(|said| is_harmless(said)), "{complaints:?}");
     let damaged = feeds.iter().filter(|feed| feed.read().damaged.is_some()).count();
     assert_eq!(complaints.len(), damaged, "what is damaged is told");
-
-    let judgement = Judgement::of(&judge);
-    for incident in &judgement.incidents {
-        let sum: f64 = incident.evidence.iter().map(|line| line.db).sum();
-        assert!(incident.score_db.is_none_or(|score| (score - sum).abs() < 0.05), "{}", incident.summary);
-    }
-    let candidates = judge.strangers().candidates();
-    let results = Results { facts: &facts, judge: &judge, judgement: &judgement, candidates: &candidates };
-    let (mut json, mut people) = (Vec::new(), Vec::new());
-    let written =
-        report::write(&mut json, &results).and_then(|()| table::write(&mut people, &results, Style::new(80, false)));
-    assert!(written.is_ok(), "memory takes everything");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_else(|_| panic!("outputs are UTF-8"));
-    let report = text(json);
-    let parsed: Result<serde_json::Value, _> = serde_json::from_str(&report);
-    assert!(parsed.is_ok_and(|report| report["schema_version"] == 1), "{report}");
-    let table = text(people);
-    assert!(table.lines().all(is_harmless), "{table}");
-    Some((report, table))
+    Some(judged(&facts, &judge))
 }
 
 /// A file of our own lines.
