@@ -86,6 +86,8 @@ pub struct Decoder {
     pool: DefragPool,
     duplicates: DuplicateCache,
     stats: DecodeStats,
+    /// The headers of the current frame's segment: written in one place, and lent to all that look at them.
+    head: SegmentHeader,
     /// The datagram that the fragment of the current frame completed.
     datagram: Vec<u8>,
     /// The question of the current frame.
@@ -103,6 +105,7 @@ impl Decoder {
             pool: DefragPool::new(limits),
             duplicates: DuplicateCache::new(limits),
             stats: DecodeStats::default(),
+            head: SegmentHeader::default(),
             datagram: Vec::new(),
             question: Question::default(),
             facts: Facts::default(),
@@ -209,7 +212,7 @@ impl Decoder {
     /// The segment that was found in `bytes`, or in the datagram put together, unless it is a copy.
     #[inline]
     fn segment<'a>(&'a mut self, at: At, link: LinkFacts, found: &Found, bytes: Option<&'a [u8]>) -> Decoded<'a> {
-        let Self { stats, duplicates, datagram, .. } = self;
+        let Self { stats, duplicates, head, datagram, .. } = self;
         let bytes: &'a [u8] = bytes.unwrap_or(datagram);
         let tcp = bytes.get(found.tcp_at..found.end).unwrap_or_default();
         let Some((fixed, rest)) = tcp.split_first_chunk::<20>() else {
@@ -220,22 +223,19 @@ impl Decoder {
         let options_len = found.header_len - fixed.len();
         let (options, payload) = rest.split_at_checked(options_len).unwrap_or((rest, &[]));
         let (key, from) = FlowKey::of(found.src, found.dst);
-        let segment = Segment {
-            head: SegmentHeader {
-                at,
-                key,
-                from,
-                seq: SeqNum(u32::from_be_bytes([s0, s1, s2, s3])),
-                ack: SeqNum(u32::from_be_bytes([a0, a1, a2, a3])),
-                flags: TcpFlags(flags),
-                window: u16::from_be_bytes([w0, w1]),
-                payload_len: (found.wire_end - found.tcp_at - found.header_len) as u32,
-                ip: found.ip,
-                link,
-            },
-            options,
-            payload,
+        *head = SegmentHeader {
+            at,
+            key,
+            from,
+            seq: SeqNum(u32::from_be_bytes([s0, s1, s2, s3])),
+            ack: SeqNum(u32::from_be_bytes([a0, a1, a2, a3])),
+            flags: TcpFlags(flags),
+            window: u16::from_be_bytes([w0, w1]),
+            payload_len: (found.wire_end - found.tcp_at - found.header_len) as u32,
+            ip: found.ip,
+            link,
         };
+        let segment = Segment { head, options, payload };
         if duplicates.is_copy(&segment) {
             stats.count_ignored(Ignored::Duplicate);
             return Decoded::Ignored(Ignored::Duplicate);

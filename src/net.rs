@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The address of a host: 16 bytes, IPv4 in its mapped form (RFC 4291 section 2.5.5.2), so that keys have one size.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct HostKey([u8; 16]);
 
 /// As one number, which is the order of the bytes.
@@ -166,16 +166,21 @@ impl Translation {
 }
 
 /// The two ends of a TCP connection without a direction: the smaller end comes first.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+///
+/// Both addresses stand at multiples of eight bytes: a processor that reads a number across two of the pieces that it has just
+/// written waits until they are in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[repr(C, align(8))]
 pub struct FlowKey {
-    lower: Endpoint,
-    upper: Endpoint,
+    hosts: [HostKey; 2],
+    ports: [u16; 2],
 }
 
 /// Which end of a [`FlowKey`] a segment came from.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum End {
     /// The smaller end of the key.
+    #[default]
     Lower,
     /// The larger end of the key.
     Upper,
@@ -187,35 +192,39 @@ impl FlowKey {
     /// Where both ends are equal (the LAND attack), the segment counts as coming from the lower end.
     #[inline]
     pub fn of(src: Endpoint, dst: Endpoint) -> (Self, End) {
-        if src <= dst {
-            (Self { lower: src, upper: dst }, End::Lower)
-        } else {
-            (Self { lower: dst, upper: src }, End::Upper)
-        }
+        let (lower, upper, from) = if src <= dst { (src, dst, End::Lower) } else { (dst, src, End::Upper) };
+        (Self { hosts: [lower.host, upper.host], ports: [lower.port, upper.port] }, from)
     }
 
     /// One end of the flow.
     #[inline]
     pub const fn end(&self, end: End) -> Endpoint {
+        let ([lower, upper], [lower_port, upper_port]) = (self.hosts, self.ports);
         match end {
-            End::Lower => self.lower,
-            End::Upper => self.upper,
+            End::Lower => Endpoint { host: lower, port: lower_port },
+            End::Upper => Endpoint { host: upper, port: upper_port },
         }
+    }
+
+    /// The addresses and ports as numbers, for hashing.
+    #[inline]
+    const fn words(&self) -> [u64; 5] {
+        let ([lower, upper], [lower_port, upper_port]) = (self.hosts, self.ports);
+        let ([lower_low, lower_high], [upper_low, upper_high]) = (lower.words(), upper.words());
+        [lower_low, lower_high, upper_low, upper_high, (lower_port as u64) << 16 | upper_port as u64]
     }
 
     /// A hash that is the same in every run and for both directions: for what reaches a report, and for the choice of
     /// the shard. Never for a hash table, whose keys are the attacker's choice.
     #[inline]
     pub fn stable_hash(&self) -> u64 {
-        let ([lower_low, lower_high], [upper_low, upper_high]) = (self.lower.host.words(), self.upper.host.words());
-        let ports = u64::from(self.lower.port) << 16 | u64::from(self.upper.port);
+        let [lower_low, lower_high, upper_low, upper_high, ports] = self.words();
         mix(mix(lower_low ^ ports << 32, lower_high), mix(upper_low, upper_high ^ ports))
     }
 
     /// A hash for tables whose keys are the attacker's choice, the same for both directions.
     pub(crate) fn seeded_hash(&self, seed: &Seed) -> u64 {
-        let ([lower_low, lower_high], [upper_low, upper_high]) = (self.lower.host.words(), self.upper.host.words());
-        let ports = u64::from(self.lower.port) << 16 | u64::from(self.upper.port);
+        let [lower_low, lower_high, upper_low, upper_high, ports] = self.words();
         let [a, b, c, d] = seed.0;
         mix(mix(lower_low ^ a, lower_high ^ ports << 32 ^ b), mix(upper_low ^ c, upper_high ^ ports ^ d))
     }
@@ -223,10 +232,10 @@ impl FlowKey {
     /// The key as bytes, for hashing.
     pub fn bytes(&self) -> [u8; 36] {
         let mut bytes = [0; 36];
-        bytes[..16].copy_from_slice(&self.lower.host.0);
-        bytes[16..32].copy_from_slice(&self.upper.host.0);
-        bytes[32..34].copy_from_slice(&self.lower.port.to_be_bytes());
-        bytes[34..].copy_from_slice(&self.upper.port.to_be_bytes());
+        bytes[..16].copy_from_slice(&self.hosts[0].0);
+        bytes[16..32].copy_from_slice(&self.hosts[1].0);
+        bytes[32..34].copy_from_slice(&self.ports[0].to_be_bytes());
+        bytes[34..].copy_from_slice(&self.ports[1].to_be_bytes());
         bytes
     }
 }
@@ -268,25 +277,29 @@ impl Seed {
         mix(hash ^ one ^ a, other ^ b)
     }
 
-    /// Goes on from `hash` with bytes, sixteen at a time; the last ones are filled up with zeros, so that their number has to
-    /// go in elsewhere.
+    /// Goes on from `hash` with bytes, sixteen at a time; their number has to go in elsewhere.
     #[inline]
     pub(crate) fn fold_bytes(&self, mut hash: u64, bytes: &[u8]) -> u64 {
-        let words = |chunk: [u8; 16]| {
-            let number = u128::from_le_bytes(chunk);
-            [number as u64, (number >> 64) as u64]
-        };
         let (chunks, rest) = bytes.as_chunks();
         for chunk in chunks {
-            hash = self.fold(hash, words(*chunk));
+            let number = u128::from_le_bytes(*chunk);
+            hash = self.fold(hash, [number as u64, (number >> 64) as u64]);
         }
-        if !rest.is_empty() {
-            let mut chunk = [0; 16];
-            chunk[..rest.len()].copy_from_slice(rest);
-            hash = self.fold(hash, words(chunk));
-        }
-        hash
+        if rest.is_empty() { hash } else { self.fold(hash, last_words(rest)) }
     }
+}
+
+/// Fewer than sixteen bytes as two numbers. Their first and their last bytes are read, which may be some of them twice: other
+/// bytes of the same number are other numbers.
+#[inline]
+fn last_words(rest: &[u8]) -> [u64; 2] {
+    if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
+        return [u64::from_le_bytes(*first), u64::from_le_bytes(*last)];
+    }
+    if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
+        return [u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into()];
+    }
+    [rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0]
 }
 
 /// A side of a connection in Zeek's words: who opened it, and who answered.
@@ -430,8 +443,10 @@ impl Encap {
     }
 }
 
-/// What the layers under IP said of one frame: cheap to copy, small enough to keep a flow.
+/// What the layers under IP said of one frame: cheap to copy (a multiple of eight bytes long, as all of a segment's headers are:
+/// see [`FlowKey`]), small enough to keep a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[repr(align(8))]
 pub struct LinkFacts {
     /// Source and destination Ethernet address of the innermost Ethernet header, if there is one.
     pub macs: Option<(Mac, Mac)>,

@@ -130,7 +130,10 @@ pub fn run(
 ) -> Ran {
     let ended = AtomicU64::new(0);
     let mut counted = |event: &SessionEvent| {
-        ended.fetch_add(event.connections_ended(), Ordering::Relaxed);
+        let more = event.connections_ended();
+        if more > 0 {
+            ended.fetch_add(more, Ordering::Relaxed);
+        }
         sink(event);
     };
     run_watched(source, plan, judge, &mut Sink(&mut counted), &mut |source| {

@@ -76,7 +76,7 @@ impl DuplicateCache {
     /// The first of several copies stays the one remembered, so that a stream of equal segments cannot hide for longer
     /// than a window.
     pub(super) fn is_copy(&mut self, segment: &Segment<'_>) -> bool {
-        let head = &segment.head;
+        let head = segment.head;
         let words = words(head);
         let new = Seen { identity: identity(words, segment, &self.seed), path: path_of(head), ts: head.at.ts };
         let place = (place(words) & self.mask) as usize; // the mask keeps it inside the table
@@ -108,8 +108,7 @@ fn words(head: &SegmentHeader) -> Words {
 
 /// Where in the table: the same in every run.
 const fn place([src_low, src_high, dst_low, dst_high, numbers, ports_id]: Words) -> u64 {
-    let hosts = mix(src_low ^ src_high, (dst_low ^ dst_high).rotate_left(32));
-    mix(hosts ^ numbers, ports_id)
+    mix(numbers ^ src_low ^ src_high.rotate_left(32), ports_id ^ dst_low ^ dst_high.rotate_left(16))
 }
 
 /// Of the words, flags, window, payload length, options, and the payload as far as it is compared.
@@ -118,7 +117,7 @@ fn identity(
     segment: &Segment<'_>,
     seed: &Seed,
 ) -> u64 {
-    let (head, Segment { options, payload, .. }) = (&segment.head, segment);
+    let (head, Segment { options, payload, .. }) = (segment.head, segment);
     let fields = (options.len() as u64) << 56 // 40 bytes of options at most
         | (head.flags.0 as u64) << 48
         | (head.window as u64) << 32
@@ -137,13 +136,14 @@ fn identity(
 /// The way a segment came by, as a number: what routers, switches and tunnels change.
 fn path_of(head: &SegmentHeader) -> u16 {
     let mac = |Mac([a, b, c, d, e, f]): Mac| u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
-    let macs = head.link.macs.map_or(0, |(src, dst)| mix(mac(src), mac(dst)));
+    let (src, dst) = head.link.macs.map_or((0, 0), |(src, dst)| (mac(src), mac(dst)));
     let LinkFacts { vlans: [outer, inner], encaps: [a, b, c, d], .. } = head.link;
     // 4,096 is no identifier: no tag differs from tag zero.
     let tag = |vlan: Option<u16>| vlan.unwrap_or(4096) as u64;
     let tunnel = |encap: Option<Encap>| encap.map_or(0, |encap| encap as u8);
     let tunnels = u32::from_be_bytes([tunnel(a), tunnel(b), tunnel(c), tunnel(d)]) as u64;
-    (mix(macs ^ tunnels << 32, tag(outer) << 16 | tag(inner)) ^ head.ip.ttl as u64) as u16
+    let tags = tag(outer) << 16 | tag(inner);
+    mix(src ^ (head.ip.ttl as u64) << 48 ^ tunnels, dst ^ tags << 32) as u16
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl std::fmt::Debug for TcpFlags {
 }
 
 /// The headers of a segment: small, and without a borrow, so that a batch can carry many to another thread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub struct SegmentHeader {
     /// When and where it was seen.
     pub at: At,
@@ -99,7 +99,7 @@ pub struct IpFacts {
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
     /// The headers.
-    pub head: SegmentHeader,
+    pub head: &'a SegmentHeader,
     /// TCP options as on the wire, at most 40 bytes.
     pub options: &'a [u8],
     /// The payload as captured; shorter than `head.payload_len` where the snap length or the file cut the frame.

@@ -183,7 +183,7 @@ fn verdict(link: LinkType, bytes: &[u8]) -> Result<SegmentHeader, &'static str> 
 
 fn name(decoded: Decoded<'_>) -> Result<SegmentHeader, &'static str> {
     match decoded {
-        Decoded::Segment(segment) => Ok(segment.head),
+        Decoded::Segment(segment) => Ok(*segment.head),
         Decoded::Asked(_) => Err("question"),
         Decoded::Told(_) => Err("names"),
         Decoded::Ignored(why) => Err(why.name()),
@@ -198,7 +198,7 @@ fn a_segment_is_found_through_every_layer() {
         let Decoded::Segment(segment) = decoder.decode(FrameNo(7), &frame(link, NOW, &bytes)) else {
             panic!("{name}: no segment");
         };
-        let (head, sent) = (segment.head, Tcp::default());
+        let (head, sent) = (*segment.head, Tcp::default());
         let (client, server) = if v6 {
             (HostKey::v6(CLIENT_V6), HostKey::v6(SERVER_V6))
         } else {

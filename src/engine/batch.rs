@@ -67,7 +67,7 @@ impl Batch {
         self.bytes.extend_from_slice(segment.options);
         self.bytes.extend_from_slice(segment.payload);
         let kind = ItemKind::Segment {
-            head: segment.head,
+            head: *segment.head,
             shard: shard as u16,
             options: segment.options.len() as u8, // 40 at most
             at,

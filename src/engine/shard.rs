@@ -33,7 +33,7 @@ impl Shard {
         payload: &[u8],
         out: &mut impl FnMut(SessionEvent),
     ) {
-        let segment = Segment { head: *head, options, payload };
+        let segment = Segment { head, options, payload };
         let emit = &mut Emit { out, floods: &mut self.floods, limits: &self.limits };
         self.flows.handle_segment(hash, &segment, emit);
     }

@@ -10,6 +10,7 @@ use std::hint::black_box;
 
 use super::Shard;
 use super::batch::{Batch, Item, ItemKind};
+use crate::decode::TcpFlags;
 use crate::frame::At;
 use crate::session::SessionEvent;
 
@@ -108,16 +109,19 @@ impl Share {
     fn look_ahead(&self, items: &[Item]) -> [u32; AHEAD] {
         let (mut hashes, mut places) = ([0; AHEAD], [None; AHEAD]);
         for ((hash, place), item) in hashes.iter_mut().zip(&mut places).zip(items) {
-            if let ItemKind::Segment { head, shard, .. } = &item.kind
+            if let ItemKind::Segment { head, shard, payload, .. } = &item.kind
                 && let Some(own) = self.shards.get(usize::from(*shard) / self.of)
             {
                 *hash = own.hash(&head.key);
-                *place = own.guess(*hash).map(|place| (own, place));
+                // What only acknowledges is nothing to the dialogue.
+                let speaks = *payload > 0 || head.flags.any(TcpFlags::FIN | TcpFlags::RST);
+                *place = own.guess(*hash).map(|place| (own, place, speaks));
             }
         }
         let guessed = || places.iter().flatten();
-        black_box(guessed().fold(0, |sum, (own, place)| sum ^ own.touch_flow(*place)));
-        black_box(guessed().fold(0, |sum, (own, place)| sum ^ own.touch_conversation(*place)));
+        black_box(guessed().fold(0, |sum, (own, place, _)| sum ^ own.touch_flow(*place)));
+        let speaking = guessed().filter(|(.., speaks)| *speaks);
+        black_box(speaking.fold(0, |sum, (own, place, _)| sum ^ own.touch_conversation(*place)));
         if let Some(ItemKind::Segment { head, .. }) = items.last().map(|item| &item.kind) {
             let due = || {
                 let all = self.shards.iter().flat_map(|own| own.due(head.at.ts).map(move |place| (own, place)));

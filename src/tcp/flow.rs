@@ -489,9 +489,9 @@ impl Flow {
         emit(StreamEvent::Reset { side, at: head.at });
     }
 
-    /// Ends the connection: gives up what is still missing, and tells all that is known.
+    /// Ends the connection: gives up what is still missing, and tells all that is known. Nothing may be handled afterwards.
     pub(super) fn finish(
-        mut self,
+        &mut self,
         start: &ConnStart,
         at: At,
         limits: &TcpLimits,

@@ -90,7 +90,9 @@ impl<T> Slab<T> {
         let new = Place { older: NIL, younger: NIL, value: Some(value) };
         let free = self.free;
         if let Some(place) = self.place_mut(free) {
-            let next = std::mem::replace(place, new).older;
+            // Nothing is in it: it is written over, and not taken out.
+            let next = place.older;
+            *place = new;
             self.free = next;
             return free;
         }

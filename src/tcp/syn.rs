@@ -381,7 +381,7 @@ mod tests {
     fn signature(change: impl FnOnce(&mut SegmentHeader), options: &[u8]) -> String {
         let mut head = Script::new().syn(1).head;
         change(&mut head);
-        SynSignature::from_segment(&Segment { head, options, payload: b"" }).to_string()
+        SynSignature::from_segment(&Segment { head: &head, options, payload: b"" }).to_string()
     }
 
     const LINUX: &[u8] = &[2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 1, 1, 0, 0, 0, 0, 1, 3, 3, 7];
@@ -478,7 +478,7 @@ mod tests {
                 let mut head = Script::new().syn(u32::from(seq)).head;
                 (head.ip.ttl, head.flags, head.window) = (ttl, TcpFlags(flags | TcpFlags::SYN), u16::from(window));
                 head.payload_len = u32::from(len % 3);
-                let segment = Segment { head, options, payload: b"" };
+                let segment = Segment { head: &head, options, payload: b"" };
                 prop_assert_eq!(SynSignature::after(&mut last, &segment), SynSignature::from_segment(&segment));
             }
         }

@@ -56,7 +56,7 @@ mod tests {
     fn system(ttl: u8, options: &[u8]) -> Option<System> {
         let mut head = Script::new().syn(1).head;
         head.ip.ttl = ttl;
-        SynSignature::from_segment(&Segment { head, options, payload: b"" }).system()
+        SynSignature::from_segment(&Segment { head: &head, options, payload: b"" }).system()
     }
 
     /// From p0f's signatures for these systems, `mss,sok,ts,nop,ws` and so on, written out.

@@ -498,18 +498,18 @@ impl<A> FlowTable<A> {
 
     /// Takes a connection out and hands it on.
     fn close<S: FlowSink<App = A>>(&mut self, slot: u32, at: At, sink: &mut S) {
-        let Some(entry) = self.flows.get(slot) else { return };
-        let (hash, list) = (entry.hash, list_of(entry.flow.mark.list));
-        self.index.remove(hash, slot);
-        let Some(entry) = self.flows.remove(&mut self.lists[list], slot) else { return };
+        let Some(Entry { start, flow, hash, app }) = self.flows.get_mut(slot) else { return };
+        let list = list_of(flow.mark.list);
+        self.index.remove(*hash, slot);
+        self.held = self.held.saturating_sub(flow.held_cost() as usize);
+        self.stats.closed += 1;
+        // Where it stands: it is large.
+        let emit = &mut |event: super::StreamEvent<'_>| sink.stream(app, start, event);
+        let connection = flow.finish(start, at, &self.limits, &mut self.stats, emit);
+        let Some(Entry { app, .. }) = self.flows.remove(&mut self.lists[list], slot) else { return };
         if list == list_of(Phase::Closed) {
             self.over_due = self.next_over();
         }
-        let Entry { start, flow, mut app, .. } = entry;
-        self.held = self.held.saturating_sub(flow.held_cost() as usize);
-        self.stats.closed += 1;
-        let emit = &mut |event: super::StreamEvent<'_>| sink.stream(&mut app, &start, event);
-        let connection = flow.finish(&start, at, &self.limits, &mut self.stats, emit);
         sink.close(app, connection, at);
     }
 

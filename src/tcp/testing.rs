@@ -19,7 +19,7 @@ pub(super) struct Seg {
 
 impl Seg {
     pub(super) fn segment(&self) -> Segment<'_> {
-        Segment { head: self.head, options: &self.options, payload: &self.payload }
+        Segment { head: &self.head, options: &self.options, payload: &self.payload }
     }
 
     /// With other flags.

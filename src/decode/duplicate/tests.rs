@@ -7,12 +7,26 @@ use super::*;
 
 const DATA: &[u8] = b"MAIL FROM:<a@example.org>\r\n";
 
-fn segment(payload: &[u8]) -> Segment<'_> {
+/// A segment that owns its headers.
+#[derive(Clone, Copy)]
+struct Sample<'a> {
+    head: SegmentHeader,
+    options: &'a [u8],
+    payload: &'a [u8],
+}
+
+impl Sample<'_> {
+    fn segment(&self) -> Segment<'_> {
+        Segment { head: &self.head, options: self.options, payload: self.payload }
+    }
+}
+
+fn segment(payload: &[u8]) -> Sample<'_> {
     let src = Endpoint { host: HostKey::v4([192, 168, 0, 23]), port: 49_152 };
     let dst = Endpoint { host: HostKey::v4([192, 0, 2, 25]), port: 25 };
     let (key, from) = FlowKey::of(src, dst);
     let macs = Some((Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2])));
-    Segment {
+    Sample {
         head: SegmentHeader {
             at: At { ts: Ts::from_parts(1_772_617_327, 0), frame: FrameNo(1) },
             key,
@@ -31,15 +45,15 @@ fn segment(payload: &[u8]) -> Segment<'_> {
 }
 
 /// Whether a second segment is taken for a copy of a first one, `after` it.
-fn is_copy(first: &Segment<'_>, after: Span, second: Segment<'_>) -> bool {
+fn is_copy(first: &Sample<'_>, after: Span, second: Sample<'_>) -> bool {
     let mut cache = DuplicateCache::new(&DecodeLimits::default());
-    assert!(!cache.is_copy(first));
+    assert!(!cache.is_copy(&first.segment()));
     let mut second = second;
     second.head.at.ts = first.head.at.ts + after;
-    cache.is_copy(&second)
+    cache.is_copy(&second.segment())
 }
 
-fn changed(mut segment: Segment<'static>, change: impl FnOnce(&mut Segment<'static>)) -> Segment<'static> {
+fn changed(mut segment: Sample<'static>, change: impl FnOnce(&mut Sample<'static>)) -> Sample<'static> {
     change(&mut segment);
     segment
 }
@@ -62,13 +76,13 @@ fn both_sides_of_a_router_mirrored() {
         segment.head.link.vlans = [Some(7), None];
     });
     assert!(is_copy(&segment(DATA), Span::millis(300), routed));
-    let unnumbered = |segment: &mut Segment<'_>| segment.head.ip.id = 0;
+    let unnumbered = |segment: &mut Sample<'_>| segment.head.ip.id = 0;
     assert!(is_copy(&changed(segment(DATA), unnumbered), Span::millis(300), changed(routed, unnumbered)));
 }
 
 #[test]
 fn each_part_of_the_way_tells_a_copy_without_an_identification() {
-    let ways: [fn(&mut Segment<'static>); 5] = [
+    let ways: [fn(&mut Sample<'static>); 5] = [
         |segment| segment.head.ip.ttl = 63,
         |segment| segment.head.link.vlans[0] = Some(0),
         |segment| segment.head.link.vlans[1] = Some(5),
@@ -113,7 +127,7 @@ fn syns_keep_alives_and_acknowledgements_that_repeat() {
 
 #[test]
 fn whatever_differs_in_the_segment_itself_makes_it_another() {
-    let changes: [fn(&mut Segment<'static>); 9] = [
+    let changes: [fn(&mut Sample<'static>); 9] = [
         |segment| segment.head.seq.0 += 1,
         |segment| segment.head.ack.0 += 1,
         |segment| segment.head.flags = TcpFlags(TcpFlags::ACK),
@@ -152,7 +166,7 @@ fn the_first_of_many_copies_counts_so_that_a_flood_shows_once_a_window() {
         .filter(|&step| {
             let mut segment = segment(DATA);
             segment.head.at.ts = segment.head.at.ts + Span::millis(100 * step);
-            !cache.is_copy(&segment)
+            !cache.is_copy(&segment.segment())
         })
         .collect::<Vec<_>>();
     assert_eq!(passed, [0, 11, 22, 33, 44]);
@@ -162,9 +176,9 @@ fn the_first_of_many_copies_counts_so_that_a_flood_shows_once_a_window() {
 fn a_newer_segment_takes_the_place_of_an_older_one() {
     let mut cache = DuplicateCache::new(&DecodeLimits { duplicate_entries: 1, ..DecodeLimits::default() });
     let (one, two) = (segment(DATA), changed(segment(DATA), |segment| segment.head.seq.0 += 1));
-    assert!(!cache.is_copy(&one));
-    assert!(!cache.is_copy(&two));
-    assert!(!cache.is_copy(&one), "forgotten: no memory is taken for it");
+    assert!(!cache.is_copy(&one.segment()));
+    assert!(!cache.is_copy(&two.segment()));
+    assert!(!cache.is_copy(&one.segment()), "forgotten: no memory is taken for it");
 }
 
 #[test]
@@ -173,7 +187,7 @@ fn absurd_stamps_are_no_copies_and_no_panic() {
     for nanos in [i64::MIN, i64::MAX, 0, i64::MIN, -1] {
         let mut segment = segment(DATA);
         segment.head.at.ts = Ts::from_nanos(nanos);
-        cache.is_copy(&segment);
+        cache.is_copy(&segment.segment());
     }
 }
 
@@ -183,6 +197,6 @@ fn the_place_in_the_table_is_the_same_in_every_run() {
     let segment = segment(DATA);
     let words = words(&segment.head);
     // No seed goes in.
-    assert_eq!(place(words), 0xc584_7794_b511_f5ad);
-    assert_ne!(identity(words, &segment, &one), identity(words, &segment, &two), "what is compared is not");
+    assert_eq!(place(words), 0xcbd5fffceb4feab7);
+    assert_ne!(identity(words, &segment.segment(), &one), identity(words, &segment.segment(), &two), "what is compared is not");
 }

@@ -124,7 +124,7 @@ mod tests {
             &[],
         ] {
             let head = Script::new().syn(1).head;
-            let syn = SynSignature::from_segment(&Segment { head, options, payload: b"" });
+            let syn = SynSignature::from_segment(&Segment { head: &head, options, payload: b"" });
             assert_eq!(syn.option_words(), syn.option_words_told(), "{syn}");
             assert_eq!(again(&syn), Some(syn));
         }
@@ -146,7 +146,7 @@ mod tests {
             let options: Vec<u8> = kinds.concat().into_iter().take(40).collect();
             let mut head = Script::new().syn(1).head;
             (head.window, head.ip.ttl, head.ip.v6) = (window, ttl, v6);
-            let syn = SynSignature::from_segment(&Segment { head, options: &options, payload: b"" });
+            let syn = SynSignature::from_segment(&Segment { head: &head, options: &options, payload: b"" });
             prop_assume!(!syn.has(SynSignature::BAD));
             prop_assert_eq!(again(&syn), Some(syn), "{}", syn);
         }

@@ -294,7 +294,7 @@ fn speed() {
         let began = clock();
         for seg in &batch {
             let payload = &body.as_bytes()[..seg.head.payload_len as usize];
-            let segment = Segment { head: seg.head, options: b"", payload };
+            let segment = Segment { head: &seg.head, options: b"", payload };
             let table = &mut tables[shard(seg)];
             table.handle_segment(table.hash(&seg.head.key), &segment, &mut sink);
         }
@@ -317,7 +317,7 @@ fn speed() {
         for n in 0..total {
             script.server.host = host(n);
             let seg = script.syn(n);
-            let segment = Segment { head: seg.head, options: &options, payload: b"" };
+            let segment = Segment { head: &seg.head, options: &options, payload: b"" };
             let table = &mut tables[shard(&seg)];
             table.handle_segment(table.hash(&seg.head.key), &segment, &mut sink);
         }
