@@ -184,12 +184,13 @@ impl ClassicSource {
     #[inline]
     fn checked(&self, bytes: &[u8; FRAME_HEADER_LEN]) -> Result<Header, CaptureError> {
         let header = self.layout.header(bytes);
-        if header.captured > FRAME_MAX {
-            let reason =
-                format!("a frame claims {} bytes, where {FRAME_MAX} is the most there can be", header.captured);
-            return Err(CaptureError::Damaged { file: self.tally.file().to_owned(), reason });
-        }
-        Ok(header)
+        if header.captured > FRAME_MAX { Err(self.too_long(header)) } else { Ok(header) }
+    }
+
+    #[cold]
+    fn too_long(&self, header: Header) -> CaptureError {
+        let reason = format!("a frame claims {} bytes, where {FRAME_MAX} is the most there can be", header.captured);
+        CaptureError::Damaged { file: self.tally.file().to_owned(), reason }
     }
 
     fn gather(&mut self, count: usize) -> Result<usize, CaptureError> {

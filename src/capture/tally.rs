@@ -74,6 +74,7 @@ impl Tally {
     }
 
     /// What is handed out of a frame that was read: itself, or that the filter rejected it.
+    #[inline]
     pub(super) fn hand_out<'a>(&mut self, frame: Frame<'a>, filter: Option<&Filter>) -> Captured<'a> {
         let passed = filter.is_none_or(|filter| filter.passes(frame.link, frame.bytes));
         let no = self.frame(frame.ts, frame.bytes.len(), passed);
@@ -81,6 +82,7 @@ impl Tally {
     }
 
     /// A frame was read; its number in this input.
+    #[inline]
     pub(super) fn frame(&mut self, ts: Ts, captured: usize, passed: bool) -> FrameNo {
         let summary = &mut self.summary;
         summary.frames += 1;

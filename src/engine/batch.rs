@@ -41,6 +41,7 @@ pub(super) enum ItemKind {
 
 impl Batch {
     /// Adds an item of the front with its place in the order, for a run with so many shards.
+    #[inline]
     pub fn push(&mut self, order: u32, item: FrontItem<'_>, shards: usize) {
         match item {
             FrontItem::Segment(segment) => self.push_segment(order, segment, shard_of(&segment.head.key, shards)),
@@ -62,6 +63,7 @@ impl Batch {
     }
 
     /// Adds a segment for a shard.
+    #[inline]
     pub fn push_segment(&mut self, order: u32, segment: &Segment<'_>, shard: usize) {
         let at = self.bytes.len() as u32;
         self.bytes.extend_from_slice(segment.options);
