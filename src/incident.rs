@@ -401,10 +401,14 @@ fn rank(
     routers: &BTreeMap<crate::net::Mac, u32>,
     incidents: &[Incident],
 ) -> Vec<RankedHost> {
+    let mut of_host: BTreeMap<HostKey, Vec<&Incident>> = BTreeMap::new();
+    for incident in incidents {
+        of_host.entry(incident.host).or_default().push(incident);
+    }
     let mut hosts: Vec<RankedHost> = rows
         .into_values()
         .map(|row| {
-            let own: Vec<&Incident> = incidents.iter().filter(|incident| incident.host == row.host).collect();
+            let own = of_host.remove(&row.host).unwrap_or_default();
             let accusations = || own.iter().filter(|incident| !incident.class.is_victim());
             RankedHost {
                 rank: 0,

@@ -12,13 +12,16 @@ use std::sync::{Arc, LazyLock};
 use rustix::time::{ClockId, clock_gettime};
 use smtphound::decode::{Decoder, IpFacts, PortSet, Segment, SegmentHeader, TcpFlags};
 use smtphound::detect::replies::{ReplyRules, Stage};
+use smtphound::detect::{DetectSettings, Judge};
 use smtphound::frame::{At, Frame, FrameNo, LinkType};
-use smtphound::limits::{DecodeLimits, SmtpLimits, TcpLimits};
+use smtphound::incident::Judgement;
+use smtphound::limits::{DecodeLimits, DetectLimits, SmtpLimits, TcpLimits};
 use smtphound::net::{Endpoint, FlowKey, HostKey, LinkFacts, SeqNum, Side};
-use smtphound::session::Conversation;
+use smtphound::session::{Conversation, SessionEvent, SessionEventKind};
+use smtphound::site::Site;
 use smtphound::smtp::path::unwrap;
 use smtphound::smtp::{MailScanner, Reply, command, dsn, reply};
-use smtphound::tcp::{Attempt, ConnId, ConnStart, Connection, FlowSink, FlowTable, StreamEvent};
+use smtphound::tcp::{Attempt, ConnId, ConnStart, Connection, FlowSink, FlowTable, StreamEvent, SynSignature};
 use smtphound::time::{Span, Ts};
 use smtphound::wire::{Wire, escape};
 
@@ -55,6 +58,7 @@ const CASES: &[Case] = &[
     Case { name: "parameters", unit: 20_000, run: parameters },
     Case { name: "reply-text", unit: 4_000, run: reply_text },
     Case { name: "escaping", unit: 100_000, run: escaping },
+    Case { name: "accused-hosts", unit: 1_000, run: accused_hosts },
 ];
 
 /// Four times as much may cost so many times as much. What is linear costs four times, five with colder caches.
@@ -147,7 +151,7 @@ fn client_sends<'a>(pieces: impl Iterator<Item = (u32, &'a [u8])>) {
             ip: IpFacts::default(),
             link: LinkFacts::default(),
         };
-        table.handle_segment(table.hash(&head.key), &Segment { head, options: &[], payload }, &mut Nowhere);
+        table.handle_segment(table.hash(&head.key), &Segment { head: &head, options: &[], payload }, &mut Nowhere);
     };
     send(0, Side::Orig, TcpFlags::SYN, 99, 0, &[]);
     send(1, Side::Resp, TcpFlags::SYN | TcpFlags::ACK, 499, 100, &[]);
@@ -405,4 +409,28 @@ fn reply_text(n: usize) {
 
 fn escaping(n: usize) {
     escape("\\\u{1b}\u{202e}a\u{0}".repeat(n).as_bytes());
+}
+
+/// So many machines of ours that call servers which do not answer: what stands against each is put together at the end.
+fn accused_hosts(n: usize) {
+    const SERVERS: usize = 40;
+    let mut judge =
+        Judge::new(Site::default(), Arc::clone(&RULES), &DetectSettings::default(), &DetectLimits::default());
+    let end = |net: u8, number: usize, port| {
+        let [_, a, b, c] = (number as u32).to_be_bytes();
+        Endpoint { host: HostKey::v4([net, a, b, c]), port }
+    };
+    for no in 0..n * SERVERS {
+        let (orig, resp) = (end(10, no % n, 49_152), end(198, no / n * 256, 25));
+        let attempt = Attempt {
+            id: ConnId { ts: at(no).ts, orig, resp },
+            first: at(no).frame,
+            last: at(no),
+            syns: 1,
+            link: LinkFacts::default(),
+            syn: SynSignature::default(),
+        };
+        judge.handle(&SessionEvent { at: at(no), kind: SessionEventKind::Unanswered(Box::new(attempt)) });
+    }
+    assert_eq!(Judgement::of(&judge).incidents.len(), n);
 }
