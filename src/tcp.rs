@@ -30,4 +30,4 @@ pub use event::StreamEvent;
 pub use sink::{ConnStart, FlowSink};
 pub use stats::TcpStats;
 pub use syn::ToldSyn;
-pub use table::FlowTable;
+pub use table::{FlowTable, LookUp};

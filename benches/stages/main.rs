@@ -126,7 +126,7 @@ fn ports() -> Vec<u16> {
 fn follow<S: FlowSink>(sink: &mut S) {
     let mut table = FlowTable::new(&ports(), &LIMITS.tcp);
     for owned in &*SEGMENTS {
-        table.handle_segment(table.hash(&owned.head.key), &owned.segment(), sink);
+        table.handle_segment(table.look_up(&owned.head.key), &owned.segment(), sink);
     }
     table.finish(last(), sink);
 }
@@ -191,11 +191,11 @@ fn decode(bencher: Bencher) {
 fn flow_look_up(bencher: Bencher) {
     let mut table = FlowTable::new(&ports(), &LIMITS.tcp);
     for owned in &*SEGMENTS {
-        table.handle_segment(table.hash(&owned.head.key), &owned.segment(), &mut Nothing);
+        table.handle_segment(table.look_up(&owned.head.key), &owned.segment(), &mut Nothing);
     }
     bencher.counter(ItemsCount::of_iter(&*SEGMENTS)).bench_local(|| {
         for owned in &*SEGMENTS {
-            black_box(table.guess(table.hash(&owned.head.key)));
+            black_box(table.look_up(&owned.head.key));
         }
     });
 }
@@ -246,7 +246,7 @@ fn dialogue(bencher: Bencher) {
             let hasher = FlowTable::<()>::new(&ports(), &LIMITS.tcp);
             let mut drop_it = |event: SessionEvent| drop(black_box(event));
             for Owned { head, options, payload } in &*SEGMENTS {
-                shard.handle_segment(hasher.hash(&head.key), head, options, payload, &mut drop_it);
+                shard.handle_segment(hasher.look_up(&head.key), head, options, payload, &mut drop_it);
             }
             shard.finish(last(), &mut drop_it);
         },

@@ -8,7 +8,7 @@ use crate::frame::At;
 use crate::limits::{Limits, SmtpLimits};
 use crate::net::FlowKey;
 use crate::session::{Conversation, Flood, Floods, Session, SessionEvent, SessionEventKind};
-use crate::tcp::{Attempt, ConnStart, Connection, FlowSink, FlowTable, StreamEvent, TcpStats};
+use crate::tcp::{Attempt, ConnStart, Connection, FlowSink, FlowTable, LookUp, StreamEvent, TcpStats};
 use crate::time::Ts;
 
 /// A shard.
@@ -24,10 +24,10 @@ impl Shard {
         Self { flows: FlowTable::new(ports, &limits.tcp), floods: Floods::default(), limits: limits.smtp.clone() }
     }
 
-    /// Takes a segment that belongs here; `hash` is that of its key under the seed of this shard.
+    /// Takes a segment that belongs here; its key was looked up here.
     pub fn handle_segment(
         &mut self,
-        hash: u32,
+        look_up: LookUp,
         head: &SegmentHeader,
         options: &[u8],
         payload: &[u8],
@@ -35,7 +35,7 @@ impl Shard {
     ) {
         let segment = Segment { head, options, payload };
         let emit = &mut Emit { out, floods: &mut self.floods, limits: &self.limits };
-        self.flows.handle_segment(hash, &segment, emit);
+        self.flows.handle_segment(look_up, &segment, emit);
     }
 
     /// Expires what is due.
@@ -52,14 +52,9 @@ impl Shard {
         self.floods.tell_all(&mut |sum| out(flooded(at, sum)));
     }
 
-    /// See [`FlowTable::hash`].
-    pub(super) fn hash(&self, key: &FlowKey) -> u32 {
-        self.flows.hash(key)
-    }
-
-    /// Where the connection of a key probably stands (see [`FlowTable::guess`]).
-    pub(super) fn guess(&self, hash: u32) -> Option<u32> {
-        self.flows.guess(hash)
+    /// See [`FlowTable::look_up`].
+    pub(super) fn look_up(&self, key: &FlowKey) -> LookUp {
+        self.flows.look_up(key)
     }
 
     /// Brings the connection at a guessed place near.
@@ -70,16 +65,6 @@ impl Shard {
     /// Where the connections stand that will be told by `now` because they are over.
     pub(super) fn due(&self, now: Ts) -> impl Iterator<Item = u32> {
         self.flows.due(now)
-    }
-
-    /// Brings all of the dialogue of a connection near that is about to be told.
-    pub(super) fn touch_end(&self, place: u32) -> u64 {
-        self.flows.app(place).map_or(0, |conversation| conversation.touch_end())
-    }
-
-    /// Brings the dialogue of the connection at a guessed place near.
-    pub(super) fn touch_conversation(&self, place: u32) -> u64 {
-        self.flows.app(place).map_or(0, |conversation| conversation.touch())
     }
 
     /// Counts of reassembly.

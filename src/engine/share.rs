@@ -4,17 +4,18 @@
 //! connection outside the processor's fast caches, and following one after the other would wait for memory a dozen times a
 //! segment, each time for nothing else. So all connections of the next segments are looked up first, in loops that do
 //! nothing but touch: a processor runs many such iterations at once, and the waits coincide. What was seen then is a guess
-//! (a segment before may end the connection), so it is only ever used to bring memory near.
+//! (a segment before may end the connection), so it is only ever used to bring memory near. (The dialogues are not touched: that
+//! cost as much as it brought.)
 
 use std::hint::black_box;
 
 use super::Shard;
 use super::batch::{Batch, Item, ItemKind};
-use crate::decode::TcpFlags;
 use crate::frame::At;
 use crate::session::SessionEvent;
+use crate::tcp::LookUp;
 
-/// Segments that are looked up together: what their connections take (some 4 KB each) fits into a core's second-level
+/// Segments that are looked up together: what their connections take fits into a core's second-level
 /// cache beside all else.
 const AHEAD: usize = 64;
 
@@ -50,8 +51,8 @@ impl Share {
     pub fn follow(&mut self, batch: &mut Batch, tell: &mut impl FnMut(Cause, SessionEvent)) {
         let (items, bytes) = batch.parts();
         for items in items.chunks_mut(AHEAD) {
-            let hashes = self.look_ahead(items);
-            for (Item { order, kind }, hash) in items.iter_mut().zip(hashes) {
+            let look_ups = self.look_ahead(items);
+            for (Item { order, kind }, look_up) in items.iter_mut().zip(look_ups) {
                 let order = *order;
                 match kind {
                     &mut ItemKind::Segment { ref head, shard, options, at, payload } => {
@@ -60,7 +61,7 @@ impl Share {
                         let payload = rest.get(..payload as usize).unwrap_or_default();
                         if let Some(own) = self.shards.get_mut(usize::from(shard) / self.of) {
                             let cause = Cause { order, shard };
-                            own.handle_segment(hash, head, options, payload, &mut |event| tell(cause, event));
+                            own.handle_segment(look_up, head, options, payload, &mut |event| tell(cause, event));
                         }
                     }
                     ItemKind::Event(event) => {
@@ -105,31 +106,22 @@ impl Share {
         shards.iter_mut().enumerate().map(move |(no, shard)| (shard, cause(no)))
     }
 
-    /// Brings what the next items need near; changes nothing. Returns the hash of each segment's key.
-    fn look_ahead(&self, items: &[Item]) -> [u32; AHEAD] {
-        let (mut hashes, mut places) = ([0; AHEAD], [None; AHEAD]);
-        for ((hash, place), item) in hashes.iter_mut().zip(&mut places).zip(items) {
-            if let ItemKind::Segment { head, shard, payload, .. } = &item.kind
+    /// Brings what the next items need near; changes nothing. Returns what each segment's key was looked up to.
+    fn look_ahead(&self, items: &[Item]) -> [LookUp; AHEAD] {
+        let (mut look_ups, mut places) = ([LookUp::default(); AHEAD], [None; AHEAD]);
+        for ((look_up, place), item) in look_ups.iter_mut().zip(&mut places).zip(items) {
+            if let ItemKind::Segment { head, shard, .. } = &item.kind
                 && let Some(own) = self.shards.get(usize::from(*shard) / self.of)
             {
-                *hash = own.hash(&head.key);
-                // What only acknowledges is nothing to the dialogue.
-                let speaks = *payload > 0 || head.flags.any(TcpFlags::FIN | TcpFlags::RST);
-                *place = own.guess(*hash).map(|place| (own, place, speaks));
+                *look_up = own.look_up(&head.key);
+                *place = look_up.likely.map(|place| (own, place));
             }
         }
-        let guessed = || places.iter().flatten();
-        black_box(guessed().fold(0, |sum, (own, place, _)| sum ^ own.touch_flow(*place)));
-        let speaking = guessed().filter(|(.., speaks)| *speaks);
-        black_box(speaking.fold(0, |sum, (own, place, _)| sum ^ own.touch_conversation(*place)));
+        black_box(places.iter().flatten().fold(0, |sum, (own, place)| sum ^ own.touch_flow(*place)));
         if let Some(ItemKind::Segment { head, .. }) = items.last().map(|item| &item.kind) {
-            let due = || {
-                let all = self.shards.iter().flat_map(|own| own.due(head.at.ts).map(move |place| (own, place)));
-                all.take(AHEAD)
-            };
-            black_box(due().fold(0, |sum, (own, place)| sum ^ own.touch_flow(place)));
-            black_box(due().fold(0, |sum, (own, place)| sum ^ own.touch_end(place)));
+            let all = self.shards.iter().flat_map(|own| own.due(head.at.ts).map(move |place| (own, place)));
+            black_box(all.take(AHEAD).fold(0, |sum, (own, place)| sum ^ own.touch_flow(place)));
         }
-        hashes
+        look_ups
     }
 }

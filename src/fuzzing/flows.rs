@@ -91,7 +91,7 @@ pub fn segments(data: &[u8]) {
             link: LinkFacts::default(),
         };
         let payload = payload.get(..usize::from(captured)).unwrap_or(&payload);
-        table.handle_segment(table.hash(&head.key), &Segment { head: &head, options: &[], payload }, &mut told);
+        table.handle_segment(table.look_up(&head.key), &Segment { head: &head, options: &[], payload }, &mut told);
         if ahead.cast_signed() != ANYWHERE {
             let end = first.wrapping_add(u32::from(len)).wrapping_add(u32::from(flags & TcpFlags::FIN));
             let stands = &mut pair.next[side as usize];

@@ -160,19 +160,6 @@ impl SessionBuilder {
         std::mem::take(&mut self.facts)
     }
 
-    /// See [`Conversation::touch`].
-    fn touch(&self) -> u64 {
-        let Self { facts, open, begun, .. } = self;
-        let command = facts.commands.last().map_or(0, |command| command.said.as_nanos().cast_unsigned());
-        let open = open.as_ref().map_or(0, |open| {
-            let tx = &open.transaction;
-            let last = tx.rcptto.last().map_or(0, |rcpt| rcpt.to.as_bytes().len() as u64);
-            u64::from(tx.trans_depth) ^ tx.size ^ last ^ u64::from(open.permanent) ^ u64::from(tx.data_reply.is_some())
-        });
-        let last = facts.last_reply.as_ref().and_then(|reply| reply.code).map_or(0, u64::from);
-        u64::from(*begun) ^ u64::from(facts.commands_total) ^ command ^ last ^ open ^ u64::from(facts.quit)
-    }
-
     fn head(&mut self) -> Arc<SessionHead> {
         let Self { id, first, link, facts, head, gapped, .. } = self;
         let head = head.get_or_insert_with(|| {
@@ -474,20 +461,6 @@ impl Conversation {
     /// A conversation of which nothing was seen.
     pub fn new(id: ConnId, first: FrameNo, link: LinkFacts, limits: &SmtpLimits) -> Self {
         Self { dialogue: Dialogue::new(limits), builder: SessionBuilder::new(id, first, link), ended: None }
-    }
-
-    /// Reads something of each line of memory that a line of the dialogue needs, so that they are near when it comes.
-    pub fn touch(&self) -> u64 {
-        self.dialogue.touch() ^ self.builder.touch()
-    }
-
-    /// The same for its end.
-    pub fn touch_end(&self) -> u64 {
-        let facts = &self.builder.facts;
-        let text = |reply: &Option<Reply>| reply.as_ref().map_or(0, |reply| reply.text.as_bytes().len() as u64);
-        let tx = facts.transactions.last().map_or(0, |tx| u64::from(tx.trans_depth) ^ tx.size ^ text(&tx.mail_reply));
-        let keyword = facts.ehlo_keywords.last().map_or(0, |keyword| keyword.as_bytes().len() as u64);
-        self.touch() ^ text(&facts.greeting) ^ text(&facts.helo_reply) ^ tx ^ keyword
     }
 
     /// Takes the next event of the connection's streams.

@@ -182,15 +182,6 @@ impl Dialogue {
         }
     }
 
-    /// Reads something of each line of memory that a line needs (see
-    /// [`Conversation::touch`](crate::session::Conversation::touch)).
-    pub fn touch(&self) -> u64 {
-        let pending =
-            |half: &Half| half.pos ^ half.gap_end ^ half.lines.pending().first().map_or(0, |byte| u64::from(*byte));
-        let chunk = self.chunk.0 ^ self.mail.as_ref().map_or(0, |mail| mail.touch());
-        pending(&self.client) ^ pending(&self.server) ^ self.queue.touch() ^ chunk ^ u64::from(self.finished)
-    }
-
     /// Takes the next event of the connection's streams.
     pub fn handle(&mut self, event: &StreamEvent<'_>, limits: &SmtpLimits, sink: &mut Sink<'_>) {
         let cx = &mut Context { limits, sink };

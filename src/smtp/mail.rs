@@ -60,12 +60,6 @@ impl MailScanner {
         }
     }
 
-    /// Reads something of each line of memory that more content needs.
-    pub(super) fn touch(&self) -> u64 {
-        let body = self.body.as_ref().map_or(0, |body| body.hash.newlines as u64);
-        body ^ self.headers.seen as u64 ^ self.lines.pending().first().map_or(0, |byte| u64::from(*byte))
-    }
-
     /// Takes note of missing bytes. In the header nothing after them is read: nobody knows of which line it is the rest,
     /// or whether the header has ended.
     pub fn handle_gap(&mut self) {

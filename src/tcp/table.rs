@@ -50,6 +50,16 @@ impl<A> Entry<A> {
     }
 }
 
+/// Where to look for a connection.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct LookUp {
+    /// Of the key, under the table's random seed.
+    hash: u32,
+    /// Where the connection probably stands: the place may be of another one with the same hash, or be another's by the time it
+    /// is needed.
+    pub(crate) likely: Option<u32>,
+}
+
 /// A connection in the queue of those that wait; its first frame tells it from a later one in the same place.
 struct Waiting {
     due: Ts,
@@ -130,18 +140,15 @@ impl<A> FlowTable<A> {
         self.attempts.len()
     }
 
-    /// The hash of a key under this table's random seed: what [`Self::handle_segment`] wants with each segment.
-    pub fn hash(&self, key: &FlowKey) -> u32 {
-        (key.seeded_hash(&self.seed) >> 32) as u32
-    }
-
-    /// Where the connection of a key with this hash probably stands, from the index alone: the place may be of another one with
-    /// the same hash. With [`Self::touch`] and [`Self::app`] it brings near what [`Self::handle_segment`] will need soon.
-    pub fn guess(&self, hash: u32) -> Option<u32> {
-        self.index.find(hash, |_| true).or_else(|| {
+    /// Where to look for the connection of a key, from the index alone. With [`Self::touch`] it brings near what
+    /// [`Self::handle_segment`] will need soon.
+    pub fn look_up(&self, key: &FlowKey) -> LookUp {
+        let hash = (key.seeded_hash(&self.seed) >> 32) as u32;
+        let likely = self.index.find(hash, |_| true);
+        if likely.is_none() {
             self.attempts.guess(hash);
-            None
-        })
+        }
+        LookUp { hash, likely }
     }
 
     /// Reads something of each line of memory that a segment in order needs of the connection at a place.
@@ -158,20 +165,16 @@ impl<A> FlowTable<A> {
         })
     }
 
-    /// What the caller keeps of the connection at a place.
-    pub fn app(&self, place: u32) -> Option<&A> {
-        self.flows.get(place).map(|entry| &entry.app)
-    }
-
-    /// Takes in one segment, whose key has this hash.
-    pub fn handle_segment<S: FlowSink<App = A>>(&mut self, hash: u32, segment: &Segment<'_>, sink: &mut S) {
+    /// Takes in one segment, whose key was looked up a while ago.
+    pub fn handle_segment<S: FlowSink<App = A>>(&mut self, look_up: LookUp, segment: &Segment<'_>, sink: &mut S) {
         self.stats.segments += 1;
         if segment.head.at.ts >= self.over_due {
             self.tell_over(segment.head.at, sink);
         }
         let key = &segment.head.key;
-        let is_it = |slot| self.flows.get(slot).is_some_and(|entry| entry.is_of(key));
-        if let Some(slot) = self.index.find(hash, is_it) {
+        let LookUp { hash, likely } = look_up;
+        let is_it = |slot: u32| self.flows.get(slot).is_some_and(|entry| entry.is_of(key));
+        if let Some(slot) = likely.filter(|slot| is_it(*slot)).or_else(|| self.index.find(hash, is_it)) {
             self.handle_known(slot, hash, segment, sink);
         } else if let Some(slot) = self.attempts.find(hash, key) {
             self.handle_attempted(slot, hash, segment, sink);

@@ -245,8 +245,8 @@ impl Rig {
     }
 
     pub(super) fn feed(&mut self, seg: &Seg) -> &mut Self {
-        let hash = self.table.hash(&seg.head.key);
-        self.table.handle_segment(hash, &seg.segment(), &mut self.told);
+        let look_up = self.table.look_up(&seg.head.key);
+        self.table.handle_segment(look_up, &seg.segment(), &mut self.told);
         self
     }
 

@@ -151,7 +151,7 @@ fn client_sends<'a>(pieces: impl Iterator<Item = (u32, &'a [u8])>) {
             ip: IpFacts::default(),
             link: LinkFacts::default(),
         };
-        table.handle_segment(table.hash(&head.key), &Segment { head: &head, options: &[], payload }, &mut Nowhere);
+        table.handle_segment(table.look_up(&head.key), &Segment { head: &head, options: &[], payload }, &mut Nowhere);
     };
     send(0, Side::Orig, TcpFlags::SYN, 99, 0, &[]);
     send(1, Side::Resp, TcpFlags::SYN | TcpFlags::ACK, 499, 100, &[]);

@@ -149,14 +149,6 @@ impl MailData {
         }
     }
 
-    /// See [`Dialogue::touch`](super::Dialogue::touch).
-    pub(super) fn touch(&self) -> u64 {
-        self.size
-            ^ self.acked.unwrap_or(0)
-            ^ self.last.first().map_or(0, |byte| u64::from(*byte))
-            ^ self.scanner.touch()
-    }
-
     /// Takes data up to the end or the next dot line of another form. `start`: where in the client's stream `bytes`
     /// begins. Says how many bytes were used and whether the end is among them.
     pub(super) fn handle(

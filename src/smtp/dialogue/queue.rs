@@ -54,15 +54,6 @@ impl Queue {
         self.bytes
     }
 
-    /// See [`Dialogue::touch`](super::Dialogue::touch).
-    pub(super) fn touch(&self) -> u64 {
-        match self.entries.front() {
-            Some(Entry::Command(waiting)) => waiting.acked,
-            Some(Entry::Lost(at)) => at.frame.0,
-            None => self.bytes as u64,
-        }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
