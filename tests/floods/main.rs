@@ -32,6 +32,8 @@ use wire::{ACK, Ip, PSH, RST, SYN, Writer, spoofed, stranger};
 const FLOODER: Ip = [192, 168, 10, 66];
 const INFECTED: &str = "192.168.10.23";
 const SERVER: Ip = [192, 168, 10, 10];
+/// Outside, as which a gateway shows the flooder.
+const GATEWAY: Ip = [203, 0, 113, 66];
 
 /// How large a flood is, against which limits.
 #[derive(Clone, Copy)]
@@ -193,7 +195,8 @@ fn flood(name: &str, size: Size, count: u64, mut step: impl FnMut(&mut Stage, u6
     let results =
         smtphound::output::Results { facts: &facts, judge: &finished.judge, judgement: &judgement, candidates: &[] };
     assert_eq!(facts.frames.total, total, "every frame has its place");
-    assert_eq!((finished.tcp.opened, finished.tcp.unanswered), (closed, unanswered), "nothing was lost silently");
+    let (followed, told) = (finished.tcp.opened + finished.tcp.unanswered, closed + unanswered);
+    assert_eq!(followed, told + finished.twins.joined(), "nothing was lost silently");
     let mut report = Vec::new();
     smtphound::output::report::write(&mut report, &results).unwrap();
     let report: Value = serde_json::from_slice(&report).unwrap();
@@ -280,6 +283,21 @@ fn ever_new_names(size: Size) -> Outcome {
     })
 }
 
+/// Connections seen before and behind a gateway that translates addresses, answered, and left.
+fn translated(size: Size) -> Outcome {
+    flood("translated connections", size, size.dialogues, |stage, n| {
+        let (inner, outer, server) = ((FLOODER, port(n)), (GATEWAY, port(n)), (stranger(n), SMTP));
+        for (client, ttl) in [(inner, 64), (outer, 63)] {
+            stage.writer.ttl = ttl;
+            stage.send(client, server, n as u32, 0, SYN, b"");
+        }
+        for client in [outer, inner] {
+            stage.send(server, client, 7, n as u32 + 1, SYN | ACK, b"");
+        }
+        stage.writer.ttl = 64;
+    })
+}
+
 /// Bytes with a hole before them, on ever new connections.
 fn holes(size: Size) -> Outcome {
     let data = [b'x'; 1_400];
@@ -362,6 +380,11 @@ floods! {
     dialogues_are_begun_and_left = open_dialogues => |outcome| {
         named(outcome);
         assert!(outcome.hit("active_connections_evicted") > 0, "{:?}", outcome.limits_hit);
+        assert!(outcome.grown_kib < 800 << 10, "{} KiB", outcome.grown_kib);
+    }
+    a_gateway_shows_every_connection_twice = translated => |outcome| {
+        named(outcome);
+        assert!(outcome.hit("quiet_connections_evicted") > 0, "{:?}", outcome.limits_hit);
         assert!(outcome.grown_kib < 800 << 10, "{} KiB", outcome.grown_kib);
     }
     every_session_has_new_names = ever_new_names => |outcome| {

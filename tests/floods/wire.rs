@@ -15,6 +15,8 @@ pub struct Writer {
     id: u16,
     /// Frames shown so far.
     pub no: FrameNo,
+    /// Hops left, where a gateway has not taken one.
+    pub ttl: u8,
 }
 
 impl Writer {
@@ -22,9 +24,9 @@ impl Writer {
         let mut bytes = vec![0; 54];
         bytes[..14].copy_from_slice(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0x66, 0x66, 8, 0]);
         bytes[14] = 0x45;
-        bytes[22..24].copy_from_slice(&[64, 6]);
+        bytes[23] = 6;
         bytes[46] = 0x50;
-        Self { bytes, id: 0, no: FrameNo(0) }
+        Self { bytes, id: 0, no: FrameNo(0), ttl: 64 }
     }
 
     /// The frame of one segment.
@@ -34,6 +36,7 @@ impl Writer {
         bytes.truncate(54);
         bytes[16..18].copy_from_slice(&((40 + data.len()) as u16).to_be_bytes());
         bytes[18..20].copy_from_slice(&self.id.to_be_bytes());
+        bytes[22] = self.ttl;
         bytes[26..30].copy_from_slice(&src.0);
         bytes[30..34].copy_from_slice(&dst.0);
         bytes[34..36].copy_from_slice(&src.1.to_be_bytes());
