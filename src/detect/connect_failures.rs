@@ -19,7 +19,7 @@ use super::sequential::Cusum;
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::{At, FrameNo};
-use crate::ledger::Role;
+use crate::ledger::{Role, Tried};
 use crate::session::{Flood, SessionEventKind};
 use crate::tcp::ConnState;
 use crate::time::{Span, Ts};
@@ -334,7 +334,7 @@ impl Detector for ConnectFailures {
                         .count("silent", track.silent)
                         .count("rejected", track.rejected)
                         .count("closed", track.closed)
-                        .count("targets", ctx.tried(host).outside())
+                        .count("targets", ctx.tried(host).map_or(0, Tried::outside))
                         .count("not_counted_listed_or_outage", track.neutral)
                         .count("not_counted_known_dead", track.known_dead)
                         .with("s_peak_db", sum),

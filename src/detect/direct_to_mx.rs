@@ -223,7 +223,6 @@ impl Detector for DirectToMx {
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
-            let mut tried = None;
             for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
                 let db = match role {
                     Role::Server if voice == Voice::Own => 0.0,
@@ -233,8 +232,10 @@ impl Detector for DirectToMx {
                 if db <= 0.0 {
                     continue;
                 }
-                let reach = &tried.get_or_insert_with(|| ctx.tried(host)).outside[voice as usize];
-                let (networks, servers) = (reach.networks.count(), reach.servers.count());
+                let (networks, servers) = ctx.tried(host).map_or((0, 0), |tried| {
+                    let reach = &tried.outside[voice as usize];
+                    (reach.networks.count(), reach.servers.count())
+                });
                 // One provider, always with a login or under TLS: submission the old way.
                 let legacy = networks == 1 && track.submissions == track.connections;
                 if legacy {

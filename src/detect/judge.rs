@@ -8,7 +8,7 @@ use super::behind_nat::Strangers;
 use super::context::Context;
 use super::domains::LocalDomains;
 use super::finding::Finding;
-use super::hosts::{HostBook, HostIdx};
+use super::hosts::{HostBook, HostIdx, PerHost};
 use super::names::NameBook;
 use super::novelty::{self, Recent};
 use super::observation::{Coming, Keys, Kind, Mail, Observation, Refusal, Way, What};
@@ -17,7 +17,7 @@ use super::reputation::Reputation;
 use super::roles::{RoleBook, Roles, Voice};
 use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
-use crate::ledger::{HostLedger, HostRow};
+use crate::ledger::HostRow;
 use crate::limits::DetectLimits;
 use crate::net::{Endpoint, HostKey, Mac, Translation};
 use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
@@ -54,7 +54,7 @@ pub struct Judge {
     audience: Audience,
     /// Hosts whose memory was asked for lately, by the low bits of their places.
     near: [Option<HostIdx>; NEAR_HOSTS],
-    ledger: HostLedger,
+    ledger: PerHost<HostRow>,
     /// When the first observation was made.
     began: Option<Ts>,
     now: At,
@@ -105,7 +105,7 @@ impl Judge {
             audience: Audience::of(&detectors),
             near: [None; NEAR_HOSTS],
             detectors,
-            ledger: HostLedger::default(),
+            ledger: PerHost::default(),
             began: None,
             now: At::default(),
             strangers: Strangers::default(),
@@ -118,11 +118,6 @@ impl Judge {
         self.ours = terms.site.ours();
         self.site = terms.site;
         self.rules = terms.rules;
-    }
-
-    /// The ledger, to read from elsewhere.
-    pub fn ledger(&self) -> HostLedger {
-        self.ledger.clone()
     }
 
     /// The home network.
@@ -143,6 +138,11 @@ impl Judge {
     /// The roles.
     pub const fn roles(&self) -> Roles<'_> {
         Roles { book: &self.roles, hosts: &self.hosts }
+    }
+
+    /// Who may be ours, with the share of all connections that each takes part in, if all were between others.
+    pub fn candidates(&self) -> Vec<(HostKey, f64)> {
+        if self.ledger.is_empty() { self.strangers.candidates() } else { Vec::new() }
     }
 
     /// Traffic between others, and who of them may be ours.
@@ -253,7 +253,9 @@ impl Judge {
         let &Coming { id, way, .. } = coming;
         if matches!(way, Way::Outbound | Way::Inside) {
             let (client, server) = self.hear(coming, true);
-            self.ledger.update(id.orig.host, id.ts, at, |_| {});
+            if let Some(client) = client {
+                self.row(client, id.orig.host, id.ts, at);
+            }
             let (voice, pair, what) = (Voice::Own, coming.keys.pair, What::DnsQuery(query));
             self.teach(&Observation { at, id, way, client, server, voice, pair, what });
         }
@@ -264,8 +266,8 @@ impl Judge {
         let (inner, outer) = translation.changed();
         if self.ours.contains(inner.host) {
             self.reputation.note_public_ip(outer.host.ip());
-            self.hear_of(inner.host, None);
-            self.ledger.update(inner.host, at.ts, at, |row| row.note_public(outer.host));
+            let place = self.hear_of(inner.host, None);
+            self.row(place, inner.host, at.ts, at).note_public(outer.host);
         }
     }
 
@@ -346,8 +348,8 @@ impl Judge {
             self.names.meet(host);
         }
         if let Some(gone) = gone {
-            self.ledger.remove(gone);
             self.names.part(gone);
+            self.ledger.forget(at);
             self.roles.forget(at);
             for detector in &mut self.detectors {
                 detector.forget(at);
@@ -358,12 +360,19 @@ impl Judge {
 
     /// Brings the ledger up to date.
     fn keep(&mut self, seen: &Observation<'_>) {
-        if seen.client.is_some() {
-            self.ledger.update(seen.id.orig.host, seen.id.ts, seen.at, |row| keep_client(row, seen));
+        if let Some(client) = seen.client {
+            keep_client(self.row(client, seen.id.orig.host, seen.id.ts, seen.at), seen);
         }
-        if seen.server.is_some() {
-            self.ledger.update(seen.id.resp.host, seen.id.ts, seen.at, |row| keep_server(row, seen));
+        if let Some(server) = seen.server {
+            keep_server(self.row(server, seen.id.resp.host, seen.id.ts, seen.at), seen);
         }
+    }
+
+    /// The row of a host, for something that `began` and is told of later, `at`.
+    fn row(&mut self, place: HostIdx, host: HostKey, began: Ts, at: At) -> &mut HostRow {
+        let row = self.ledger.touch_or(place, || HostRow::new(host, At { ts: began, ..at }));
+        row.note_seen(began, at.ts);
+        row
     }
 
     /// What detectors may ask, as of now.
@@ -395,7 +404,7 @@ impl Judge {
     /// A copy of all rows of the ledger, roles and names filled in, in the order of their addresses.
     pub fn hosts(&self) -> Vec<HostRow> {
         let ctx = self.context();
-        let mut rows = self.ledger.snapshot();
+        let mut rows: Vec<HostRow> = self.ledger.sorted(&self.hosts).into_iter().map(|(_, row)| row.clone()).collect();
         let mut users: HashMap<Mac, u32> = HashMap::new();
         if self.names.knows_cards() {
             rows.iter().flat_map(|row| &row.macs).for_each(|mac| *users.entry(*mac).or_default() += 1);

@@ -16,6 +16,7 @@ use super::score::{Class, Confidence, Family, Severity, Tier};
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
+use crate::ledger::Tried;
 use crate::net::HostKey;
 use crate::session::Session;
 use crate::tcp::ConnId;
@@ -151,7 +152,7 @@ impl Detector for PortScan {
             if !self.scans(state, now.ts) {
                 continue;
             }
-            let servers = ctx.tried(host).outside();
+            let servers = ctx.tried(host).map_or(0, Tried::outside);
             out.push(Finding {
                 says: format!(
                     "it tried {} mail servers, up to {} within an hour; {} greeted it, and it had nothing to say to any",
