@@ -74,6 +74,19 @@ pub struct Reach {
     pub networks: Distinct,
 }
 
+impl Reach {
+    /// Counts in a server, by the hashes of its address and of its network ([`crate::distinct::hash_of`]).
+    pub fn insert(&mut self, server: u64, network: u64) {
+        self.servers.insert_hash(server);
+        self.networks.insert_hash(network);
+    }
+
+    /// Asks memory for what that will need; the number means nothing.
+    pub fn fetch(&self, server: u64, network: u64) -> u64 {
+        self.servers.fetch(server) ^ self.networks.fetch(network)
+    }
+}
+
 /// Whom a host tried to reach as a client. Counted here once for all who tell of it.
 #[derive(Clone, Default, Debug)]
 pub struct Tried {

@@ -27,6 +27,7 @@ use crate::distinct::Rough;
 use crate::frame::{At, FrameNo};
 use crate::ledger::Role;
 use crate::net::HostKey;
+use crate::session::SessionEventKind;
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
@@ -268,8 +269,8 @@ impl Detector for Blocklisted {
             What::Transaction(mail) => {
                 let domain = domain_of(mail.tx.rcptto.first().map(|rcpt| &rcpt.to), server);
                 let state = self.hosts.touch(client);
-                state.domains.insert_bytes(&domain);
                 let hash = super::novelty::key(&[&domain]);
+                state.domains.insert_hash(hash);
                 let room = state.serves.len() < DOMAINS_MAX;
                 match state.serves.get_mut(&server) {
                     Some((known, _)) if *known == hash => {}
@@ -300,9 +301,9 @@ impl Detector for Blocklisted {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| {
-            let known = state.serves.get(&coming.id.resp.host).map_or(0, |(hash, _)| *hash);
-            state.throttled ^ state.domains.count() ^ known
+        state.map_or(0, |state| match coming.kind {
+            SessionEventKind::Transaction(..) => state.serves.get(&coming.id.resp.host).map_or(0, |(hash, _)| *hash),
+            _ => state.throttled,
         })
     }
 

@@ -159,14 +159,14 @@ impl ConnectFailures {
 
     fn contact(&mut self, seen: &Observation<'_>, first: FrameNo, failure: Option<Failure>, ctx: &Context<'_>) {
         let id = seen.id;
-        let (host, server, now) = (id.orig.host, id.resp.host, seen.at.ts);
-        if !self.contacted.insert_hash(seen.pair, now) {
+        let (server, now) = (id.resp.host, seen.at.ts);
+        if !self.contacted.insert_hash(seen.keys.pair, now) {
             return;
         }
         let Some(client) = seen.client else { return };
         self.note_for_outage(client, failure.is_some(), now);
-        let is_server = ctx.role(host) == Role::Server && seen.voice == Voice::Own;
-        let was_reached = failure.is_some() && is_server && self.reached.contains_hash(seen.pair, now);
+        let is_server = seen.role == Role::Server && seen.voice == Voice::Own;
+        let was_reached = failure.is_some() && is_server && self.reached.contains_hash(seen.keys.pair, now);
         let outage = failure.is_some() && is_server && self.line_is_cut(ctx);
         let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.contacts += 1;
@@ -174,7 +174,7 @@ impl ConnectFailures {
         let Some(failure) = failure else {
             track.walk.add(self.success_db, now);
             track.lost = 0;
-            self.reached.insert_hash(seen.pair, now);
+            self.reached.insert_hash(seen.keys.pair, now);
             return;
         };
         track.lost += u32::from(was_reached);
@@ -185,7 +185,7 @@ impl ConnectFailures {
             track.neutral += 1;
             return;
         }
-        if !self.dead.insert_hash(seen.pair, now) {
+        if !self.dead.insert_hash(seen.keys.pair, now) {
             track.known_dead += 1;
             return;
         }
@@ -205,7 +205,7 @@ impl ConnectFailures {
     fn flooded(&mut self, seen: &Observation<'_>, flood: &Flood, ctx: &Context<'_>) {
         let Some(client) = seen.client else { return };
         let (now, servers) = (seen.at.ts, flood.servers.count());
-        let outage = ctx.role(seen.id.orig.host) == Role::Server && seen.voice == Voice::Own && self.line_is_cut(ctx);
+        let outage = seen.role == Role::Server && seen.voice == Voice::Own && self.line_is_cut(ctx);
         let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.contacts += servers;
         track.last = track.last.max(now);

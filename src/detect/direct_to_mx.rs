@@ -62,7 +62,7 @@ struct Hour {
 
 impl Hour {
     #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
-    fn note(&mut self, site: HostKey, mailed: bool) {
+    fn note(&mut self, site: HostKey, hash: u64, mailed: bool) {
         let tag = tag(site);
         // Without a branch for each, and over unused places, too: eight comparisons at a time.
         let likely = self.tags.iter().fold(false, |any, known| any | (*known == tag));
@@ -74,7 +74,7 @@ impl Hour {
             self.exact.push((site, mailed));
             self.mailed += usize::from(mailed);
         } else {
-            self.overflow.insert(site);
+            self.overflow.insert_hash(hash);
         }
     }
 
@@ -149,7 +149,7 @@ impl DirectToMx {
             track.most = track.most.max(track.hour.weight());
             track.hour = Hour { began, ..Hour::default() };
         }
-        track.hour.note(site, mailed);
+        track.hour.note(site, seen.keys.site, mailed);
         let settings = &self.settings;
         let db = match track.hour.exact_weight() {
             n if n > settings.networks_many => settings.many_db,
@@ -213,10 +213,13 @@ impl Detector for DirectToMx {
     }
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        let state = coming.ends[0].filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| {
             let [own, _] = &state.voices;
-            own.mails ^ own.peers.fetch() ^ own.hour.mailed as u64 ^ u64::from(own.hour.tags[EXACT_MAX / 2])
+            own.mails
+                ^ own.peers.fetch()
+                ^ u64::from(own.hour.tags[EXACT_MAX / 2])
+                ^ own.hour.overflow.fetch(coming.keys.site)
         })
     }
 

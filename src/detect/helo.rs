@@ -170,7 +170,6 @@ impl Helo {
         let names = || std::iter::once(helo).chain(&smtp.more_helos);
         let bare = names().any(|name| HeloForm::of(Some(name)).is_bare());
         let borrowed = names().any(|name| self.is_borrowed(name, session, ctx));
-        let takes_mail = ctx.roles.takes_mail(seen.id.orig.host);
         let settings = &self.settings;
         let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
         track.note_shape(session.conn.syn.as_ref());
@@ -184,7 +183,7 @@ impl Helo {
             }
         }
         // Behind an address that serves, or whose connections differ in shape, many names are many machines.
-        let many = track.hour.1.len() >= settings.many && !takes_mail && !track.several;
+        let many = track.hour.1.len() >= settings.many && !seen.takes_mail && !track.several;
         let kinds = [bare, borrowed, many];
         if kinds.contains(&true) {
             let hash = key(&[helo.as_bytes()]);
@@ -202,22 +201,24 @@ impl Helo {
         if address_literal(name).is_some_and(|ip| HostKey::from(ip) == session.conn.id.resp.host) {
             return true;
         }
-        if !is_fqdn(name) || ctx.site.is_local_domain(name) {
-            return false;
-        }
         let smtp = &session.smtp;
         let bare = name.strip_suffix(b".").unwrap_or(name);
-        let greeting = smtp.greeting.as_ref().and_then(|reply| first_name(reply.text.as_bytes()));
-        let mut recipients = smtp
-            .transactions
-            .iter()
-            .flat_map(|tx| &tx.rcptto)
-            // A path is only taken apart where there is room for the name in it.
-            .filter(|rcpt| rcpt.to.as_bytes().len() >= bare.len())
-            .filter_map(|rcpt| MailPath::new(rcpt.to.as_bytes()).domain());
-        greeting.is_some_and(|server| same_domain(server, name))
-            || recipients.any(|domain| same_domain(domain, name))
-            || self.providers.iter().any(|provider| provider.len() == bare.len() && same_domain(provider, bare))
+        // Nearly all names are nobody else's. That shows at one end of a text, before it is taken apart.
+        let is_server = |text: &[u8]| {
+            let begin = text.trim_ascii_start().get(..bare.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(bare))
+                && first_name(text).is_some_and(|server| same_domain(server, name))
+        };
+        let is_recipient = |path: &[u8]| {
+            let end = path.strip_suffix(b".").unwrap_or(path).last_chunk::<4>();
+            end.zip(bare.last_chunk::<4>()).is_none_or(|(end, of_name)| end.eq_ignore_ascii_case(of_name))
+                && MailPath::new(path).domain_is(name)
+        };
+        let mut recipients = smtp.transactions.iter().flat_map(|tx| &tx.rcptto);
+        let borrowed = smtp.greeting.as_ref().is_some_and(|reply| is_server(reply.text.as_bytes()))
+            || recipients.any(|rcpt| is_recipient(rcpt.to.as_bytes()))
+            || self.providers.iter().any(|provider| provider.len() == bare.len() && same_domain(provider, bare));
+        borrowed && is_fqdn(name) && !ctx.site.is_local_domain(name)
     }
 }
 
@@ -398,7 +399,9 @@ mod tests {
                 client: ctx.hosts.find(session.conn.id.orig.host),
                 server: None,
                 voice: Voice::Own,
-                pair: 0,
+                role: Role::Unknown,
+                takes_mail: false,
+                keys: Keys::default(),
                 what: What::Closed(&session),
             };
             helo.handle(&seen, &ctx);

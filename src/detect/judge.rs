@@ -10,14 +10,14 @@ use super::domains::LocalDomains;
 use super::finding::Finding;
 use super::hosts::{HostBook, HostIdx, PerHost};
 use super::names::NameBook;
-use super::novelty::{self, Recent};
+use super::novelty::Recent;
 use super::observation::{Coming, Keys, Kind, Mail, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyRules, Stage};
 use super::reputation::Reputation;
 use super::roles::{RoleBook, Roles, Voice};
 use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
-use crate::ledger::HostRow;
+use crate::ledger::{HostRow, Role};
 use crate::limits::DetectLimits;
 use crate::net::{Endpoint, HostKey, Mac, Translation};
 use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
@@ -177,28 +177,30 @@ impl Judge {
 
     /// Works out where an event will be looked up.
     fn coming<'e>(&self, event: &'e SessionEvent) -> Coming<'e> {
-        let (id, triplet) = match &event.kind {
-            SessionEventKind::Unanswered(attempt) => (attempt.id, 0),
-            SessionEventKind::Flooded(flood) => (flood.first.id, 0),
-            SessionEventKind::Greeted(head) | SessionEventKind::Auth(head, _) => (head.id, 0),
-            SessionEventKind::Transaction(head, tx) => (head.id, triplet(head, tx)),
-            SessionEventKind::Closed(session) => (session.conn.id, 0),
-            SessionEventKind::DnsQuery(query) => {
-                (ConnId { ts: query.at.ts, orig: query.client, resp: query.server }, 0)
-            }
+        let id = match &event.kind {
+            SessionEventKind::Unanswered(attempt) => attempt.id,
+            SessionEventKind::Flooded(flood) => flood.first.id,
+            SessionEventKind::Greeted(head)
+            | SessionEventKind::Auth(head, _)
+            | SessionEventKind::Transaction(head, _) => head.id,
+            SessionEventKind::Closed(session) => session.conn.id,
+            SessionEventKind::DnsQuery(query) => ConnId { ts: query.at.ts, orig: query.client, resp: query.server },
             // Of no connection: between no ends.
-            SessionEventKind::Told(_) => (ConnId { ts: event.at.ts, orig: NOWHERE, resp: NOWHERE }, 0),
+            SessionEventKind::Told(_) => ConnId { ts: event.at.ts, orig: NOWHERE, resp: NOWHERE },
             SessionEventKind::Translated(translation) => {
                 let inner = translation.inner;
-                (ConnId { ts: event.at.ts, orig: inner.orig, resp: inner.resp }, 0)
+                ConnId { ts: event.at.ts, orig: inner.orig, resp: inner.resp }
             }
         };
-        let pair = novelty::key(&[&id.orig.host.octets(), &id.resp.host.octets()]);
         let way = self.way(id);
+        let keys = match &event.kind {
+            SessionEventKind::Transaction(_, tx) => Keys::of(id).with_mail(id, way, tx),
+            _ => Keys::of(id),
+        };
         let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hosts.find(id.orig.host)).flatten();
         let server = matches!(way, Way::Inbound | Way::Inside).then(|| self.hosts.find(id.resp.host)).flatten();
         let ends = [client, server];
-        Coming { kind: &event.kind, id, way, ends, client, server, keys: Keys { pair, triplet } }
+        Coming { kind: &event.kind, id, way, ends, client, server, keys }
     }
 
     /// Asks memory for what events will need.
@@ -215,7 +217,12 @@ impl Judge {
             let Some(kind) = Kind::of(coming.kind) else { continue };
             read ^= self.roles.fetch(coming);
             if kind == Kind::Transaction {
-                read ^= self.triplets.fetch(coming.keys.triplet);
+                read ^= self.triplets.fetch(coming.keys.mail.triplet);
+            }
+            if let (Way::Outbound, Kind::Unanswered | Kind::Closed, [Some(client), _]) = (coming.way, kind, coming.ends)
+            {
+                let row = self.ledger.get(client);
+                read ^= row.map_or(0, |row| row.servers.outside[0].fetch(coming.keys.server, coming.keys.site));
             }
             for place in self.audience.wanted_by(coming.way, kind).places() {
                 read ^= self.detectors[place].fetch(coming);
@@ -256,8 +263,9 @@ impl Judge {
             if let Some(client) = client {
                 self.row(client, id.orig.host, id.ts, at);
             }
-            let (voice, pair, what) = (Voice::Own, coming.keys.pair, What::DnsQuery(query));
-            self.teach(&Observation { at, id, way, client, server, voice, pair, what });
+            let (voice, keys, what) = (Voice::Own, coming.keys, What::DnsQuery(query));
+            let (role, takes_mail) = (Role::Unknown, false); // nobody asks of a question
+            self.teach(&Observation { at, id, way, client, server, voice, role, takes_mail, keys, what });
         }
     }
 
@@ -273,10 +281,10 @@ impl Judge {
 
     fn handle_transaction(&mut self, at: At, coming: &Coming<'_>, head: &SessionHead, tx: &Transaction) {
         let rules = Arc::clone(&self.rules);
-        let triplet = coming.keys.triplet;
-        let novel = self.triplets.insert_hash(triplet, at.ts);
+        let keys = coming.keys.mail;
+        let novel = self.triplets.insert_hash(keys.triplet, at.ts);
         let (outcome, refusal) = judge_outcome(&rules, tx);
-        let mail = Mail { head, tx, outcome, refusal, triplet, novel };
+        let mail = Mail { head, tx, outcome, refusal, keys, novel };
         self.show(at, coming, head.helo.as_ref(), What::Transaction(&mail));
     }
 
@@ -292,8 +300,12 @@ impl Judge {
         }
         let (client, server) = self.hear(coming, !matches!(what, What::Unanswered(_) | What::Flooded(_)));
         let voice = self.roles.voice(client, helo);
-        let seen = Observation { at, id, way, client, server, voice, pair: keys.pair, what };
+        let (role, takes_mail) = (Role::Unknown, false); // till the roles have seen it
+        let mut seen = Observation { at, id, way, client, server, voice, role, takes_mail, keys, what };
         self.roles.handle(&seen);
+        if let Some(client) = client {
+            (seen.role, seen.takes_mail) = self.roles.of(client, id.orig.host, &self.site, self.now.ts);
+        }
         self.reputation.handle(&seen, &self.rules);
         self.domains.handle(&seen, &self.rules);
         self.keep(&seen);
@@ -433,13 +445,6 @@ impl Judge {
     }
 }
 
-/// What a retry has in common with the first try.
-fn triplet(head: &SessionHead, tx: &Transaction) -> u64 {
-    let first_rcpt = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
-    let (client, site) = (head.id.orig.host.octets(), head.id.resp.host.site().octets());
-    novelty::key(&[&client, &site, tx.mailfrom.as_bytes(), first_rcpt])
-}
-
 fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
     let counts = &mut row.counts;
     match seen.what {
@@ -488,13 +493,10 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
 }
 
 fn note_tried(row: &mut HostRow, seen: &Observation<'_>) {
-    let server = seen.id.resp.host;
     if seen.way == Way::Outbound {
-        let reach = &mut row.servers.outside[seen.voice as usize];
-        reach.servers.insert(server);
-        reach.networks.insert(server.site());
+        row.servers.outside[seen.voice as usize].insert(seen.keys.server, seen.keys.site);
     } else {
-        row.servers.inside.insert(server);
+        row.servers.inside.insert_hash(seen.keys.server);
     }
 }
 

@@ -14,8 +14,8 @@ use super::context::Context;
 use super::few::Few;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
-use super::novelty::{self, Recent};
-use super::observation::{Coming, Kind, Mail, Observation, Way, What};
+use super::novelty::Recent;
+use super::observation::{Coming, Kind, Mail, Observation, Way, What, rcpt_key};
 use super::replies::OutcomeClass;
 use super::roles::Voice;
 use super::samples::Samples;
@@ -193,7 +193,7 @@ impl OutcomeBurst {
     fn handle_mail(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
         let host = seen.id.orig.host;
         // A server's null-sender mail is D4's: bounces of forged mail fail by nature.
-        if mail.tx.null_sender && (ctx.roles.takes_mail(host) || ctx.role(host) == Role::Server) {
+        if mail.tx.null_sender && seen.client_serves() {
             return;
         }
         self.note_recipients(client, seen, mail);
@@ -202,7 +202,7 @@ impl OutcomeBurst {
         // that is waited for, it would be forgotten before any of them is due.
         let waits = mail.novel && mail.outcome == Some(OutcomeClass::Pending);
         if !waits && !self.pending.is_empty() {
-            self.resolved.insert_hash(mail.triplet, seen.at.ts);
+            self.resolved.insert_hash(mail.keys.triplet, seen.at.ts);
         }
         let Some(outcome) = mail.outcome else { return };
         if outcome == OutcomeClass::Pending {
@@ -214,12 +214,12 @@ impl OutcomeBurst {
                         host,
                         site,
                         voice: seen.voice,
-                        triplet: mail.triplet,
+                        triplet: mail.keys.triplet,
                     },
                 );
             } else {
                 // It came back, as queues do, and was put off again.
-                self.resolved.insert_hash(mail.triplet, seen.at.ts);
+                self.resolved.insert_hash(mail.keys.triplet, seen.at.ts);
             }
             return;
         }
@@ -277,8 +277,7 @@ impl OutcomeBurst {
 
     fn note_recipients(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>) {
         let (host, now) = (seen.id.orig.host, seen.at.ts);
-        for rcpt in &mail.tx.rcptto {
-            let key = novelty::key(&[&host.octets(), rcpt.to.as_bytes()]);
+        for (key, _) in mail.keyed(mail.keys.first_rcpt, |rcpt| rcpt_key(host, rcpt)) {
             let fresh = self.rcpts.insert_hash(key, now);
             if !self.rcpts_hour.insert_hash(key, now) {
                 continue;
@@ -405,13 +404,9 @@ impl Detector for OutcomeBurst {
     }
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let (Way::Outbound, SessionEventKind::Transaction(_, tx)) = (coming.way, coming.kind) else { return 0 };
-        let host = coming.id.orig.host.octets();
-        let mut read = 0;
-        for rcpt in &tx.rcptto {
-            let key = novelty::key(&[&host, rcpt.to.as_bytes()]);
-            read ^= self.rcpts.fetch(key) ^ self.rcpts_hour.fetch(key);
-        }
+        let (Way::Outbound, SessionEventKind::Transaction(..)) = (coming.way, coming.kind) else { return 0 };
+        let key = coming.keys.mail.first_rcpt;
+        let mut read = self.rcpts.fetch(key) ^ self.rcpts_hour.fetch(key);
         if let Some(state) = coming.client.and_then(|client| self.hosts.get(client)) {
             let [own, _] = &state.voices;
             read ^= own.counts[0] ^ own.hour.1 ^ own.sites.fetch();

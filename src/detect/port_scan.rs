@@ -57,6 +57,15 @@ struct HostState {
     samples: Samples,
 }
 
+impl HostState {
+    /// It introduced itself, or sent something: what it tried is of no interest any more.
+    fn speak(&mut self) {
+        if !self.spoke {
+            *self = Self { spoke: true, silent: self.silent, ..Self::default() };
+        }
+    }
+}
+
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
         u64::from(self.spoke) + self.silent
@@ -78,6 +87,10 @@ impl PortScan {
 
     fn tried(&mut self, client: HostIdx, id: ConnId, now: Ts) -> &mut HostState {
         let state = self.hosts.touch(client);
+        // Who spoke is no scanner and never becomes one.
+        if state.spoke {
+            return state;
+        }
         state.first.get_or_insert(id.ts);
         state.last = state.last.max(now);
         state.tried += 1;
@@ -126,14 +139,15 @@ impl Detector for PortScan {
                 state.last = state.last.max(seen.at.ts);
                 state.tried += flood.attempts;
             }
-            What::Transaction(_) => self.hosts.touch(client).spoke = true,
+            What::Transaction(_) => self.hosts.touch(client).speak(),
             What::Closed(session) => {
                 let state = self.tried(client, seen.id, seen.at.ts);
-                state.spoke |= spoke(session);
                 // A gap may hide what was said; a refusal in the greeting leaves nothing to say.
                 let whole = session.conn.gaps == 0 && !session.conn.one_sided && !session.conn.cut_short;
                 let welcome = session.smtp.greeting.as_ref().is_some_and(crate::smtp::Reply::is_positive);
-                if whole && welcome && !spoke(session) {
+                if spoke(session) {
+                    state.speak();
+                } else if whole && welcome {
                     state.silent += 1;
                     state.samples.add(seen.id, session.conn.first);
                 }
