@@ -240,7 +240,7 @@ mod tests {
         for n in 0..=HASHES_MAX as u32 {
             let mut servers: Rough = of(0..n);
             hosts(0..n).for_each(|host| servers.insert(host));
-            assert_eq!(servers.count(), n.into());
+            assert_eq!(servers.count(), u64::from(n));
         }
     }
 

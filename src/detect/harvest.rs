@@ -17,6 +17,7 @@ use std::fmt::Write;
 
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
+use smallvec::SmallVec;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
@@ -161,7 +162,8 @@ impl Harvest {
         for (key, rcpt) in mail.keyed(mail.keys.first_asked, |name| asked_key(pair, name)) {
             let Some(reply) = &rcpt.reply else { continue };
             let Some(answer) = answer(mail, reply, ctx) else { continue };
-            let name = rcpt.to.as_bytes().to_ascii_lowercase();
+            let mut name: SmallVec<[u8; 64]> = SmallVec::from_slice(rcpt.to.as_bytes());
+            name.make_ascii_lowercase();
             if seen.way != Way::Outbound && answer == Answer::Valid {
                 self.note_valid(seen, &name, mailed);
             }

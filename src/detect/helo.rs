@@ -101,7 +101,7 @@ impl HeloForm {
         let Some(name) = helo.map(Wire::as_bytes).filter(|name| !name.is_empty()) else { return Self::Missing };
         if address_literal(name).is_some() {
             Self::Literal
-        } else if (name[0].is_ascii_hexdigit() || name[0] == b':')
+        } else if name.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
             && std::str::from_utf8(name).is_ok_and(|name| name.parse::<IpAddr>().is_ok())
         {
             Self::BareAddress
@@ -152,8 +152,9 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct Helo {
     settings: Settings,
-    /// The providers' domains without a final dot.
+    /// The providers' domains without a final dot, and how long they are.
     providers: Vec<Box<[u8]>>,
+    lengths: u64,
     hosts: PerHost<HostState>,
 }
 
@@ -161,7 +162,13 @@ impl Helo {
     /// With settings.
     pub fn new(settings: Settings) -> Self {
         let bare = |provider: &String| provider.strip_suffix('.').unwrap_or(provider).as_bytes().into();
-        Self { providers: settings.providers.iter().map(bare).collect(), settings, hosts: PerHost::default() }
+        let providers: Vec<Box<[u8]>> = settings.providers.iter().map(bare).collect();
+        let lengths = providers.iter().fold(0, |lengths, provider| lengths | length_bit(provider));
+        Self { providers, lengths, settings, hosts: PerHost::default() }
+    }
+
+    fn is_provider(&self, bare: &[u8]) -> bool {
+        self.lengths & length_bit(bare) != 0 && self.providers.iter().any(|provider| same_domain(provider, bare))
     }
 
     fn closed(&mut self, client: HostIdx, seen: &Observation<'_>, session: &Session, ctx: &Context<'_>) {
@@ -210,16 +217,21 @@ impl Helo {
                 && first_name(text).is_some_and(|server| same_domain(server, name))
         };
         let is_recipient = |path: &[u8]| {
-            let end = path.strip_suffix(b".").unwrap_or(path).last_chunk::<4>();
-            end.zip(bare.last_chunk::<4>()).is_none_or(|(end, of_name)| end.eq_ignore_ascii_case(of_name))
-                && MailPath::new(path).domain_is(name)
+            let path_bare = path.strip_suffix(b".").unwrap_or(path);
+            let end = path_bare.len().checked_sub(bare.len()).and_then(|from| path_bare.get(from..));
+            end.is_some_and(|end| end.eq_ignore_ascii_case(bare)) && MailPath::new(path).domain_is(name)
         };
         let mut recipients = smtp.transactions.iter().flat_map(|tx| &tx.rcptto);
         let borrowed = smtp.greeting.as_ref().is_some_and(|reply| is_server(reply.text.as_bytes()))
             || recipients.any(|rcpt| is_recipient(rcpt.to.as_bytes()))
-            || self.providers.iter().any(|provider| provider.len() == bare.len() && same_domain(provider, bare));
+            || self.is_provider(bare);
         borrowed && is_fqdn(name) && !ctx.site.is_local_domain(name)
     }
+}
+
+/// A set of the lengths of texts, as bits; all long ones are alike.
+const fn length_bit(text: &[u8]) -> u64 {
+    1 << if text.len() < 63 { text.len() } else { 63 }
 }
 
 impl Track {

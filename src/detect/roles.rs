@@ -315,11 +315,10 @@ fn role(learned: Option<&Learned>, host: HostKey, site: &Site, now: Ts) -> Role 
 /// The first word of a greeting's text, where RFC 5321 section 4.2 puts the server's domain.
 pub(super) fn first_name(text: &[u8]) -> Option<&[u8]> {
     let text = text.trim_ascii_start();
-    // All that a name may be made of lies above the blank.
-    let end = text.iter().position(|byte| *byte <= b' ').unwrap_or(text.len());
+    let is_name = |byte: &u8| NAME_BYTES[usize::from(*byte)] != BAD;
+    let end = text.iter().position(|byte| !is_name(byte)).unwrap_or(text.len());
     let word = text.get(..end)?;
-    let ends = text.get(end).is_none_or(u8::is_ascii_whitespace);
-    (ends && is_fqdn(word)).then_some(word)
+    (text.get(end).is_none_or(u8::is_ascii_whitespace) && is_fqdn(word)).then_some(word)
 }
 
 /// Whether the bytes look like a fully qualified host name: labels, at least one dot, not an address.
