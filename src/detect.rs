@@ -45,6 +45,7 @@ pub mod smuggling;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+mod voices;
 
 pub use context::Context;
 pub use domains::{LocalDomains, Standing};

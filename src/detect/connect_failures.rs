@@ -17,6 +17,7 @@ use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::Cusum;
 use super::table::Weigh;
+use super::voices::Voices;
 use super::{Detector, DetectorStats};
 use crate::frame::{At, FrameNo};
 use crate::ledger::{Role, Tried};
@@ -91,7 +92,7 @@ struct Track {
 
 #[derive(Debug, Default)]
 struct HostState {
-    voices: [Track; 2],
+    voices: Voices<Track>,
     lately: Lately,
 }
 
@@ -107,7 +108,7 @@ struct Lately {
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
         // Failures alone are what a flood of made-up sources has too: contacts that succeeded make the difference.
-        self.voices.iter().map(|track| track.contacts - track.failed + u64::from(track.failed > 1)).sum()
+        self.voices.iter().map(|(_, track)| track.contacts - track.failed + u64::from(track.failed > 1)).sum()
     }
 }
 
@@ -168,7 +169,7 @@ impl ConnectFailures {
         let is_server = seen.role == Role::Server && seen.voice == Voice::Own;
         let was_reached = failure.is_some() && is_server && self.reached.contains_hash(seen.keys.pair, now);
         let outage = failure.is_some() && is_server && self.line_is_cut(ctx);
-        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+        let track = self.hosts.touch(client).voices.touch(seen.voice);
         track.contacts += 1;
         track.last = track.last.max(now);
         let Some(failure) = failure else {
@@ -206,7 +207,7 @@ impl ConnectFailures {
         let Some(client) = seen.client else { return };
         let (now, servers) = (seen.at.ts, flood.servers.count());
         let outage = seen.role == Role::Server && seen.voice == Voice::Own && self.line_is_cut(ctx);
-        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+        let track = self.hosts.touch(client).voices.touch(seen.voice);
         track.contacts += servers;
         track.last = track.last.max(now);
         if outage {
@@ -300,7 +301,7 @@ impl Detector for ConnectFailures {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let pair = coming.keys.pair;
-        let state = |host| self.hosts.get(host).map_or(0, |state| state.voices[0].contacts);
+        let state = |host| self.hosts.get(host).map_or(0, |state| state.voices.own().contacts);
         match coming.kind {
             _ if coming.way != Way::Outbound => 0,
             SessionEventKind::Unanswered(_) => {
@@ -314,7 +315,7 @@ impl Detector for ConnectFailures {
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
-            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+            for (voice, track) in state.voices.iter() {
                 let server = role == Role::Server && voice == Voice::Own;
                 let sum = track.walk.peak(now.ts);
                 let db = sum - if server { self.settings.server_shift_db } else { 0.0 };

@@ -16,6 +16,7 @@ use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::Peak;
 use super::table::Weigh;
+use super::voices::Voices;
 use super::{Detector, DetectorStats};
 use crate::distinct::Distinct;
 use crate::frame::At;
@@ -111,8 +112,16 @@ struct Track {
     first: Option<Ts>,
     last: Ts,
     samples: Samples,
-    /// The destinations tried most lately, a few.
-    peers: Few<Peer, PEERS_MAX>,
+    /// The first destinations that it tried.
+    peers: Few<Contacts, PEERS_MAX>,
+}
+
+/// Connections to one destination.
+#[derive(Debug)]
+struct Contacts {
+    count: u64,
+    first: Ts,
+    last: Ts,
 }
 
 /// Destinations listed in a finding.
@@ -120,12 +129,12 @@ const PEERS_MAX: usize = 5;
 
 #[derive(Debug, Default)]
 struct HostState {
-    voices: [Track; 2],
+    voices: Voices<Track>,
 }
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.voices.iter().map(|track| track.mails).sum()
+        self.voices.iter().map(|(_, track)| track.mails).sum()
     }
 }
 
@@ -144,7 +153,7 @@ impl DirectToMx {
 
     fn note(&mut self, client: HostIdx, seen: &Observation<'_>, began: Ts, id: ConnId, mailed: bool) -> &mut Track {
         let site = id.resp.host.site();
-        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+        let track = self.hosts.touch(client).voices.touch(seen.voice);
         if began.since(track.hour.began) >= Span::hours(1) {
             track.most = track.most.max(track.hour.weight());
             track.hour = Hour { began, ..Hour::default() };
@@ -163,17 +172,21 @@ impl DirectToMx {
             track.mails += 1;
         } else {
             track.connections += 1;
-            note_peer(&mut track.peers, id.resp.host, began);
+            if let Some(contacts) = track.peers.entry(id.resp.host, || Contacts { count: 0, first: began, last: began })
+            {
+                contacts.count += 1;
+                contacts.last = began;
+            }
         }
         track
     }
 }
 
-fn note_peer(peers: &mut Few<Peer, PEERS_MAX>, ip: HostKey, ts: Ts) {
-    let fresh = || Peer { ip, role: "contacted", count: 0, says: None, first_ts: ts, last_ts: ts };
-    if let Some(peer) = peers.entry(ip, fresh) {
-        peer.count += 1;
-        peer.last_ts = ts;
+impl Contacts {
+    /// As a peer of a finding.
+    const fn peer(&self, ip: HostKey) -> Peer {
+        let Self { count, first, last } = *self;
+        Peer { ip, role: "contacted", count, says: None, first_ts: first, last_ts: last }
     }
 }
 
@@ -193,7 +206,7 @@ impl Detector for DirectToMx {
                 self.note(client, seen, attempt.id.ts, attempt.id, false);
             }
             What::Flooded(flood) => {
-                let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+                let track = self.hosts.touch(client).voices.touch(seen.voice);
                 track.connections += flood.attempts;
                 track.last = track.last.max(seen.at.ts);
                 // The exact ones of the hour were told one by one before.
@@ -215,7 +228,7 @@ impl Detector for DirectToMx {
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let state = coming.ends[0].filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| {
-            let [own, _] = &state.voices;
+            let own = state.voices.own();
             own.mails
                 ^ own.peers.fetch()
                 ^ u64::from(own.hour.tags[EXACT_MAX / 2])
@@ -226,7 +239,7 @@ impl Detector for DirectToMx {
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
-            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+            for (voice, track) in state.voices.iter() {
                 let db = match role {
                     Role::Server if voice == Voice::Own => 0.0,
                     Role::Sender => 0.5 * track.peak.at(now.ts),
@@ -265,7 +278,7 @@ impl Detector for DirectToMx {
                         .count("mails", track.mails),
                     frames: track.samples.frames(),
                     sessions: track.samples.sessions(),
-                    peers: track.peers.iter().map(|(_, peer)| peer.clone()).collect(),
+                    peers: track.peers.iter().map(|(ip, contacts)| contacts.peer(*ip)).collect(),
                     ..Finding::summed(
                         self.name(),
                         host,

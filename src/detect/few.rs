@@ -37,6 +37,10 @@ impl<V, const N: usize> Few<V, N> {
         let at = known.unwrap_or(self.all.len());
         if known.is_none() {
             *self.marks.get_mut(at)? = mark(host);
+            // No more room than for `N`, and for few at first: nearly every host has some of these.
+            if at == self.all.capacity() {
+                self.all.reserve_exact(at.clamp(1, N - at));
+            }
             self.all.push((host, fresh()));
         }
         self.at(at)

@@ -17,6 +17,7 @@ use super::observation::{Coming, Kind, Observation, Way, What};
 use super::roles::{Voice, first_name, is_fqdn};
 use super::score::{Class, Family};
 use super::table::Weigh;
+use super::voices::Voices;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
@@ -139,12 +140,12 @@ struct Track {
 
 #[derive(Debug, Default)]
 struct HostState {
-    voices: [Track; 2],
+    voices: Voices<Track>,
 }
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.voices.iter().map(|track| track.lapses.sessions()).sum()
+        self.voices.iter().map(|(_, track)| track.lapses.sessions()).sum()
     }
 }
 
@@ -178,7 +179,7 @@ impl Helo {
         let bare = names().any(|name| HeloForm::of(Some(name)).is_bare());
         let borrowed = names().any(|name| self.is_borrowed(name, session, ctx));
         let settings = &self.settings;
-        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+        let track = self.hosts.touch(client).voices.touch(seen.voice);
         track.note_shape(session.conn.syn.as_ref());
         if seen.at.ts.since(track.hour.0) >= Span::hours(1) {
             track.hour = (seen.at.ts, SmallVec::new());
@@ -260,12 +261,12 @@ impl Detector for Helo {
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let (Way::Outbound, SessionEventKind::Closed(_)) = (coming.way, coming.kind) else { return 0 };
         let state = coming.client.and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| state.voices[0].lapses.sessions() ^ state.voices[0].hour.1.len() as u64)
+        state.map_or(0, |state| state.voices.own().lapses.sessions() ^ state.voices.own().hour.1.len() as u64)
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
-            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+            for (voice, track) in state.voices.iter() {
                 let lapses = &track.lapses;
                 let db = lapses.db(now.ts);
                 if db <= 0.0 || (ctx.role(host) == Role::Server && voice == Voice::Own) {
@@ -310,6 +311,7 @@ impl Detector for Helo {
 mod tests {
     use super::super::testing::{Letter, Scene, site};
     use super::*;
+    use crate::detect::Keys;
     use crate::incident::Judgement;
     use crate::site::Site;
 
@@ -419,6 +421,6 @@ mod tests {
             helo.handle(&seen, &ctx);
         }
         let (_, state) = helo.hosts.sorted(ctx.hosts)[0];
-        assert_eq!(state.voices[0].hour.1.len(), NAMES_MAX);
+        assert_eq!(state.voices.own().hour.1.len(), NAMES_MAX);
     }
 }

@@ -22,6 +22,7 @@ use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::{Cusum, Peak};
 use super::table::Weigh;
+use super::voices::Voices;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
@@ -141,12 +142,12 @@ struct Track {
 
 #[derive(Debug, Default)]
 struct HostState {
-    voices: [Track; 2],
+    voices: Voices<Track>,
 }
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.voices.iter().map(|track| track.counts.iter().sum::<u64>() + track.pending).sum()
+        self.voices.iter().map(|(_, track)| track.counts.iter().sum::<u64>() + track.pending).sum()
     }
 }
 
@@ -240,11 +241,7 @@ impl OutcomeBurst {
     }
 
     fn track(hosts: &mut PerHost<HostState>, host: HostIdx, voice: Voice) -> &mut Track {
-        let [own, other] = &mut hosts.touch(host).voices;
-        match voice {
-            Voice::Own => own,
-            Voice::Other => other,
-        }
+        hosts.touch(host).voices.touch(voice)
     }
 
     fn wait_for(&mut self, client: HostIdx, pending: Pending) {
@@ -408,7 +405,7 @@ impl Detector for OutcomeBurst {
         let key = coming.keys.mail.first_rcpt;
         let mut read = self.rcpts.fetch(key) ^ self.rcpts_hour.fetch(key);
         if let Some(state) = coming.client.and_then(|client| self.hosts.get(client)) {
-            let [own, _] = &state.voices;
+            let own = state.voices.own();
             read ^= own.counts[0] ^ own.hour.1 ^ own.sites.fetch();
         }
         read
@@ -417,7 +414,7 @@ impl Detector for OutcomeBurst {
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
-            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+            for (voice, track) in state.voices.iter() {
                 let as_server = role == Role::Server && voice == Voice::Own;
                 let (sum, shift) = if as_server {
                     (track.own.peak(now.ts), self.settings.server_shift_db)
