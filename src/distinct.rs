@@ -262,7 +262,8 @@ mod tests {
             [(0, 1000), (9, 12)],
             [(0, 9999), (7, 20_000)],
         ] {
-            let (mut one, other, all): (Distinct, Distinct, Distinct) = (of(from..to), of(then..end), of(from..end.max(to)));
+            let (mut one, other, all): (Distinct, Distinct, Distinct) =
+                (of(from..to), of(then..end), of(from..end.max(to)));
             one.merge(&other);
             one.merge(&other);
             assert!(one.count().abs_diff(all.count()) <= 1, "{one:?} and {all:?}"); // sums of other orders

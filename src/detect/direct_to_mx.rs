@@ -230,7 +230,7 @@ impl Detector for DirectToMx {
         state.map_or(0, |state| {
             let own = state.voices.own();
             own.mails
-                ^ own.peers.fetch()
+                ^ own.peers.fetch(0)
                 ^ u64::from(own.hour.tags[EXACT_MAX / 2])
                 ^ own.hour.overflow.fetch(coming.keys.site)
         })

@@ -69,9 +69,10 @@ impl<V, const N: usize> Few<V, N> {
         self.all.iter()
     }
 
-    /// Reads the row of marks.
-    pub(super) fn fetch(&self) -> u64 {
-        u64::from(self.marks[0] ^ self.marks[N - 1] ^ self.marks[N / 2])
+    /// Reads the row of marks, and a place.
+    pub(super) fn fetch(&self, at: usize) -> u64 {
+        let place = self.all.get(at).map_or(0, |(host, _)| host.words()[1]);
+        u64::from(self.marks[0] ^ self.marks[N - 1] ^ self.marks[N / 2]) ^ place
     }
 }
 

@@ -157,8 +157,8 @@ impl Judge {
 
     /// Learns from one event.
     pub fn handle(&mut self, event: &SessionEvent) {
-        let coming = self.coming(event);
-        self.handle_one(event, &coming);
+        let (coming, rules) = (self.coming(event), Arc::clone(&self.rules));
+        self.handle_one(event, &coming, &rules);
     }
 
     /// Learns from events in order, and then shows each to `after`. It makes no difference to what is learned how events are
@@ -168,8 +168,9 @@ impl Judge {
         if coming.len() > 1 {
             self.fetch(&mut coming);
         }
+        let rules = Arc::clone(&self.rules);
         for (event, coming) in events.iter().zip(&coming) {
-            self.handle_one(event, coming);
+            self.handle_one(event, coming, &rules);
         }
         // Not in between: judging and telling are large pieces of code, and would push each other out of the processor's cache.
         events.iter().for_each(after);
@@ -231,7 +232,7 @@ impl Judge {
         std::hint::black_box(read);
     }
 
-    fn handle_one(&mut self, event: &SessionEvent, coming: &Coming<'_>) {
+    fn handle_one(&mut self, event: &SessionEvent, coming: &Coming<'_>, rules: &ReplyRules) {
         self.events += 1;
         if let SessionEventKind::Told(facts) = &event.kind {
             // Names judge nobody: not even the time of the judgement goes by them.
@@ -245,7 +246,7 @@ impl Judge {
             SessionEventKind::Flooded(flood) => self.show(at, coming, None, What::Flooded(flood)),
             SessionEventKind::Greeted(head) => self.show(at, coming, head.helo.as_ref(), What::Greeted(head)),
             SessionEventKind::Auth(head, auth) => self.show(at, coming, head.helo.as_ref(), What::Auth(head, auth)),
-            SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, coming, head, tx),
+            SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, coming, (head, tx), rules),
             SessionEventKind::Closed(session) => {
                 self.show(at, coming, session.smtp.helo.as_ref(), What::Closed(session));
             }
@@ -279,11 +280,16 @@ impl Judge {
         }
     }
 
-    fn handle_transaction(&mut self, at: At, coming: &Coming<'_>, head: &SessionHead, tx: &Transaction) {
-        let rules = Arc::clone(&self.rules);
+    fn handle_transaction(
+        &mut self,
+        at: At,
+        coming: &Coming<'_>,
+        (head, tx): (&SessionHead, &Transaction),
+        rules: &ReplyRules,
+    ) {
         let keys = coming.keys.mail;
         let novel = self.triplets.insert_hash(keys.triplet, at.ts);
-        let (outcome, refusal) = judge_outcome(&rules, tx);
+        let (outcome, refusal) = judge_outcome(rules, tx);
         let mail = Mail { head, tx, outcome, refusal, keys, novel };
         self.show(at, coming, head.helo.as_ref(), What::Transaction(&mail));
     }

@@ -145,6 +145,9 @@ pub struct MailKeys {
     pub first_rcpt: u64,
     /// Of the reverse-path, whose case does not count; of mail that goes out.
     pub sender: u64,
+    /// Of the first recipient's domain, whose case does not count, or of the server's network where there is none; of mail
+    /// that goes out.
+    pub domain: u64,
 }
 
 impl Keys {
@@ -172,9 +175,17 @@ impl Keys {
         };
         if way == Way::Outbound {
             (mail.first_rcpt, mail.sender) = (rcpt_key(id.orig.host, first), key_lower(0, sender));
+            mail.domain = first_domain(tx).map_or(self.site, |domain| key_lower(0, domain));
         }
         Self { mail, ..self }
     }
+}
+
+/// What follows the last `@` of a mail's first recipient; RFC 1035 section 2.3.4 allows 255 bytes.
+pub(super) fn first_domain(tx: &Transaction) -> Option<&[u8]> {
+    let to = tx.rcptto.first()?.to.as_bytes();
+    let domain = to.get(memchr::memrchr(b'@', to)? + 1..).filter(|domain| !domain.is_empty())?;
+    Some(domain.get(..255).unwrap_or(domain))
 }
 
 /// A hash of who asks whom for whom; the name's case does not count.
