@@ -55,10 +55,16 @@ impl<const BYTES: usize> Distinct<BYTES> {
     /// Counts in what another one has seen.
     pub fn merge(&mut self, other: &Self) {
         match (&mut self.0, &other.0) {
-            (_, Kept::Hashes(hashes)) => hashes.iter().for_each(|hash| self.note(*hash)),
+            (_, Kept::Hashes(hashes)) => {
+                for hash in hashes {
+                    self.note(*hash);
+                }
+            }
             (Kept::Hashes(hashes), Kept::Registers(registers)) => {
                 let mut merged = registers.clone();
-                hashes.iter().for_each(|hash| merged.note(*hash));
+                for hash in hashes {
+                    merged.note(*hash);
+                }
                 self.0 = Kept::Registers(merged);
             }
             (Kept::Registers(registers), Kept::Registers(others)) => registers.merge(others),
@@ -86,7 +92,9 @@ impl<const BYTES: usize> Distinct<BYTES> {
             }
             Kept::Hashes(hashes) => {
                 let mut registers = Registers::new();
-                hashes.iter().for_each(|hash| registers.note(*hash));
+                for hash in hashes {
+                    registers.note(*hash);
+                }
                 registers.note(hash);
                 self.0 = Kept::Registers(registers);
             }
