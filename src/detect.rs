@@ -45,6 +45,7 @@ pub mod smuggling;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+mod voices;
 
 pub use context::Context;
 pub use domains::{LocalDomains, Standing};
@@ -52,7 +53,7 @@ pub use finding::{Finding, Numbers, Peer, RelayOutcome, RelayVerdict, Rounded, R
 pub use hosts::{HostBook, HostIdx, PerHost};
 pub use judge::{Judge, JudgeStats, Terms};
 pub use novelty::Recent;
-pub use observation::{Coming, Keys, Kind, Mail, Observation, Refusal, Way, What};
+pub use observation::{Coming, Keys, Kind, Mail, MailKeys, Observation, Refusal, Way, What};
 pub use reputation::Reputation;
 pub use roles::{RoleBook, Roles, Voice, is_fqdn, same_name};
 pub use samples::{Samples, words};

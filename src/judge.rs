@@ -66,7 +66,7 @@ pub fn judge(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Status
     facts.inputs.extend(failed);
     let damaged = facts.inputs.iter().any(|input| input.error.is_some());
     let judgement = Judgement::of(&judge);
-    let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
+    let candidates = judge.candidates();
     let results = Results { facts: &facts, judge: &judge, judgement: &judgement, candidates: &candidates };
     output::deliver(config.report.as_ref(), config.table, &results, &mut io::BufWriter::new(io::stdout().lock()))?;
     let surest = judgement.incidents.iter().map(|incident| incident.tier).max();

@@ -1,11 +1,7 @@
-//! The ledger: one row a host of ours, with what it did on port 25. Screens and reports read snapshots of it.
-//!
-//! The judgement is the only writer; the map is concurrent so that a screen can copy rows without stopping it. Nobody
-//! holds a row across another call.
+//! The ledger: one row a host of ours, with what it did on port 25. The judgement keeps it; screens and reports read copies.
 
 use std::sync::Arc;
 
-use dashmap::DashMap;
 use smallvec::SmallVec;
 
 use crate::distinct::Distinct;
@@ -76,6 +72,19 @@ pub struct Reach {
     pub servers: Distinct,
     /// By network.
     pub networks: Distinct,
+}
+
+impl Reach {
+    /// Counts in a server, by the hashes of its address and of its network ([`crate::distinct::hash_of`]).
+    pub fn insert(&mut self, server: u64, network: u64) {
+        self.servers.insert_hash(server);
+        self.networks.insert_hash(network);
+    }
+
+    /// Asks memory for what that will need; the number means nothing.
+    pub fn fetch(&self, server: u64, network: u64) -> u64 {
+        self.servers.fetch(server) ^ self.networks.fetch(network)
+    }
 }
 
 /// Whom a host tried to reach as a client. Counted here once for all who tell of it.
@@ -181,6 +190,12 @@ impl HostRow {
         }
     }
 
+    /// Notes when it was seen: something `began`, and is told of at `now`.
+    pub fn note_seen(&mut self, began: Ts, now: Ts) {
+        self.first = self.first.min(began);
+        self.last = self.last.max(now);
+    }
+
     /// Notes what a frame of the host had under IP.
     pub fn note_link(&mut self, mac: Option<Mac>, link: &LinkFacts) {
         push_new(&mut self.macs, mac, MACS_MAX);
@@ -255,63 +270,9 @@ where
     }
 }
 
-/// All rows; the only concurrent map of the program.
-#[derive(Clone, Debug, Default)]
-pub struct HostLedger {
-    rows: Arc<DashMap<HostKey, HostRow, foldhash::fast::RandomState>>,
-}
-
-impl HostLedger {
-    /// Changes the row of a host, made anew if it is not there, for something that `began` and was told of later, `at`.
-    pub fn update(&self, host: HostKey, began: Ts, at: At, change: impl FnOnce(&mut HostRow)) {
-        let mut row = match self.rows.get_mut(&host) {
-            Some(row) => row,
-            None => self.rows.entry(host).or_insert_with(|| HostRow::new(host, At { ts: began, ..at })),
-        };
-        row.first = row.first.min(began);
-        if at.ts > row.last {
-            row.last = at.ts;
-        }
-        change(&mut row);
-    }
-
-    /// What `ask` wants to know of one row.
-    pub fn read<T>(&self, host: HostKey, ask: impl FnOnce(&HostRow) -> T) -> Option<T> {
-        self.rows.get(&host).map(|row| ask(&row))
-    }
-
-    /// A copy of one row.
-    pub fn get(&self, host: HostKey) -> Option<HostRow> {
-        self.rows.get(&host).map(|row| row.clone())
-    }
-
-    /// Takes a row out.
-    pub fn remove(&self, host: HostKey) {
-        self.rows.remove(&host);
-    }
-
-    /// Rows held.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// A copy of all rows, in the order of their addresses.
-    pub fn snapshot(&self) -> Vec<HostRow> {
-        let mut rows: Vec<_> = self.rows.iter().map(|row| row.clone()).collect();
-        rows.sort_unstable_by_key(|row| row.host);
-        rows
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::FrameNo;
     use crate::identity::NameSource;
 
     #[test]
@@ -347,7 +308,7 @@ mod tests {
 
     #[test]
     fn lists_in_a_row_are_bounded_and_hold_each_thing_once() {
-        let mut row = HostRow::new(HostKey::v4([10, 0, 0, 1]), At { ts: Ts::EPOCH, frame: FrameNo(1) });
+        let mut row = HostRow::new(HostKey::v4([10, 0, 0, 1]), At::default());
         for n in [1, 1, 2, 3, 4, 5, 6] {
             row.note_link(Some(Mac([0, 0, 0, 0, 0, n])), &LinkFacts { vlans: [Some(7), None], ..LinkFacts::default() });
         }

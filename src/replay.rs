@@ -82,7 +82,7 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
         }
         _ => Ok(()),
     };
-    let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
+    let candidates = judge.candidates();
     let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
     let others = deliver_others(config, &results, timeline.as_ref(), &tally);
     let mut stdout = io::BufWriter::new(io::stdout().lock());

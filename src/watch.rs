@@ -170,7 +170,7 @@ fn conclude(
         let drops = balance::drops(&counts.stats());
         let front = ran.finished.front.stats();
         let facts = balance::facts(&ran.at_end(&front), inputs, drops);
-        let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
+        let candidates = judge.candidates();
         let results = Results { facts: &facts, judge, judgement: &judgement, candidates: &candidates };
         output::deliver(None, Some(style), &results, &mut io::BufWriter::new(io::stdout().lock()))?;
     }

@@ -175,12 +175,12 @@ impl Backscatter {
     }
 
     /// Mail that goes out: its bounces are expected, if a mail server sends it.
-    fn sent(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
+    fn sent(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>) {
         if mail.tx.null_sender {
             return;
         }
         let (host, now) = (seen.id.orig.host, seen.at.ts);
-        if is_mail_host(host, ctx) {
+        if seen.takes_mail || matches!(seen.role, Role::Server | Role::Sender) {
             let sender = mail.tx.mailfrom.as_bytes().to_ascii_lowercase();
             let network = seen.id.resp.host.site().octets();
             self.sent.insert(&[&sender, b"network", &network], now);
@@ -198,7 +198,7 @@ impl Backscatter {
             state.mails += 1;
             state.accepted += u64::from(mail.outcome == Some(OutcomeClass::Accepted));
         }
-        self.forged.put(novelty::key_lower(0, mail.tx.mailfrom.as_bytes()), Some(host));
+        self.forged.put(mail.keys.sender, Some(host));
     }
 
     /// Mail without a sender that comes in.
@@ -382,15 +382,15 @@ impl Detector for Backscatter {
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
         let What::Transaction(mail) = seen.what else { return };
         match (seen.way, seen.client) {
-            (Way::Outbound, Some(client)) => self.sent(client, seen, mail, ctx),
+            (Way::Outbound, Some(client)) => self.sent(client, seen, mail),
             (Way::Inbound, _) if mail.tx.null_sender => self.came(seen, mail, ctx),
             _ => {}
         }
     }
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let (Way::Outbound, SessionEventKind::Transaction(_, tx)) = (coming.way, coming.kind) else { return 0 };
-        let forged = self.forged.get(novelty::key_lower(0, tx.mailfrom.as_bytes()));
+        let (Way::Outbound, SessionEventKind::Transaction(..)) = (coming.way, coming.kind) else { return 0 };
+        let forged = self.forged.get(coming.keys.mail.sender);
         let mails = coming.client.and_then(|client| self.senders.get(client)).map_or(0, |sender| sender.mails);
         mails ^ u64::from(forged.is_some())
     }

@@ -7,17 +7,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer, Ruling};
 use super::hosts::{HostIdx, PerHost};
-use super::observation::{Coming, Kind, Observation, Refusal, Way, What};
+use super::observation::{Coming, Kind, Observation, Refusal, Way, What, first_domain};
 use super::replies::{OutcomeClass, ReplyClass, Stage, Verdict};
 use super::samples::words;
 use super::score::{Class, Confidence, Family, Severity, Tier};
@@ -27,6 +27,7 @@ use crate::distinct::Rough;
 use crate::frame::{At, FrameNo};
 use crate::ledger::Role;
 use crate::net::HostKey;
+use crate::session::SessionEventKind;
 use crate::smtp::Reply;
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
@@ -81,6 +82,18 @@ struct Refuser {
     accepted_again: Option<Ts>,
 }
 
+/// What a server was last sent mail for.
+#[derive(Debug)]
+struct Served {
+    /// By the hash of its address ([`Keys::server`]).
+    ///
+    /// [`Keys::server`]: super::Keys::server
+    server: u64,
+    /// The domain and its hash.
+    hash: u64,
+    domain: Wire,
+}
+
 #[derive(Debug, Default)]
 struct HostState {
     first_outbound: Option<Ts>,
@@ -89,7 +102,7 @@ struct HostState {
     /// The domains mailed; only how many there are is told.
     domains: Rough,
     /// What each server was last sent mail for: a greeting that refuses names no recipient.
-    serves: HashMap<HostKey, (u64, Wire), RandomState>,
+    serves: HashTable<Served>,
     lists: BTreeSet<String>,
     named: BTreeSet<IpAddr>,
     throttled: u64,
@@ -121,7 +134,7 @@ impl Blocklisted {
         &mut self,
         client: HostIdx,
         seen: &Observation<'_>,
-        domain: &[u8],
+        domain: impl FnOnce() -> Wire,
         reply: &Reply,
         verdict: &Verdict<'_>,
     ) {
@@ -147,7 +160,7 @@ impl Blocklisted {
             state.frames.push(seen.at.frame);
             state.sessions.push(seen.id);
         }
-        let domain = Wire::from(domain);
+        let domain = domain();
         if state.refusers.len() < DOMAINS_MAX || state.refusers.contains_key(&domain) {
             let refuser = state.refusers.entry(domain).or_insert_with(|| Refuser {
                 server: seen.id.resp.host,
@@ -222,16 +235,15 @@ impl Blocklisted {
     }
 }
 
-/// The domain of the first recipient, in lower case; the server's network where there is none.
-fn domain_of(rcpt: Option<&Wire>, server: HostKey) -> SmallVec<[u8; 64]> {
-    let domain = rcpt.and_then(|to| memchr::memrchr(b'@', to.as_bytes()).map(|at| &to.as_bytes()[at + 1..]));
+/// A domain in lower case; the server's network where there is none.
+fn name_of(domain: Option<&[u8]>, server: HostKey) -> Wire {
     match domain {
-        Some(domain) if !domain.is_empty() => {
-            let mut domain = SmallVec::from_slice(domain.get(..255).unwrap_or(domain));
-            domain.make_ascii_lowercase();
-            domain
+        Some(domain) => {
+            let mut lower: SmallVec<[u8; 64]> = SmallVec::from_slice(domain);
+            lower.make_ascii_lowercase();
+            Wire::from(&*lower)
         }
-        _ => SmallVec::from_slice(format!("[{}]", server.site()).as_bytes()),
+        None => Wire::from(&*format!("[{}]", server.site())),
     }
 }
 
@@ -254,10 +266,10 @@ impl Detector for Blocklisted {
                 state.last_outbound = seen.at.ts;
                 if let Some(greeting) = head.greeting.as_ref().filter(|reply| !reply.is_positive()) {
                     let verdict = ctx.rules.classify(greeting, Stage::Greeting);
-                    match state.serves.get(&server).cloned() {
-                        Some((_, domain)) => self.refused(client, seen, domain.as_bytes(), greeting, &verdict),
-                        None => self.refused(client, seen, &domain_of(None, server), greeting, &verdict),
-                    }
+                    let known = state.serves.find(seen.keys.server, |served| served.server == seen.keys.server);
+                    let domain = known.map(|served| served.domain.clone());
+                    let domain = || domain.unwrap_or_else(|| name_of(None, server));
+                    self.refused(client, seen, domain, greeting, &verdict);
                 }
             }
             What::Unanswered(_) | What::Flooded(_) => {
@@ -266,24 +278,26 @@ impl Detector for Blocklisted {
                 state.last_outbound = seen.at.ts;
             }
             What::Transaction(mail) => {
-                let domain = domain_of(mail.tx.rcptto.first().map(|rcpt| &rcpt.to), server);
+                let hash = mail.keys.domain;
+                // Written out only where it is news.
+                let domain = || name_of(first_domain(mail.tx), server);
                 let state = self.hosts.touch(client);
-                state.domains.insert_bytes(&domain);
-                let hash = super::novelty::key(&[&domain]);
+                state.domains.insert_hash(hash);
                 let room = state.serves.len() < DOMAINS_MAX;
-                match state.serves.get_mut(&server) {
-                    Some((known, _)) if *known == hash => {}
-                    Some(known) => *known = (hash, Wire::from(&*domain)),
+                match state.serves.find_mut(seen.keys.server, |served| served.server == seen.keys.server) {
+                    Some(served) if served.hash == hash => {}
+                    Some(served) => (served.hash, served.domain) = (hash, domain()),
                     None if room => {
-                        state.serves.insert(server, (hash, Wire::from(&*domain)));
+                        let served = Served { server: seen.keys.server, hash, domain: domain() };
+                        state.serves.insert_unique(served.server, served, |served| served.server);
                     }
                     None => {}
                 }
                 if let Some(Refusal { reply, verdict, .. }) = &mail.refusal {
-                    self.refused(client, seen, &domain, reply, verdict);
+                    self.refused(client, seen, domain, reply, verdict);
                 } else if mail.outcome == Some(OutcomeClass::Accepted) && !state.refusers.is_empty() {
                     // Who refused in the greeting, before anything was mailed to it, was known by its network till now.
-                    let (network, domain) = (Wire::from(&*domain_of(None, server)), Wire::from(&*domain));
+                    let (network, domain) = (name_of(None, server), domain());
                     if state.refusers.get(&network).is_some_and(|refuser| refuser.server == server)
                         && let Some(refuser) = state.refusers.remove(&network)
                     {
@@ -300,9 +314,13 @@ impl Detector for Blocklisted {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| {
-            let known = state.serves.get(&coming.id.resp.host).map_or(0, |(hash, _)| *hash);
-            state.throttled ^ state.domains.count() ^ known
+        state.map_or(0, |state| match coming.kind {
+            SessionEventKind::Transaction(..) => {
+                let server = coming.keys.server;
+                let served = state.serves.find(server, |served| served.server == server);
+                state.domains.fetch(coming.keys.mail.domain) ^ served.map_or(0, |served| served.hash)
+            }
+            _ => state.throttled,
         })
     }
 

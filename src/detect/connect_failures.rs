@@ -17,9 +17,10 @@ use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::Cusum;
 use super::table::Weigh;
+use super::voices::Voices;
 use super::{Detector, DetectorStats};
 use crate::frame::{At, FrameNo};
-use crate::ledger::Role;
+use crate::ledger::{Role, Tried};
 use crate::session::{Flood, SessionEventKind};
 use crate::tcp::ConnState;
 use crate::time::{Span, Ts};
@@ -91,7 +92,7 @@ struct Track {
 
 #[derive(Debug, Default)]
 struct HostState {
-    voices: [Track; 2],
+    voices: Voices<Track>,
     lately: Lately,
 }
 
@@ -107,7 +108,7 @@ struct Lately {
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
         // Failures alone are what a flood of made-up sources has too: contacts that succeeded make the difference.
-        self.voices.iter().map(|track| track.contacts - track.failed + u64::from(track.failed > 1)).sum()
+        self.voices.iter().map(|(_, track)| track.contacts - track.failed + u64::from(track.failed > 1)).sum()
     }
 }
 
@@ -159,22 +160,22 @@ impl ConnectFailures {
 
     fn contact(&mut self, seen: &Observation<'_>, first: FrameNo, failure: Option<Failure>, ctx: &Context<'_>) {
         let id = seen.id;
-        let (host, server, now) = (id.orig.host, id.resp.host, seen.at.ts);
-        if !self.contacted.insert_hash(seen.pair, now) {
+        let (server, now) = (id.resp.host, seen.at.ts);
+        if !self.contacted.insert_hash(seen.keys.pair, now) {
             return;
         }
         let Some(client) = seen.client else { return };
         self.note_for_outage(client, failure.is_some(), now);
-        let is_server = ctx.role(host) == Role::Server && seen.voice == Voice::Own;
-        let was_reached = failure.is_some() && is_server && self.reached.contains_hash(seen.pair, now);
+        let is_server = seen.role == Role::Server && seen.voice == Voice::Own;
+        let was_reached = failure.is_some() && is_server && self.reached.contains_hash(seen.keys.pair, now);
         let outage = failure.is_some() && is_server && self.line_is_cut(ctx);
-        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+        let track = self.hosts.touch(client).voices.touch(seen.voice);
         track.contacts += 1;
         track.last = track.last.max(now);
         let Some(failure) = failure else {
             track.walk.add(self.success_db, now);
             track.lost = 0;
-            self.reached.insert_hash(seen.pair, now);
+            self.reached.insert_hash(seen.keys.pair, now);
             return;
         };
         track.lost += u32::from(was_reached);
@@ -185,7 +186,7 @@ impl ConnectFailures {
             track.neutral += 1;
             return;
         }
-        if !self.dead.insert_hash(seen.pair, now) {
+        if !self.dead.insert_hash(seen.keys.pair, now) {
             track.known_dead += 1;
             return;
         }
@@ -205,8 +206,8 @@ impl ConnectFailures {
     fn flooded(&mut self, seen: &Observation<'_>, flood: &Flood, ctx: &Context<'_>) {
         let Some(client) = seen.client else { return };
         let (now, servers) = (seen.at.ts, flood.servers.count());
-        let outage = ctx.role(seen.id.orig.host) == Role::Server && seen.voice == Voice::Own && self.line_is_cut(ctx);
-        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+        let outage = seen.role == Role::Server && seen.voice == Voice::Own && self.line_is_cut(ctx);
+        let track = self.hosts.touch(client).voices.touch(seen.voice);
         track.contacts += servers;
         track.last = track.last.max(now);
         if outage {
@@ -300,7 +301,7 @@ impl Detector for ConnectFailures {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let pair = coming.keys.pair;
-        let state = |host| self.hosts.get(host).map_or(0, |state| state.voices[0].contacts);
+        let state = |host| self.hosts.get(host).map_or(0, |state| state.voices.own().contacts);
         match coming.kind {
             _ if coming.way != Way::Outbound => 0,
             SessionEventKind::Unanswered(_) => {
@@ -314,7 +315,7 @@ impl Detector for ConnectFailures {
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
-            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+            for (voice, track) in state.voices.iter() {
                 let server = role == Role::Server && voice == Voice::Own;
                 let sum = track.walk.peak(now.ts);
                 let db = sum - if server { self.settings.server_shift_db } else { 0.0 };
@@ -334,7 +335,7 @@ impl Detector for ConnectFailures {
                         .count("silent", track.silent)
                         .count("rejected", track.rejected)
                         .count("closed", track.closed)
-                        .count("targets", ctx.tried(host).outside())
+                        .count("targets", ctx.tried(host).map_or(0, Tried::outside))
                         .count("not_counted_listed_or_outage", track.neutral)
                         .count("not_counted_known_dead", track.known_dead)
                         .with("s_peak_db", sum),

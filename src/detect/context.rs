@@ -1,11 +1,11 @@
 //! What detectors may ask beyond the observation itself.
 
 use super::domains::LocalDomains;
-use super::hosts::HostBook;
+use super::hosts::{HostBook, PerHost};
 use super::replies::ReplyRules;
 use super::reputation::Reputation;
 use super::roles::Roles;
-use crate::ledger::{HostLedger, Role, Tried};
+use crate::ledger::{HostRow, Role, Tried};
 use crate::net::HostKey;
 use crate::site::{Ours, Site};
 use crate::time::Ts;
@@ -26,7 +26,7 @@ pub struct Context<'a> {
     /// Which domains are ours.
     pub domains: &'a LocalDomains,
     /// What each host did, in numbers.
-    pub ledger: &'a HostLedger,
+    pub ledger: &'a PerHost<HostRow>,
     /// What replies mean.
     pub rules: &'a ReplyRules,
     /// The time of the first observation.
@@ -35,15 +35,15 @@ pub struct Context<'a> {
     pub now: Ts,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// What a host of ours is.
     pub fn role(&self, host: HostKey) -> Role {
         self.roles.role(host, self.site, self.now)
     }
 
     /// Whom a host of ours tried to reach, up to now.
-    pub fn tried(&self, host: HostKey) -> Tried {
-        self.ledger.read(host, |row| row.servers.clone()).unwrap_or_default()
+    pub fn tried(&self, host: HostKey) -> Option<&'a Tried> {
+        Some(&self.ledger.get(self.hosts.find(host)?)?.servers)
     }
 
     /// Whether a server of ours takes mail for the domain as its own: the operator says so, or the server's names or

@@ -202,7 +202,7 @@ impl Detector for DialectBook {
         let (Way::Outbound, What::Closed(session)) = (seen.way, seen.what) else { return };
         // Before MAIL little was said, and where frames are missing nobody knows what.
         let whole = session.conn.gaps == 0 && !session.conn.one_sided && !session.conn.cut_short;
-        let server = seen.voice == Voice::Own && ctx.role(seen.id.orig.host) == Role::Server;
+        let server = seen.voice == Voice::Own && seen.role == Role::Server;
         if whole && !server && session.smtp.transactions_total > 0 {
             self.closed(seen, session, ctx);
         }

@@ -16,6 +16,7 @@ use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::Peak;
 use super::table::Weigh;
+use super::voices::Voices;
 use super::{Detector, DetectorStats};
 use crate::distinct::Distinct;
 use crate::frame::At;
@@ -62,7 +63,7 @@ struct Hour {
 
 impl Hour {
     #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
-    fn note(&mut self, site: HostKey, mailed: bool) {
+    fn note(&mut self, site: HostKey, hash: u64, mailed: bool) {
         let tag = tag(site);
         // Without a branch for each, and over unused places, too: eight comparisons at a time.
         let likely = self.tags.iter().fold(false, |any, known| any | (*known == tag));
@@ -74,7 +75,7 @@ impl Hour {
             self.exact.push((site, mailed));
             self.mailed += usize::from(mailed);
         } else {
-            self.overflow.insert(site);
+            self.overflow.insert_hash(hash);
         }
     }
 
@@ -111,8 +112,16 @@ struct Track {
     first: Option<Ts>,
     last: Ts,
     samples: Samples,
-    /// The destinations tried most lately, a few.
-    peers: Few<Peer, PEERS_MAX>,
+    /// The first destinations that it tried.
+    peers: Few<Contacts, PEERS_MAX>,
+}
+
+/// Connections to one destination.
+#[derive(Debug)]
+struct Contacts {
+    count: u64,
+    first: Ts,
+    last: Ts,
 }
 
 /// Destinations listed in a finding.
@@ -120,12 +129,12 @@ const PEERS_MAX: usize = 5;
 
 #[derive(Debug, Default)]
 struct HostState {
-    voices: [Track; 2],
+    voices: Voices<Track>,
 }
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.voices.iter().map(|track| track.mails).sum()
+        self.voices.iter().map(|(_, track)| track.mails).sum()
     }
 }
 
@@ -144,12 +153,12 @@ impl DirectToMx {
 
     fn note(&mut self, client: HostIdx, seen: &Observation<'_>, began: Ts, id: ConnId, mailed: bool) -> &mut Track {
         let site = id.resp.host.site();
-        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+        let track = self.hosts.touch(client).voices.touch(seen.voice);
         if began.since(track.hour.began) >= Span::hours(1) {
             track.most = track.most.max(track.hour.weight());
             track.hour = Hour { began, ..Hour::default() };
         }
-        track.hour.note(site, mailed);
+        track.hour.note(site, seen.keys.site, mailed);
         let settings = &self.settings;
         let db = match track.hour.exact_weight() {
             n if n > settings.networks_many => settings.many_db,
@@ -163,17 +172,21 @@ impl DirectToMx {
             track.mails += 1;
         } else {
             track.connections += 1;
-            note_peer(&mut track.peers, id.resp.host, began);
+            if let Some(contacts) = track.peers.entry(id.resp.host, || Contacts { count: 0, first: began, last: began })
+            {
+                contacts.count += 1;
+                contacts.last = began;
+            }
         }
         track
     }
 }
 
-fn note_peer(peers: &mut Few<Peer, PEERS_MAX>, ip: HostKey, ts: Ts) {
-    let fresh = || Peer { ip, role: "contacted", count: 0, says: None, first_ts: ts, last_ts: ts };
-    if let Some(peer) = peers.entry(ip, fresh) {
-        peer.count += 1;
-        peer.last_ts = ts;
+impl Contacts {
+    /// As a peer of a finding.
+    const fn peer(&self, ip: HostKey) -> Peer {
+        let Self { count, first, last } = *self;
+        Peer { ip, role: "contacted", count, says: None, first_ts: first, last_ts: last }
     }
 }
 
@@ -193,7 +206,7 @@ impl Detector for DirectToMx {
                 self.note(client, seen, attempt.id.ts, attempt.id, false);
             }
             What::Flooded(flood) => {
-                let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+                let track = self.hosts.touch(client).voices.touch(seen.voice);
                 track.connections += flood.attempts;
                 track.last = track.last.max(seen.at.ts);
                 // The exact ones of the hour were told one by one before.
@@ -213,18 +226,20 @@ impl Detector for DirectToMx {
     }
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        let state = coming.ends[0].filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| {
-            let [own, _] = &state.voices;
-            own.mails ^ own.peers.fetch() ^ own.hour.mailed as u64 ^ u64::from(own.hour.tags[EXACT_MAX / 2])
+            let own = state.voices.own();
+            own.mails
+                ^ own.peers.fetch(0)
+                ^ u64::from(own.hour.tags[EXACT_MAX / 2])
+                ^ own.hour.overflow.fetch(coming.keys.site)
         })
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
-            let mut tried = None;
-            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+            for (voice, track) in state.voices.iter() {
                 let db = match role {
                     Role::Server if voice == Voice::Own => 0.0,
                     Role::Sender => 0.5 * track.peak.at(now.ts),
@@ -233,8 +248,10 @@ impl Detector for DirectToMx {
                 if db <= 0.0 {
                     continue;
                 }
-                let reach = &tried.get_or_insert_with(|| ctx.tried(host)).outside[voice as usize];
-                let (networks, servers) = (reach.networks.count(), reach.servers.count());
+                let (networks, servers) = ctx.tried(host).map_or((0, 0), |tried| {
+                    let reach = &tried.outside[voice as usize];
+                    (reach.networks.count(), reach.servers.count())
+                });
                 // One provider, always with a login or under TLS: submission the old way.
                 let legacy = networks == 1 && track.submissions == track.connections;
                 if legacy {
@@ -261,7 +278,7 @@ impl Detector for DirectToMx {
                         .count("mails", track.mails),
                     frames: track.samples.frames(),
                     sessions: track.samples.sessions(),
-                    peers: track.peers.iter().map(|(_, peer)| peer.clone()).collect(),
+                    peers: track.peers.iter().map(|(ip, contacts)| contacts.peer(*ip)).collect(),
                     ..Finding::summed(
                         self.name(),
                         host,

@@ -37,6 +37,10 @@ impl<V, const N: usize> Few<V, N> {
         let at = known.unwrap_or(self.all.len());
         if known.is_none() {
             *self.marks.get_mut(at)? = mark(host);
+            // No more room than for `N`, and for few at first: nearly every host has some of these.
+            if at == self.all.capacity() {
+                self.all.reserve_exact(at.clamp(1, N - at));
+            }
             self.all.push((host, fresh()));
         }
         self.at(at)
@@ -65,9 +69,10 @@ impl<V, const N: usize> Few<V, N> {
         self.all.iter()
     }
 
-    /// Reads the row of marks.
-    pub(super) fn fetch(&self) -> u64 {
-        u64::from(self.marks[0] ^ self.marks[N - 1] ^ self.marks[N / 2])
+    /// Reads the row of marks, and a place.
+    pub(super) fn fetch(&self, at: usize) -> u64 {
+        let place = self.all.get(at).map_or(0, |(host, _)| host.words()[1]);
+        u64::from(self.marks[0] ^ self.marks[N - 1] ^ self.marks[N / 2]) ^ place
     }
 }
 

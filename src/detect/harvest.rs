@@ -17,18 +17,18 @@ use std::fmt::Write;
 
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
+use smallvec::SmallVec;
 
 use super::context::Context;
 use super::finding::{Finding, Numbers, Peer};
 use super::novelty::{self, Recent};
-use super::observation::{Coming, Kind, Mail, Observation, Way, What};
+use super::observation::{Coming, Kind, Mail, Observation, Way, What, asked_key};
 use super::replies::{ReplyClass, Stage};
 use super::roles::Voice;
 use super::score::{Class, Family, Severity};
 use super::table::HostTable;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
-use crate::ledger::Role;
 use crate::net::HostKey;
 use crate::session::{Outcome, Session, SessionEventKind};
 use crate::smtp::Reply;
@@ -152,20 +152,22 @@ impl Harvest {
     fn asked(&mut self, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
         let (server, client, now) = (seen.id.resp.host, seen.id.orig.host, seen.at.ts);
         let mailed = mail.tx.outcome == Outcome::Accepted;
-        if is_mail_system(seen, ctx) {
+        if is_mail_system(seen) {
             return;
         }
         // A call-out asks for the one sender of a mail, by the null sender, and goes. Where few users are valid, and
         // forged senders are made up, most that it asks for are unknown: only the rule that counts by the hour holds.
         let is_callout = mail.tx.null_sender && mail.tx.rcpt_total == 1 && mail.tx.transfer.is_none();
-        for rcpt in &mail.tx.rcptto {
+        let pair = seen.keys.pair;
+        for (key, rcpt) in mail.keyed(mail.keys.first_asked, |name| asked_key(pair, name)) {
             let Some(reply) = &rcpt.reply else { continue };
-            let Some(answer) = answer(reply, ctx) else { continue };
-            let name = rcpt.to.as_bytes().to_ascii_lowercase();
+            let Some(answer) = answer(mail, reply, ctx) else { continue };
+            let mut name: SmallVec<[u8; 64]> = SmallVec::from_slice(rcpt.to.as_bytes());
+            name.make_ascii_lowercase();
             if seen.way != Way::Outbound && answer == Answer::Valid {
                 self.note_valid(seen, &name, mailed);
             }
-            let new_to_client = self.distinct.insert_hash(question_key(seen.pair, &name), now);
+            let new_to_client = self.distinct.insert_hash(key, now);
             let network = client.site().octets();
             let new_to_network =
                 seen.way == Way::Inbound && self.distinct.insert(&[&server.octets(), &network, b"network", &name], now);
@@ -207,7 +209,7 @@ impl Harvest {
             _ => (&mut self.clients, (server, client)),
         };
         if new_to_client {
-            ask(table, (key, waiting_key(seen.way, seen.pair)), &mut self.waiting, settings, seen, question);
+            ask(table, (key, waiting_key(seen.way, seen.keys.pair)), &mut self.waiting, settings, seen, question);
         }
         if seen.way == Way::Inbound && new_to_network {
             ask(
@@ -267,11 +269,6 @@ impl Harvest {
             out.extend(directory.finding(settings, self.name(), server, PEERS_MAX));
         }
     }
-}
-
-/// A hash of who asks whom for whom; the name's case does not count.
-fn question_key(pair: u64, name: &[u8]) -> u64 {
-    novelty::key_lower(pair, name)
 }
 
 /// A client's place in the waiting room.
@@ -388,23 +385,21 @@ fn finding_of_group(
 
 /// Whether this is a mail system of ours at its work: a gateway that asks the server behind it whether a recipient
 /// exists, or a server that sends what others gave to it (its refusals are D1's, those of its reports D4's).
-fn is_mail_system(seen: &Observation<'_>, ctx: &Context<'_>) -> bool {
-    let client = seen.id.orig.host;
-    let serves = || ctx.roles.takes_mail(client) || ctx.role(client) == Role::Server;
+fn is_mail_system(seen: &Observation<'_>) -> bool {
     match seen.way {
-        Way::Inside => serves(),
-        Way::Outbound => seen.voice == Voice::Own && serves(),
+        Way::Inside => seen.client_serves(),
+        Way::Outbound => seen.voice == Voice::Own && seen.client_serves(),
         _ => false,
     }
 }
 
 /// What a reply to RCPT tells of the recipient; `None` where it tells of something else.
-fn answer(reply: &Reply, ctx: &Context<'_>) -> Option<Answer> {
+fn answer<'a>(mail: &Mail<'a>, reply: &'a Reply, ctx: &Context<'a>) -> Option<Answer> {
     if reply.is_positive() {
         // RFC 5321 section 3.5.3: 252 is 'cannot tell'.
         return (reply.code != Some(252)).then_some(Answer::Valid);
     }
-    (reply.is_permanent() && ctx.rules.classify(reply, Stage::Rcpt).class == ReplyClass::UserUnknown)
+    (reply.is_permanent() && mail.classify(reply, Stage::Rcpt, ctx.rules).class == ReplyClass::UserUnknown)
         .then_some(Answer::Invalid)
 }
 
@@ -426,12 +421,9 @@ impl Detector for Harvest {
     }
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let SessionEventKind::Transaction(_, tx) = coming.kind else { return 0 };
-        let mut read = self.waiting.fetch(waiting_key(coming.way, coming.keys.pair));
-        for rcpt in &tx.rcptto {
-            read ^= self.distinct.fetch(question_key(coming.keys.pair, rcpt.to.as_bytes()));
-        }
-        read
+        let SessionEventKind::Transaction(..) = coming.kind else { return 0 };
+        self.waiting.fetch(waiting_key(coming.way, coming.keys.pair))
+            ^ self.distinct.fetch(coming.keys.mail.first_asked)
     }
 
     fn findings(&self, now: At, _: &Context<'_>, out: &mut Vec<Finding>) {

@@ -17,6 +17,7 @@ use super::observation::{Coming, Kind, Observation, Way, What};
 use super::roles::{Voice, first_name, is_fqdn};
 use super::score::{Class, Family};
 use super::table::Weigh;
+use super::voices::Voices;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
@@ -101,7 +102,7 @@ impl HeloForm {
         let Some(name) = helo.map(Wire::as_bytes).filter(|name| !name.is_empty()) else { return Self::Missing };
         if address_literal(name).is_some() {
             Self::Literal
-        } else if (name[0].is_ascii_hexdigit() || name[0] == b':')
+        } else if name.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
             && std::str::from_utf8(name).is_ok_and(|name| name.parse::<IpAddr>().is_ok())
         {
             Self::BareAddress
@@ -139,12 +140,12 @@ struct Track {
 
 #[derive(Debug, Default)]
 struct HostState {
-    voices: [Track; 2],
+    voices: Voices<Track>,
 }
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.voices.iter().map(|track| track.lapses.sessions()).sum()
+        self.voices.iter().map(|(_, track)| track.lapses.sessions()).sum()
     }
 }
 
@@ -152,8 +153,9 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct Helo {
     settings: Settings,
-    /// The providers' domains without a final dot.
+    /// The providers' domains without a final dot, and how long they are.
     providers: Vec<Box<[u8]>>,
+    lengths: u64,
     hosts: PerHost<HostState>,
 }
 
@@ -161,7 +163,13 @@ impl Helo {
     /// With settings.
     pub fn new(settings: Settings) -> Self {
         let bare = |provider: &String| provider.strip_suffix('.').unwrap_or(provider).as_bytes().into();
-        Self { providers: settings.providers.iter().map(bare).collect(), settings, hosts: PerHost::default() }
+        let providers: Vec<Box<[u8]>> = settings.providers.iter().map(bare).collect();
+        let lengths = providers.iter().fold(0, |lengths, provider| lengths | length_bit(provider));
+        Self { providers, lengths, settings, hosts: PerHost::default() }
+    }
+
+    fn is_provider(&self, bare: &[u8]) -> bool {
+        self.lengths & length_bit(bare) != 0 && self.providers.iter().any(|provider| same_domain(provider, bare))
     }
 
     fn closed(&mut self, client: HostIdx, seen: &Observation<'_>, session: &Session, ctx: &Context<'_>) {
@@ -170,9 +178,8 @@ impl Helo {
         let names = || std::iter::once(helo).chain(&smtp.more_helos);
         let bare = names().any(|name| HeloForm::of(Some(name)).is_bare());
         let borrowed = names().any(|name| self.is_borrowed(name, session, ctx));
-        let takes_mail = ctx.roles.takes_mail(seen.id.orig.host);
         let settings = &self.settings;
-        let track = &mut self.hosts.touch(client).voices[seen.voice as usize];
+        let track = self.hosts.touch(client).voices.touch(seen.voice);
         track.note_shape(session.conn.syn.as_ref());
         if seen.at.ts.since(track.hour.0) >= Span::hours(1) {
             track.hour = (seen.at.ts, SmallVec::new());
@@ -184,7 +191,7 @@ impl Helo {
             }
         }
         // Behind an address that serves, or whose connections differ in shape, many names are many machines.
-        let many = track.hour.1.len() >= settings.many && !takes_mail && !track.several;
+        let many = track.hour.1.len() >= settings.many && !seen.takes_mail && !track.several;
         let kinds = [bare, borrowed, many];
         if kinds.contains(&true) {
             let hash = key(&[helo.as_bytes()]);
@@ -202,23 +209,30 @@ impl Helo {
         if address_literal(name).is_some_and(|ip| HostKey::from(ip) == session.conn.id.resp.host) {
             return true;
         }
-        if !is_fqdn(name) || ctx.site.is_local_domain(name) {
-            return false;
-        }
         let smtp = &session.smtp;
         let bare = name.strip_suffix(b".").unwrap_or(name);
-        let greeting = smtp.greeting.as_ref().and_then(|reply| first_name(reply.text.as_bytes()));
-        let mut recipients = smtp
-            .transactions
-            .iter()
-            .flat_map(|tx| &tx.rcptto)
-            // A path is only taken apart where there is room for the name in it.
-            .filter(|rcpt| rcpt.to.as_bytes().len() >= bare.len())
-            .filter_map(|rcpt| MailPath::new(rcpt.to.as_bytes()).domain());
-        greeting.is_some_and(|server| same_domain(server, name))
-            || recipients.any(|domain| same_domain(domain, name))
-            || self.providers.iter().any(|provider| provider.len() == bare.len() && same_domain(provider, bare))
+        // Nearly all names are nobody else's. That shows at one end of a text, before it is taken apart.
+        let is_server = |text: &[u8]| {
+            let begin = text.trim_ascii_start().get(..bare.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(bare))
+                && first_name(text).is_some_and(|server| same_domain(server, name))
+        };
+        let is_recipient = |path: &[u8]| {
+            let path_bare = path.strip_suffix(b".").unwrap_or(path);
+            let end = path_bare.len().checked_sub(bare.len()).and_then(|from| path_bare.get(from..));
+            end.is_some_and(|end| end.eq_ignore_ascii_case(bare)) && MailPath::new(path).domain_is(name)
+        };
+        let mut recipients = smtp.transactions.iter().flat_map(|tx| &tx.rcptto);
+        let borrowed = smtp.greeting.as_ref().is_some_and(|reply| is_server(reply.text.as_bytes()))
+            || recipients.any(|rcpt| is_recipient(rcpt.to.as_bytes()))
+            || self.is_provider(bare);
+        borrowed && is_fqdn(name) && !ctx.site.is_local_domain(name)
     }
+}
+
+/// A set of the lengths of texts, as bits; all long ones are alike.
+const fn length_bit(text: &[u8]) -> u64 {
+    1 << if text.len() < 63 { text.len() } else { 63 }
 }
 
 impl Track {
@@ -247,12 +261,12 @@ impl Detector for Helo {
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let (Way::Outbound, SessionEventKind::Closed(_)) = (coming.way, coming.kind) else { return 0 };
         let state = coming.client.and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| state.voices[0].lapses.sessions() ^ state.voices[0].hour.1.len() as u64)
+        state.map_or(0, |state| state.voices.own().lapses.sessions() ^ state.voices.own().hour.1.len() as u64)
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
-            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+            for (voice, track) in state.voices.iter() {
                 let lapses = &track.lapses;
                 let db = lapses.db(now.ts);
                 if db <= 0.0 || (ctx.role(host) == Role::Server && voice == Voice::Own) {
@@ -297,6 +311,7 @@ impl Detector for Helo {
 mod tests {
     use super::super::testing::{Letter, Scene, site};
     use super::*;
+    use crate::detect::Keys;
     use crate::incident::Judgement;
     use crate::site::Site;
 
@@ -398,12 +413,14 @@ mod tests {
                 client: ctx.hosts.find(session.conn.id.orig.host),
                 server: None,
                 voice: Voice::Own,
-                pair: 0,
+                role: Role::Unknown,
+                takes_mail: false,
+                keys: Keys::default(),
                 what: What::Closed(&session),
             };
             helo.handle(&seen, &ctx);
         }
         let (_, state) = helo.hosts.sorted(ctx.hosts)[0];
-        assert_eq!(state.voices[0].hour.1.len(), NAMES_MAX);
+        assert_eq!(state.voices.own().hour.1.len(), NAMES_MAX);
     }
 }

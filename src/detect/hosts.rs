@@ -185,9 +185,11 @@ impl<S> PerHost<S> {
         if self.states.len() <= at.place() {
             self.states.resize_with(at.place() + 1, || None);
         }
-        let state = &mut self.states[at.place()];
-        self.held += usize::from(state.is_none());
-        state.get_or_insert_with(|| Box::new(fresh()))
+        let held = &mut self.held;
+        self.states[at.place()].get_or_insert_with(|| {
+            *held += 1;
+            Box::new(fresh())
+        })
     }
 
     /// The state of a host, made anew if there is none.

@@ -8,16 +8,16 @@ use super::behind_nat::Strangers;
 use super::context::Context;
 use super::domains::LocalDomains;
 use super::finding::Finding;
-use super::hosts::{HostBook, HostIdx};
+use super::hosts::{HostBook, HostIdx, PerHost};
 use super::names::NameBook;
-use super::novelty::{self, Recent};
+use super::novelty::Recent;
 use super::observation::{Coming, Keys, Kind, Mail, Observation, Refusal, Way, What};
 use super::replies::{OutcomeClass, ReplyRules, Stage};
 use super::reputation::Reputation;
 use super::roles::{RoleBook, Roles, Voice};
 use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
-use crate::ledger::{HostLedger, HostRow};
+use crate::ledger::{HostRow, Role};
 use crate::limits::DetectLimits;
 use crate::net::{Endpoint, HostKey, Mac, Translation};
 use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
@@ -54,7 +54,7 @@ pub struct Judge {
     audience: Audience,
     /// Hosts whose memory was asked for lately, by the low bits of their places.
     near: [Option<HostIdx>; NEAR_HOSTS],
-    ledger: HostLedger,
+    ledger: PerHost<HostRow>,
     /// When the first observation was made.
     began: Option<Ts>,
     now: At,
@@ -105,7 +105,7 @@ impl Judge {
             audience: Audience::of(&detectors),
             near: [None; NEAR_HOSTS],
             detectors,
-            ledger: HostLedger::default(),
+            ledger: PerHost::default(),
             began: None,
             now: At::default(),
             strangers: Strangers::default(),
@@ -118,11 +118,6 @@ impl Judge {
         self.ours = terms.site.ours();
         self.site = terms.site;
         self.rules = terms.rules;
-    }
-
-    /// The ledger, to read from elsewhere.
-    pub fn ledger(&self) -> HostLedger {
-        self.ledger.clone()
     }
 
     /// The home network.
@@ -145,6 +140,11 @@ impl Judge {
         Roles { book: &self.roles, hosts: &self.hosts }
     }
 
+    /// Who may be ours, with the share of all connections that each takes part in, if all were between others.
+    pub fn candidates(&self) -> Vec<(HostKey, f64)> {
+        if self.ledger.is_empty() { self.strangers.candidates() } else { Vec::new() }
+    }
+
     /// Traffic between others, and who of them may be ours.
     pub const fn strangers(&self) -> &Strangers {
         &self.strangers
@@ -157,8 +157,8 @@ impl Judge {
 
     /// Learns from one event.
     pub fn handle(&mut self, event: &SessionEvent) {
-        let coming = self.coming(event);
-        self.handle_one(event, &coming);
+        let (coming, rules) = (self.coming(event), Arc::clone(&self.rules));
+        self.handle_one(event, &coming, &rules);
     }
 
     /// Learns from events in order, and then shows each to `after`. It makes no difference to what is learned how events are
@@ -168,8 +168,9 @@ impl Judge {
         if coming.len() > 1 {
             self.fetch(&mut coming);
         }
+        let rules = Arc::clone(&self.rules);
         for (event, coming) in events.iter().zip(&coming) {
-            self.handle_one(event, coming);
+            self.handle_one(event, coming, &rules);
         }
         // Not in between: judging and telling are large pieces of code, and would push each other out of the processor's cache.
         events.iter().for_each(after);
@@ -177,28 +178,30 @@ impl Judge {
 
     /// Works out where an event will be looked up.
     fn coming<'e>(&self, event: &'e SessionEvent) -> Coming<'e> {
-        let (id, triplet) = match &event.kind {
-            SessionEventKind::Unanswered(attempt) => (attempt.id, 0),
-            SessionEventKind::Flooded(flood) => (flood.first.id, 0),
-            SessionEventKind::Greeted(head) | SessionEventKind::Auth(head, _) => (head.id, 0),
-            SessionEventKind::Transaction(head, tx) => (head.id, triplet(head, tx)),
-            SessionEventKind::Closed(session) => (session.conn.id, 0),
-            SessionEventKind::DnsQuery(query) => {
-                (ConnId { ts: query.at.ts, orig: query.client, resp: query.server }, 0)
-            }
+        let id = match &event.kind {
+            SessionEventKind::Unanswered(attempt) => attempt.id,
+            SessionEventKind::Flooded(flood) => flood.first.id,
+            SessionEventKind::Greeted(head)
+            | SessionEventKind::Auth(head, _)
+            | SessionEventKind::Transaction(head, _) => head.id,
+            SessionEventKind::Closed(session) => session.conn.id,
+            SessionEventKind::DnsQuery(query) => ConnId { ts: query.at.ts, orig: query.client, resp: query.server },
             // Of no connection: between no ends.
-            SessionEventKind::Told(_) => (ConnId { ts: event.at.ts, orig: NOWHERE, resp: NOWHERE }, 0),
+            SessionEventKind::Told(_) => ConnId { ts: event.at.ts, orig: NOWHERE, resp: NOWHERE },
             SessionEventKind::Translated(translation) => {
                 let inner = translation.inner;
-                (ConnId { ts: event.at.ts, orig: inner.orig, resp: inner.resp }, 0)
+                ConnId { ts: event.at.ts, orig: inner.orig, resp: inner.resp }
             }
         };
-        let pair = novelty::key(&[&id.orig.host.octets(), &id.resp.host.octets()]);
         let way = self.way(id);
+        let keys = match &event.kind {
+            SessionEventKind::Transaction(_, tx) => Keys::of(id).with_mail(id, way, tx),
+            _ => Keys::of(id),
+        };
         let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hosts.find(id.orig.host)).flatten();
         let server = matches!(way, Way::Inbound | Way::Inside).then(|| self.hosts.find(id.resp.host)).flatten();
         let ends = [client, server];
-        Coming { kind: &event.kind, id, way, ends, client, server, keys: Keys { pair, triplet } }
+        Coming { kind: &event.kind, id, way, ends, client, server, keys }
     }
 
     /// Asks memory for what events will need.
@@ -215,7 +218,12 @@ impl Judge {
             let Some(kind) = Kind::of(coming.kind) else { continue };
             read ^= self.roles.fetch(coming);
             if kind == Kind::Transaction {
-                read ^= self.triplets.fetch(coming.keys.triplet);
+                read ^= self.triplets.fetch(coming.keys.mail.triplet);
+            }
+            if let (Way::Outbound, Kind::Unanswered | Kind::Closed, [Some(client), _]) = (coming.way, kind, coming.ends)
+            {
+                let row = self.ledger.get(client);
+                read ^= row.map_or(0, |row| row.servers.outside[0].fetch(coming.keys.server, coming.keys.site));
             }
             for place in self.audience.wanted_by(coming.way, kind).places() {
                 read ^= self.detectors[place].fetch(coming);
@@ -224,7 +232,7 @@ impl Judge {
         std::hint::black_box(read);
     }
 
-    fn handle_one(&mut self, event: &SessionEvent, coming: &Coming<'_>) {
+    fn handle_one(&mut self, event: &SessionEvent, coming: &Coming<'_>, rules: &ReplyRules) {
         self.events += 1;
         if let SessionEventKind::Told(facts) = &event.kind {
             // Names judge nobody: not even the time of the judgement goes by them.
@@ -238,7 +246,7 @@ impl Judge {
             SessionEventKind::Flooded(flood) => self.show(at, coming, None, What::Flooded(flood)),
             SessionEventKind::Greeted(head) => self.show(at, coming, head.helo.as_ref(), What::Greeted(head)),
             SessionEventKind::Auth(head, auth) => self.show(at, coming, head.helo.as_ref(), What::Auth(head, auth)),
-            SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, coming, head, tx),
+            SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, coming, (head, tx), rules),
             SessionEventKind::Closed(session) => {
                 self.show(at, coming, session.smtp.helo.as_ref(), What::Closed(session));
             }
@@ -253,9 +261,12 @@ impl Judge {
         let &Coming { id, way, .. } = coming;
         if matches!(way, Way::Outbound | Way::Inside) {
             let (client, server) = self.hear(coming, true);
-            self.ledger.update(id.orig.host, id.ts, at, |_| {});
-            let (voice, pair, what) = (Voice::Own, coming.keys.pair, What::DnsQuery(query));
-            self.teach(&Observation { at, id, way, client, server, voice, pair, what });
+            if let Some(client) = client {
+                self.row(client, id.orig.host, id.ts, at);
+            }
+            let (voice, keys, what) = (Voice::Own, coming.keys, What::DnsQuery(query));
+            let (role, takes_mail) = (Role::Unknown, false); // nobody asks of a question
+            self.teach(&Observation { at, id, way, client, server, voice, role, takes_mail, keys, what });
         }
     }
 
@@ -264,17 +275,22 @@ impl Judge {
         let (inner, outer) = translation.changed();
         if self.ours.contains(inner.host) {
             self.reputation.note_public_ip(outer.host.ip());
-            self.hear_of(inner.host, None);
-            self.ledger.update(inner.host, at.ts, at, |row| row.note_public(outer.host));
+            let place = self.hear_of(inner.host, None);
+            self.row(place, inner.host, at.ts, at).note_public(outer.host);
         }
     }
 
-    fn handle_transaction(&mut self, at: At, coming: &Coming<'_>, head: &SessionHead, tx: &Transaction) {
-        let rules = Arc::clone(&self.rules);
-        let triplet = coming.keys.triplet;
-        let novel = self.triplets.insert_hash(triplet, at.ts);
-        let (outcome, refusal) = judge_outcome(&rules, tx);
-        let mail = Mail { head, tx, outcome, refusal, triplet, novel };
+    fn handle_transaction(
+        &mut self,
+        at: At,
+        coming: &Coming<'_>,
+        (head, tx): (&SessionHead, &Transaction),
+        rules: &ReplyRules,
+    ) {
+        let keys = coming.keys.mail;
+        let novel = self.triplets.insert_hash(keys.triplet, at.ts);
+        let (outcome, refusal) = judge_outcome(rules, tx);
+        let mail = Mail { head, tx, outcome, refusal, keys, novel };
         self.show(at, coming, head.helo.as_ref(), What::Transaction(&mail));
     }
 
@@ -290,8 +306,12 @@ impl Judge {
         }
         let (client, server) = self.hear(coming, !matches!(what, What::Unanswered(_) | What::Flooded(_)));
         let voice = self.roles.voice(client, helo);
-        let seen = Observation { at, id, way, client, server, voice, pair: keys.pair, what };
+        let (role, takes_mail) = (Role::Unknown, false); // till the roles have seen it
+        let mut seen = Observation { at, id, way, client, server, voice, role, takes_mail, keys, what };
         self.roles.handle(&seen);
+        if let Some(client) = client {
+            (seen.role, seen.takes_mail) = self.roles.of(client, id.orig.host, &self.site, self.now.ts);
+        }
         self.reputation.handle(&seen, &self.rules);
         self.domains.handle(&seen, &self.rules);
         self.keep(&seen);
@@ -346,8 +366,8 @@ impl Judge {
             self.names.meet(host);
         }
         if let Some(gone) = gone {
-            self.ledger.remove(gone);
             self.names.part(gone);
+            self.ledger.forget(at);
             self.roles.forget(at);
             for detector in &mut self.detectors {
                 detector.forget(at);
@@ -358,12 +378,19 @@ impl Judge {
 
     /// Brings the ledger up to date.
     fn keep(&mut self, seen: &Observation<'_>) {
-        if seen.client.is_some() {
-            self.ledger.update(seen.id.orig.host, seen.id.ts, seen.at, |row| keep_client(row, seen));
+        if let Some(client) = seen.client {
+            keep_client(self.row(client, seen.id.orig.host, seen.id.ts, seen.at), seen);
         }
-        if seen.server.is_some() {
-            self.ledger.update(seen.id.resp.host, seen.id.ts, seen.at, |row| keep_server(row, seen));
+        if let Some(server) = seen.server {
+            keep_server(self.row(server, seen.id.resp.host, seen.id.ts, seen.at), seen);
         }
+    }
+
+    /// The row of a host, for something that `began` and is told of later, `at`.
+    fn row(&mut self, place: HostIdx, host: HostKey, began: Ts, at: At) -> &mut HostRow {
+        let row = self.ledger.touch_or(place, || HostRow::new(host, At { ts: began, ..at }));
+        row.note_seen(began, at.ts);
+        row
     }
 
     /// What detectors may ask, as of now.
@@ -395,7 +422,7 @@ impl Judge {
     /// A copy of all rows of the ledger, roles and names filled in, in the order of their addresses.
     pub fn hosts(&self) -> Vec<HostRow> {
         let ctx = self.context();
-        let mut rows = self.ledger.snapshot();
+        let mut rows: Vec<HostRow> = self.ledger.sorted(&self.hosts).into_iter().map(|(_, row)| row.clone()).collect();
         let mut users: HashMap<Mac, u32> = HashMap::new();
         if self.names.knows_cards() {
             rows.iter().flat_map(|row| &row.macs).for_each(|mac| *users.entry(*mac).or_default() += 1);
@@ -422,13 +449,6 @@ impl Judge {
             detectors: self.detectors.iter().map(|detector| (detector.name(), detector.stats())).collect(),
         }
     }
-}
-
-/// What a retry has in common with the first try.
-fn triplet(head: &SessionHead, tx: &Transaction) -> u64 {
-    let first_rcpt = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
-    let (client, site) = (head.id.orig.host.octets(), head.id.resp.host.site().octets());
-    novelty::key(&[&client, &site, tx.mailfrom.as_bytes(), first_rcpt])
 }
 
 fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
@@ -479,13 +499,10 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
 }
 
 fn note_tried(row: &mut HostRow, seen: &Observation<'_>) {
-    let server = seen.id.resp.host;
     if seen.way == Way::Outbound {
-        let reach = &mut row.servers.outside[seen.voice as usize];
-        reach.servers.insert(server);
-        reach.networks.insert(server.site());
+        row.servers.outside[seen.voice as usize].insert(seen.keys.server, seen.keys.site);
     } else {
-        row.servers.inside.insert(server);
+        row.servers.inside.insert_hash(seen.keys.server);
     }
 }
 

@@ -27,7 +27,6 @@ use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::distinct::Distinct;
 use crate::frame::{At, FrameNo};
-use crate::ledger::Role;
 use crate::net::HostKey;
 use crate::session::Outcome;
 use crate::tcp::ConnId;
@@ -401,9 +400,7 @@ impl Detector for NdrFlood {
         let What::Transaction(mail) = seen.what else { return };
         match seen.way {
             Way::Inbound => self.taken(seen, mail, ctx),
-            Way::Outbound if ctx.roles.takes_mail(seen.id.orig.host) || ctx.role(seen.id.orig.host) == Role::Server => {
-                self.sent(seen, mail);
-            }
+            Way::Outbound if seen.client_serves() => self.sent(seen, mail),
             _ => {}
         }
     }

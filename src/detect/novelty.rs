@@ -213,10 +213,10 @@ pub(crate) fn key_lower(begun: u64, name: &[u8]) -> u64 {
     let mut buffer = [0; 64]; // longer than nearly all names, and soon cleared
     let rest = |hash: u64, part: &[u8]| xxh3_64(part) ^ hash.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     name.chunks(buffer.len()).fold(begun, |hash, part| {
-        let lower = &mut buffer[..part.len()];
-        lower.copy_from_slice(part);
-        lower.make_ascii_lowercase();
-        rest(hash, lower)
+        buffer[..part.len()].copy_from_slice(part);
+        // All of it, which has a fixed length, is faster than a part.
+        buffer.make_ascii_lowercase();
+        rest(hash, &buffer[..part.len()])
     })
 }
 

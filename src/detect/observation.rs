@@ -2,10 +2,14 @@
 //! each for itself.
 
 use super::hosts::HostIdx;
-use super::replies::{OutcomeClass, Stage, Verdict};
+use super::novelty::{key, key_lower};
+use super::replies::{OutcomeClass, ReplyRules, Stage, Verdict};
 use super::roles::Voice;
+use crate::distinct::hash_of;
 use crate::frame::At;
-use crate::session::{AuthAttempt, DnsQuery, Flood, Session, SessionEventKind, SessionHead, Transaction};
+use crate::ledger::Role;
+use crate::net::HostKey;
+use crate::session::{AuthAttempt, DnsQuery, Flood, Recipient, Session, SessionEventKind, SessionHead, Transaction};
 use crate::smtp::Reply;
 use crate::tcp::{Attempt, ConnId};
 
@@ -81,10 +85,21 @@ pub struct Observation<'a> {
     pub server: Option<HostIdx>,
     /// Whether the client spoke as its host's own mail server, or as somebody else behind the same address.
     pub voice: Voice,
-    /// A hash of client and server.
-    pub pair: u64,
+    /// What the client is, if it is one of ours.
+    pub role: Role,
+    /// Whether the client, if it is one of ours, was ever seen to take mail.
+    pub takes_mail: bool,
+    /// Hashes.
+    pub keys: Keys,
     /// What was seen.
     pub what: What<'a>,
+}
+
+impl Observation<'_> {
+    /// Whether the client is a mail server of ours, by its role or by what it did.
+    pub fn client_serves(&self) -> bool {
+        self.takes_mail || self.role == Role::Server
+    }
 }
 
 /// An event that will be observed soon: what tells where in memory it will be looked up.
@@ -106,13 +121,81 @@ pub struct Coming<'a> {
     pub keys: Keys,
 }
 
-/// Hashes of an event that several look-ups go by.
+/// Hashes of an event that several look-ups go by, or that one goes by after asking memory ahead.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Keys {
     /// Of client and server.
     pub pair: u64,
-    /// Of a mail's client, server's site, reverse-path and first recipient.
+    /// Of the server, for counting.
+    pub server: u64,
+    /// Of the server's network ([`crate::net::HostKey::site`]), for counting.
+    pub site: u64,
+    /// Of a mail.
+    pub mail: MailKeys,
+}
+
+/// Hashes of a mail; most have one recipient.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct MailKeys {
+    /// Of client, server's site, reverse-path and first recipient.
     pub triplet: u64,
+    /// Of client, server and first recipient, whose case does not count.
+    pub first_asked: u64,
+    /// Of client and first recipient; of mail that goes out.
+    pub first_rcpt: u64,
+    /// Of the reverse-path, whose case does not count; of mail that goes out.
+    pub sender: u64,
+    /// Of the first recipient's domain, whose case does not count, or of the server's network where there is none; of mail
+    /// that goes out.
+    pub domain: u64,
+}
+
+impl Keys {
+    /// Of a connection.
+    pub fn of(id: ConnId) -> Self {
+        let (client, server) = (id.orig.host, id.resp.host);
+        Self {
+            pair: key(&[&client.octets(), &server.octets()]),
+            server: hash_of(server),
+            site: hash_of(server.site()),
+            mail: MailKeys::default(),
+        }
+    }
+
+    /// Of a mail on it.
+    #[must_use]
+    pub fn with_mail(self, id: ConnId, way: Way, tx: &Transaction) -> Self {
+        let sender = tx.mailfrom.as_bytes();
+        let first = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
+        let client = id.orig.host.octets();
+        let mut mail = MailKeys {
+            triplet: key(&[&client, &id.resp.host.site().octets(), sender, first]),
+            first_asked: asked_key(self.pair, first),
+            ..MailKeys::default()
+        };
+        if way == Way::Outbound {
+            (mail.first_rcpt, mail.sender) = (rcpt_key(id.orig.host, first), key_lower(0, sender));
+            mail.domain = first_domain(tx).map_or(self.site, |domain| key_lower(0, domain));
+        }
+        Self { mail, ..self }
+    }
+}
+
+/// What follows the last `@` of a mail's first recipient; RFC 1035 section 2.3.4 allows 255 bytes.
+pub(super) fn first_domain(tx: &Transaction) -> Option<&[u8]> {
+    let to = tx.rcptto.first()?.to.as_bytes();
+    let domain = to.get(memchr::memrchr(b'@', to)? + 1..).filter(|domain| !domain.is_empty())?;
+    Some(domain.get(..255).unwrap_or(domain))
+}
+
+/// A hash of who asks whom for whom; the name's case does not count.
+pub(super) fn asked_key(pair: u64, name: &[u8]) -> u64 {
+    key_lower(pair, name)
+}
+
+/// A hash of a client and a recipient.
+pub(super) fn rcpt_key(client: HostKey, rcpt: &[u8]) -> u64 {
+    key(&[&client.octets(), rcpt])
 }
 
 /// The kinds of observations.
@@ -161,11 +244,32 @@ pub struct Mail<'a> {
     pub outcome: Option<OutcomeClass>,
     /// The refusal that decided the outcome, if there was one.
     pub refusal: Option<Refusal<'a>>,
-    /// A hash of (client, server's site, reverse-path, first recipient).
-    pub triplet: u64,
+    /// Hashes.
+    pub keys: MailKeys,
     /// Whether (client, server's site, reverse-path, first recipient) was not seen in the last four hours: a retry is
     /// no news.
     pub novel: bool,
+}
+
+impl<'a> Mail<'a> {
+    /// What the rules make of one of its replies: mostly it is the one that decided the outcome.
+    pub fn classify(&self, reply: &'a Reply, stage: Stage, rules: &'a ReplyRules) -> Verdict<'a> {
+        match self.refusal {
+            Some(known) if known.stage == stage && std::ptr::eq(known.reply, reply) => known.verdict,
+            _ => rules.classify(reply, stage),
+        }
+    }
+
+    /// The key of each recipient: the one that is known of the first, and of the others what `key` makes of them.
+    pub fn keyed<'k>(
+        &'k self,
+        first: u64,
+        key: impl Fn(&[u8]) -> u64 + 'k,
+    ) -> impl Iterator<Item = (u64, &'a Recipient)> + 'k {
+        let key_of =
+            move |(nth, rcpt): (usize, &'a Recipient)| (if nth == 0 { first } else { key(rcpt.to.as_bytes()) }, rcpt);
+        self.tx.rcptto.iter().enumerate().map(key_of)
+    }
 }
 
 /// A refusing reply and what the rules make of it.

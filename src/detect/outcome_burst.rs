@@ -14,14 +14,15 @@ use super::context::Context;
 use super::few::Few;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
-use super::novelty::{self, Recent};
-use super::observation::{Coming, Kind, Mail, Observation, Way, What};
+use super::novelty::Recent;
+use super::observation::{Coming, Kind, Mail, Observation, Way, What, rcpt_key};
 use super::replies::OutcomeClass;
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::{Cusum, Peak};
 use super::table::Weigh;
+use super::voices::Voices;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
@@ -141,12 +142,12 @@ struct Track {
 
 #[derive(Debug, Default)]
 struct HostState {
-    voices: [Track; 2],
+    voices: Voices<Track>,
 }
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.voices.iter().map(|track| track.counts.iter().sum::<u64>() + track.pending).sum()
+        self.voices.iter().map(|(_, track)| track.counts.iter().sum::<u64>() + track.pending).sum()
     }
 }
 
@@ -193,7 +194,7 @@ impl OutcomeBurst {
     fn handle_mail(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
         let host = seen.id.orig.host;
         // A server's null-sender mail is D4's: bounces of forged mail fail by nature.
-        if mail.tx.null_sender && (ctx.roles.takes_mail(host) || ctx.role(host) == Role::Server) {
+        if mail.tx.null_sender && seen.client_serves() {
             return;
         }
         self.note_recipients(client, seen, mail);
@@ -202,7 +203,7 @@ impl OutcomeBurst {
         // that is waited for, it would be forgotten before any of them is due.
         let waits = mail.novel && mail.outcome == Some(OutcomeClass::Pending);
         if !waits && !self.pending.is_empty() {
-            self.resolved.insert_hash(mail.triplet, seen.at.ts);
+            self.resolved.insert_hash(mail.keys.triplet, seen.at.ts);
         }
         let Some(outcome) = mail.outcome else { return };
         if outcome == OutcomeClass::Pending {
@@ -214,12 +215,12 @@ impl OutcomeBurst {
                         host,
                         site,
                         voice: seen.voice,
-                        triplet: mail.triplet,
+                        triplet: mail.keys.triplet,
                     },
                 );
             } else {
                 // It came back, as queues do, and was put off again.
-                self.resolved.insert_hash(mail.triplet, seen.at.ts);
+                self.resolved.insert_hash(mail.keys.triplet, seen.at.ts);
             }
             return;
         }
@@ -240,11 +241,7 @@ impl OutcomeBurst {
     }
 
     fn track(hosts: &mut PerHost<HostState>, host: HostIdx, voice: Voice) -> &mut Track {
-        let [own, other] = &mut hosts.touch(host).voices;
-        match voice {
-            Voice::Own => own,
-            Voice::Other => other,
-        }
+        hosts.touch(host).voices.touch(voice)
     }
 
     fn wait_for(&mut self, client: HostIdx, pending: Pending) {
@@ -277,8 +274,7 @@ impl OutcomeBurst {
 
     fn note_recipients(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>) {
         let (host, now) = (seen.id.orig.host, seen.at.ts);
-        for rcpt in &mail.tx.rcptto {
-            let key = novelty::key(&[&host.octets(), rcpt.to.as_bytes()]);
+        for (key, _) in mail.keyed(mail.keys.first_rcpt, |rcpt| rcpt_key(host, rcpt)) {
             let fresh = self.rcpts.insert_hash(key, now);
             if !self.rcpts_hour.insert_hash(key, now) {
                 continue;
@@ -405,16 +401,12 @@ impl Detector for OutcomeBurst {
     }
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let (Way::Outbound, SessionEventKind::Transaction(_, tx)) = (coming.way, coming.kind) else { return 0 };
-        let host = coming.id.orig.host.octets();
-        let mut read = 0;
-        for rcpt in &tx.rcptto {
-            let key = novelty::key(&[&host, rcpt.to.as_bytes()]);
-            read ^= self.rcpts.fetch(key) ^ self.rcpts_hour.fetch(key);
-        }
+        let (Way::Outbound, SessionEventKind::Transaction(..)) = (coming.way, coming.kind) else { return 0 };
+        let key = coming.keys.mail.first_rcpt;
+        let mut read = self.rcpts.fetch(key) ^ self.rcpts_hour.fetch(key);
         if let Some(state) = coming.client.and_then(|client| self.hosts.get(client)) {
-            let [own, _] = &state.voices;
-            read ^= own.counts[0] ^ own.hour.1 ^ own.sites.fetch();
+            let own = state.voices.own();
+            read ^= own.counts[0] ^ own.hour.1 ^ own.sites.fetch(own.next_site);
         }
         read
     }
@@ -422,7 +414,7 @@ impl Detector for OutcomeBurst {
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
             let role = ctx.role(host);
-            for (voice, track) in Voice::BOTH.into_iter().zip(&state.voices) {
+            for (voice, track) in state.voices.iter() {
                 let as_server = role == Role::Server && voice == Voice::Own;
                 let (sum, shift) = if as_server {
                     (track.own.peak(now.ts), self.settings.server_shift_db)

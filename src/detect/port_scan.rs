@@ -16,6 +16,7 @@ use super::score::{Class, Confidence, Family, Severity, Tier};
 use super::table::Weigh;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
+use crate::ledger::Tried;
 use crate::net::HostKey;
 use crate::session::Session;
 use crate::tcp::ConnId;
@@ -56,6 +57,15 @@ struct HostState {
     samples: Samples,
 }
 
+impl HostState {
+    /// It introduced itself, or sent something: what it tried is of no interest any more.
+    fn speak(&mut self) {
+        if !self.spoke {
+            *self = Self { spoke: true, silent: self.silent, ..Self::default() };
+        }
+    }
+}
+
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
         u64::from(self.spoke) + self.silent
@@ -77,6 +87,10 @@ impl PortScan {
 
     fn tried(&mut self, client: HostIdx, id: ConnId, now: Ts) -> &mut HostState {
         let state = self.hosts.touch(client);
+        // Who spoke is no scanner and never becomes one.
+        if state.spoke {
+            return state;
+        }
         state.first.get_or_insert(id.ts);
         state.last = state.last.max(now);
         state.tried += 1;
@@ -125,14 +139,15 @@ impl Detector for PortScan {
                 state.last = state.last.max(seen.at.ts);
                 state.tried += flood.attempts;
             }
-            What::Transaction(_) => self.hosts.touch(client).spoke = true,
+            What::Transaction(_) => self.hosts.touch(client).speak(),
             What::Closed(session) => {
                 let state = self.tried(client, seen.id, seen.at.ts);
-                state.spoke |= spoke(session);
                 // A gap may hide what was said; a refusal in the greeting leaves nothing to say.
                 let whole = session.conn.gaps == 0 && !session.conn.one_sided && !session.conn.cut_short;
                 let welcome = session.smtp.greeting.as_ref().is_some_and(crate::smtp::Reply::is_positive);
-                if whole && welcome && !spoke(session) {
+                if spoke(session) {
+                    state.speak();
+                } else if whole && welcome {
                     state.silent += 1;
                     state.samples.add(seen.id, session.conn.first);
                 }
@@ -151,7 +166,7 @@ impl Detector for PortScan {
             if !self.scans(state, now.ts) {
                 continue;
             }
-            let servers = ctx.tried(host).outside();
+            let servers = ctx.tried(host).map_or(0, Tried::outside);
             out.push(Finding {
                 says: format!(
                     "it tried {} mail servers, up to {} within an hour; {} greeted it, and it had nothing to say to any",

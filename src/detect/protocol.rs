@@ -12,6 +12,7 @@ use super::observation::{Kind, Observation, Way, What};
 use super::roles::Voice;
 use super::score::{Class, Family};
 use super::table::Weigh;
+use super::voices::Voices;
 use super::{Detector, DetectorStats};
 use crate::frame::At;
 use crate::ledger::Role;
@@ -51,12 +52,12 @@ const KINDS: [&str; 4] = [
 
 #[derive(Debug, Default)]
 struct HostState {
-    voices: [Lapses<4>; 2],
+    voices: Voices<Lapses<4>>,
 }
 
 impl Weigh for HostState {
     fn weight(&self) -> u64 {
-        self.voices.iter().map(Lapses::sessions).sum()
+        self.voices.iter().map(|(_, lapses)| lapses.sessions()).sum()
     }
 }
 
@@ -103,7 +104,7 @@ impl Detector for Protocol {
         }
         let Settings { early_talk_db, foreign_db, pipelining_db, bare_lf_db, sessions_min } = self.settings;
         let state = self.hosts.touch(client);
-        state.voices[seen.voice as usize].note(
+        state.voices.touch(seen.voice).note(
             kinds,
             [early_talk_db, foreign_db, pipelining_db, bare_lf_db],
             sessions_min,
@@ -115,7 +116,7 @@ impl Detector for Protocol {
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {
         for (host, state) in self.hosts.sorted(ctx.hosts) {
-            for (voice, lapses) in Voice::BOTH.into_iter().zip(&state.voices) {
+            for (voice, lapses) in state.voices.iter() {
                 let db = lapses.db(now.ts);
                 if db <= 0.0 || (ctx.role(host) == Role::Server && voice == Voice::Own) {
                     continue;

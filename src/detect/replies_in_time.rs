@@ -13,7 +13,7 @@ use super::context::Context;
 use super::few::Few;
 use super::finding::{Finding, Numbers, Peer, Ruling};
 use super::hosts::{HostIdx, PerHost};
-use super::novelty::{self, Recent};
+use super::novelty::Recent;
 use super::observation::{Coming, Kind, Mail, Observation, Way, What};
 use super::replies::{OutcomeClass, ReplyClass, Stage};
 use super::samples::{Samples, words};
@@ -186,6 +186,9 @@ impl Weigh for HostState {
 #[derive(Debug)]
 pub struct RepliesInTime {
     settings: Settings,
+    /// What a recipient that is refused weighs, and one that is taken, in dB.
+    refused_db: f64,
+    taken_db: f64,
     hosts: PerHost<HostState>,
     deferred: Recent,
     deferred_lately: Recent,
@@ -196,26 +199,33 @@ impl RepliesInTime {
     pub fn new(settings: Settings) -> Self {
         let deferred = Recent::new(settings.greylist_max, DEFERRED_MAX);
         let deferred_lately = Recent::new(settings.greylist_min, DEFERRED_MAX / 4);
-        Self { settings, hosts: PerHost::default(), deferred, deferred_lately }
+        Self {
+            refused_db: 10.0 * (settings.p1 / settings.p0).log10(),
+            taken_db: 10.0 * ((1.0 - settings.p1) / (1.0 - settings.p0)).log10(),
+            settings,
+            hosts: PerHost::default(),
+            deferred,
+            deferred_lately,
+        }
     }
 
     fn mail(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>, ctx: &Context<'_>) {
-        let (host, server, now) = (seen.id.orig.host, seen.id.resp.host, seen.at.ts);
+        let (server, now) = (seen.id.resp.host, seen.at.ts);
         // Reports on forged mail fail by nature: they are D4's.
-        if mail.tx.null_sender && ctx.roles.takes_mail(host) {
+        if mail.tx.null_sender && seen.takes_mail {
             return;
         }
-        self.greylist(client, seen, mail);
+        self.greylist(client, mail, now);
         let state = self.hosts.touch(client);
         state.first.get_or_insert(mail.tx.began.ts);
         state.last = state.last.max(now);
         for refusal in outcomes(mail) {
             let Some(reply) = refusal else {
                 state.taken += 1;
-                state.add(false, &self.settings, now);
+                state.add(false, &self.settings, self.taken_db, now);
                 continue;
             };
-            let class = ctx.rules.classify(reply.1, reply.0).class;
+            let class = mail.classify(reply.1, reply.0, ctx.rules).class;
             // A listed gateway is everybody's burden, and D9's to tell.
             if class == ReplyClass::BlocklistIp
                 || (class.outcome() == OutcomeClass::Policy && ctx.reputation.is_listed(now))
@@ -229,22 +239,21 @@ impl RepliesInTime {
             }
             state.samples.add(seen.id, mail.tx.ended.frame);
             state.note_refuser(server, reply.1, now);
-            state.add(true, &self.settings, now);
+            state.add(true, &self.settings, self.refused_db, now);
         }
     }
 
-    fn greylist(&mut self, client: HostIdx, seen: &Observation<'_>, mail: &Mail<'_>) {
-        let (host, site) = (seen.id.orig.host.octets(), seen.id.resp.host.site().octets());
-        let rcpt = mail.tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
-        let key = novelty::key(&[&host, &site, mail.tx.mailfrom.as_bytes(), rcpt]).to_le_bytes();
-        let waited = self.deferred.contains(&[&key], seen.at.ts) && !self.deferred_lately.contains(&[&key], seen.at.ts);
+    fn greylist(&mut self, client: HostIdx, mail: &Mail<'_>, now: Ts) {
+        let key = mail.keys.triplet;
         match mail.tx.outcome {
             Outcome::Deferred => {
                 let state = self.hosts.touch(client);
-                state.deferred += u64::from(self.deferred.insert(&[&key], seen.at.ts));
-                self.deferred_lately.insert(&[&key], seen.at.ts);
+                state.deferred += u64::from(self.deferred.insert_hash(key, now));
+                self.deferred_lately.insert_hash(key, now);
             }
-            Outcome::Accepted if waited => {
+            Outcome::Accepted
+                if self.deferred.contains_hash(key, now) && !self.deferred_lately.contains_hash(key, now) =>
+            {
                 self.hosts.touch(client).came_back += 1;
             }
             _ => {}
@@ -310,12 +319,11 @@ impl RepliesInTime {
 }
 
 impl HostState {
-    fn add(&mut self, refused: bool, settings: &Settings, now: Ts) {
-        let (p1, p0) = if refused { (settings.p1, settings.p0) } else { (1.0 - settings.p1, 1.0 - settings.p0) };
+    fn add(&mut self, refused: bool, settings: &Settings, db: f64, now: Ts) {
         if self.share.value() <= 0.0 {
             self.onset = refused.then_some(now);
         }
-        self.share.add(10.0 * (p1 / p0).log10(), now);
+        self.share.add(db, now);
         if !refused {
             return;
         }
@@ -369,7 +377,7 @@ fn percent(part: u64, whole: u64) -> f64 {
 
 /// What became of each recipient, where that is known: the refusal for good, or nothing where it was taken. What was put
 /// off says neither.
-fn outcomes<'a>(mail: &Mail<'a>) -> Vec<Option<(Stage, &'a Reply)>> {
+fn outcomes<'a>(mail: &Mail<'a>) -> SmallVec<[Option<(Stage, &'a Reply)>; 2]> {
     let tx = mail.tx;
     let for_good = |stage, reply: &'a Option<Reply>| reply.as_ref().filter(|r| r.is_permanent()).map(|r| (stage, r));
     let whole = for_good(Stage::EndOfData, &tx.data_reply).or_else(|| {
@@ -432,7 +440,7 @@ impl Detector for RepliesInTime {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let state = coming.client.and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| state.refused ^ state.networks.fetch() ^ state.refusers.fetch() ^ state.waits.fetch())
+        state.map_or(0, |state| state.refused ^ state.networks.fetch(0) ^ state.refusers.fetch(0) ^ state.waits.fetch())
     }
 
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

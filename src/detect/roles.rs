@@ -108,6 +108,10 @@ impl Learned {
         self.clients.len() >= CLIENTS_NEEDED && (self.speaks_as_banner || self.queue_name.is_some())
     }
 
+    fn takes_mail(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
     fn is_sender(&self, now: Ts) -> bool {
         self.first_sent.is_some_and(|first| now.since(first) >= SENDER_AFTER)
             && self.novel_sent >= SENDER_NOVEL_MIN
@@ -186,6 +190,12 @@ impl RoleBook {
         self.hosts.forget(host);
     }
 
+    /// What a host of the book is at `now`, and whether it was ever seen to take mail.
+    pub fn of(&self, at: HostIdx, host: HostKey, site: &Site, now: Ts) -> (Role, bool) {
+        let learned = self.hosts.get(at);
+        (role(learned, host, site, now), learned.is_some_and(Learned::takes_mail))
+    }
+
     /// Learns from an observation.
     pub fn handle(&mut self, seen: &Observation<'_>) {
         let now = seen.at.ts;
@@ -248,11 +258,11 @@ impl RoleBook {
 
     /// Whether this transaction repeats one that was told to try later, after as long as a queue waits.
     fn came_back(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) -> bool {
-        let back = self.deferred.contains_hash(mail.triplet, seen.at.ts);
-        let too_soon = self.deferred_lately.contains_hash(mail.triplet, seen.at.ts);
+        let back = self.deferred.contains_hash(mail.keys.triplet, seen.at.ts);
+        let too_soon = self.deferred_lately.contains_hash(mail.keys.triplet, seen.at.ts);
         if mail.tx.outcome == Outcome::Deferred {
-            self.deferred.insert_hash(mail.triplet, seen.at.ts);
-            self.deferred_lately.insert_hash(mail.triplet, seen.at.ts);
+            self.deferred.insert_hash(mail.keys.triplet, seen.at.ts);
+            self.deferred_lately.insert_hash(mail.keys.triplet, seen.at.ts);
         }
         back && !too_soon
     }
@@ -272,20 +282,12 @@ pub struct Roles<'a> {
 impl<'a> Roles<'a> {
     /// What a host is at `now`.
     pub fn role(self, host: HostKey, site: &Site, now: Ts) -> Role {
-        if !site.mail_servers.is_empty() && site.is_configured_server(host) {
-            return Role::Server;
-        }
-        match self.learned(host) {
-            Some(learned) if learned.is_server() => Role::Server,
-            Some(learned) if learned.is_sender(now) => Role::Sender,
-            Some(learned) if now.since(learned.first_seen) >= UNKNOWN_FOR => Role::Client,
-            _ => Role::Unknown,
-        }
+        role(self.learned(host), host, site, now)
     }
 
     /// Whether the host was ever seen to take mail: it serves somebody, whatever its role.
     pub fn takes_mail(self, host: HostKey) -> bool {
-        self.learned(host).is_some_and(|learned| !learned.clients.is_empty())
+        self.learned(host).is_some_and(Learned::takes_mail)
     }
 
     /// The name in the host's greeting.
@@ -298,12 +300,25 @@ impl<'a> Roles<'a> {
     }
 }
 
+fn role(learned: Option<&Learned>, host: HostKey, site: &Site, now: Ts) -> Role {
+    if !site.mail_servers.is_empty() && site.is_configured_server(host) {
+        return Role::Server;
+    }
+    match learned {
+        Some(learned) if learned.is_server() => Role::Server,
+        Some(learned) if learned.is_sender(now) => Role::Sender,
+        Some(learned) if now.since(learned.first_seen) >= UNKNOWN_FOR => Role::Client,
+        _ => Role::Unknown,
+    }
+}
+
 /// The first word of a greeting's text, where RFC 5321 section 4.2 puts the server's domain.
 pub(super) fn first_name(text: &[u8]) -> Option<&[u8]> {
     let text = text.trim_ascii_start();
-    let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
-    let word = text.get(..end).filter(|word| !word.is_empty())?;
-    is_fqdn(word).then_some(word)
+    let is_name = |byte: &u8| NAME_BYTES[usize::from(*byte)] != BAD;
+    let end = text.iter().position(|byte| !is_name(byte)).unwrap_or(text.len());
+    let word = text.get(..end)?;
+    (text.get(end).is_none_or(u8::is_ascii_whitespace) && is_fqdn(word)).then_some(word)
 }
 
 /// Whether the bytes look like a fully qualified host name: labels, at least one dot, not an address.

@@ -1,5 +1,5 @@
 //! A table of fixed size by hashes: what is looked up for every mail, and may be forgotten when it is full. There is no
-//! list to keep in order, so that a look-up touches two cache lines.
+//! list to keep in order and nothing is moved, so that a look-up touches two cache lines.
 
 /// Ways of a set: with half of the table in use, one in twenty newcomers pushes another out.
 const WAYS: usize = 4;
@@ -12,15 +12,17 @@ pub(super) struct Sets<V> {
     forgotten: u64,
 }
 
-/// The latest first. The hash 0 means that nothing is there.
+/// The hash 0 means that nothing is there.
 #[derive(Clone, Copy, Debug)]
 struct Set<V> {
     keys: [u64; WAYS],
+    /// The ways by when they were asked for, the latest first.
+    order: [u8; WAYS],
     values: [V; WAYS],
 }
 
 impl<V: Copy + Default> Sets<V> {
-    /// For so many values. Memory is taken when the first one comes, and touched as far as it is needed.
+    /// For so many values. Memory is taken when the first one comes.
     pub(super) const fn new(values: usize) -> Self {
         Self { table: Vec::new(), number: values.div_ceil(WAYS), forgotten: 0 }
     }
@@ -29,41 +31,39 @@ impl<V: Copy + Default> Sets<V> {
     pub(super) fn touch(&mut self, key: u64) -> Option<&mut V> {
         let place = self.place(key);
         let set = self.table.get_mut(place)?;
-        let at = set.keys.iter().position(|known| *known == key)?;
-        set.bring_forward(at);
-        Some(&mut set.values[0])
+        let way = set.find(key)?;
+        set.bring_forward(way);
+        Some(&mut set.values[way])
     }
 
     /// The value of a hash.
     pub(super) fn get(&self, key: u64) -> Option<V> {
         let set = self.table.get(self.place(key))?;
-        let at = set.keys.iter().position(|known| *known == key)?;
-        Some(set.values[at])
+        Some(set.values[set.find(key)?])
     }
 
     /// Puts in a value, and the latest of its set it is.
     pub(super) fn put(&mut self, key: u64, value: V) {
         if self.table.is_empty() {
-            self.table.resize(self.number, Set { keys: [0; WAYS], values: [V::default(); WAYS] });
+            let set = Set { keys: [0; WAYS], order: [0, 1, 2, 3], values: [V::default(); WAYS] };
+            self.table.resize(self.number, set);
         }
         let place = self.place(key);
         let Some(set) = self.table.get_mut(place) else { return };
-        let at = set.keys.iter().position(|known| *known == key || *known == 0);
-        self.forgotten += u64::from(at.is_none());
-        set.bring_forward(at.unwrap_or(WAYS - 1));
-        (set.keys[0], set.values[0]) = (key, value);
+        let way = set.find(key).or_else(|| set.find(0));
+        self.forgotten += u64::from(way.is_none());
+        let way = way.unwrap_or(set.order[WAYS - 1].into());
+        set.bring_forward(way);
+        (set.keys[way], set.values[way]) = (key, value);
     }
 
     /// Takes a value out.
     pub(super) fn take(&mut self, key: u64) -> Option<V> {
-        let value = *self.touch(key)?;
         let place = self.place(key);
         let set = self.table.get_mut(place)?;
-        // The others stand before the places that are free.
-        set.keys.rotate_left(1);
-        set.values.rotate_left(1);
-        set.keys[WAYS - 1] = 0;
-        Some(value)
+        let way = set.find(key)?;
+        set.keys[way] = 0;
+        Some(set.values[way])
     }
 
     /// Values that had to go.
@@ -77,9 +77,20 @@ impl<V: Copy + Default> Sets<V> {
 }
 
 impl<V> Set<V> {
-    fn bring_forward(&mut self, at: usize) {
-        self.keys[..=at].rotate_right(1);
-        self.values[..=at].rotate_right(1);
+    fn find(&self, key: u64) -> Option<usize> {
+        self.keys.iter().position(|known| *known == key)
+    }
+
+    fn bring_forward(&mut self, way: usize) {
+        let way = way as u8;
+        let mut next = way;
+        for place in &mut self.order {
+            let before = std::mem::replace(place, next);
+            if before == way {
+                break;
+            }
+            next = before;
+        }
     }
 }
 

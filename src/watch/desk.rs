@@ -308,7 +308,7 @@ impl Desk {
     fn write_documents(&mut self, judgement: &Judgement, so_far: &SoFar<'_>, report_due: bool, metrics_due: bool) {
         let facts = self.facts(so_far);
         let judge = so_far.judge;
-        let candidates = if judge.ledger().is_empty() { judge.strangers().candidates() } else { Vec::new() };
+        let candidates = judge.candidates();
         let results = Results { facts: &facts, judge, judgement, candidates: &candidates };
         let mut written = Vec::new();
         if report_due {

@@ -53,11 +53,13 @@ impl WaitingRoom {
         window: Span,
         now: Ts,
     ) -> Result<(), Waiting> {
-        let known = self.0.touch(key).map(|waiting| *waiting);
-        if known.is_some_and(|waiting| waiting.invalid.is_some()) {
+        let mut fresh = Waiting { began: now, ..Waiting::default() };
+        let known = self.0.touch(key);
+        let is_new = known.is_none();
+        let waiting = known.unwrap_or(&mut fresh);
+        if waiting.invalid.is_some() {
             return self.0.take(key).map_or(Ok(()), Err);
         }
-        let mut waiting = known.unwrap_or(Waiting { began: now, ..Waiting::default() });
         if now.since(waiting.began) >= window {
             (waiting.began, waiting.valid_in_window) = (now, 0);
         }
@@ -69,7 +71,9 @@ impl WaitingRoom {
             waiting.valid = waiting.valid.saturating_add(1);
             waiting.mailed = waiting.mailed.saturating_add(u32::from(mailed));
         }
-        self.0.put(key, waiting);
+        if is_new {
+            self.0.put(key, fresh);
+        }
         Ok(())
     }
 }

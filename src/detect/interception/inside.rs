@@ -1,7 +1,5 @@
 //! D10 seen from inside: whoever is called, the same machine answers; or a device masks what is said.
 
-use smallvec::SmallVec;
-
 use super::super::DetectorStats;
 use super::super::finding::{Finding, Numbers, Ruling};
 use super::super::hosts::{HostBook, HostIdx, PerHost};
@@ -12,7 +10,7 @@ use super::super::samples::Samples;
 use super::super::score::{Class, Confidence, Family, Severity, Tier};
 use super::super::table::Weigh;
 use super::{NAME, Settings};
-use crate::distinct::Rough;
+use crate::distinct::{Rough, hash_of};
 use crate::net::HostKey;
 use crate::session::{Session, SessionHead};
 use crate::smtp::path::same_domain;
@@ -36,8 +34,9 @@ struct Answer {
 }
 
 impl Answer {
-    fn note(&mut self, seen: &Observation<'_>, other: HostKey) {
-        self.networks.insert(network(other));
+    /// Counts in a network, by its hash.
+    fn note(&mut self, seen: &Observation<'_>, network: u64) {
+        self.networks.insert_hash(network);
         self.first.get_or_insert(seen.at.ts);
         self.last = seen.at.ts;
         self.samples.add(seen.id, seen.at.frame);
@@ -49,8 +48,9 @@ struct HostState {
     began: Ts,
     /// All networks that greeted.
     greeted: Rough,
-    /// By a hash of the name.
-    names: SmallVec<[(u64, Wire, Answer); 1]>,
+    /// Hashes of the names, and what is known of each.
+    hashes: [u64; NAMES_MAX],
+    names: Vec<(Wire, Answer)>,
     /// All networks with which something was said, and those where it was masked.
     spoken: Rough,
     masked: Answer,
@@ -98,7 +98,6 @@ impl Inside {
 
     /// A server outside greeted one of ours.
     pub(super) fn greeted(&mut self, seen: &Observation<'_>, head: &SessionHead) {
-        let server = seen.id.resp.host;
         let Some(name) = head.greeting.as_ref().and_then(|reply| first_name(reply.text.as_bytes())) else { return };
         if self.settings.shared_names.iter().any(|shared| same_domain(shared.as_bytes(), name)) {
             return;
@@ -106,13 +105,16 @@ impl Inside {
         let hash = key_lower(0, name);
         let Some(client) = seen.client else { return };
         let state = self.state(client, seen.id.orig.host, seen.at.ts);
-        state.greeted.insert(network(server));
-        if let Some((_, _, answer)) = state.names.iter_mut().find(|(known, ..)| *known == hash) {
-            answer.note(seen, server);
+        let network = hash_of(network(seen.id.resp.host));
+        state.greeted.insert_hash(network);
+        let known = state.hashes.iter().zip(&mut state.names).find(|(known, _)| **known == hash);
+        if let Some((_, (_, answer))) = known {
+            answer.note(seen, network);
         } else if state.names.len() < NAMES_MAX {
             let mut answer = Answer::default();
-            answer.note(seen, server);
-            state.names.push((hash, Wire::capped(&name.to_ascii_lowercase(), NAME_MAX), answer));
+            answer.note(seen, network);
+            state.hashes[state.names.len()] = hash;
+            state.names.push((Wire::capped(&name.to_ascii_lowercase(), NAME_MAX), answer));
         }
     }
 
@@ -128,9 +130,10 @@ impl Inside {
         let Some(at) = at else { return };
         let weird = session.smtp.weird;
         let state = self.state(at, ours, seen.at.ts);
-        state.spoken.insert(network(other));
+        let network = hash_of(network(other));
+        state.spoken.insert_hash(network);
         if weird.contains(Weird::MaskedBanner) || weird.contains(Weird::MaskedCommand) {
-            state.masked.note(seen, other);
+            state.masked.note(seen, network);
         }
     }
 
@@ -138,7 +141,8 @@ impl Inside {
     pub(super) fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let at = if coming.way == Way::Inbound { coming.server } else { coming.client };
         at.and_then(|at| self.hosts.get(at)).map_or(0, |state| {
-            state.names.last().map_or(0, |(hash, ..)| *hash) ^ state.greeted.count() ^ state.spoken.count()
+            let network = hash_of(network(coming.id.resp.host));
+            state.hashes[0] ^ state.greeted.fetch(network) ^ state.spoken.fetch(network)
         })
     }
 
@@ -191,9 +195,9 @@ impl HostState {
             )
         };
         let all = self.greeted.count();
-        let mut names: Vec<_> = self.names.iter().filter(|(.., answer)| is_one(answer, all)).collect();
-        names.sort_by(|a, b| a.1.cmp(&b.1));
-        for (_, name, answer) in names {
+        let mut names: Vec<_> = self.names.iter().filter(|(_, answer)| is_one(answer, all)).collect();
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, answer) in names {
             let says = format!(
                 "mail servers in {} of {all} networks that it called all answered as \"{name}\": one device answers for \
                  them",
