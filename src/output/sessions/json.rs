@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::buffer::Buffer;
+use crate::frame::At;
 use crate::net::{HostKey, Mac};
 use crate::smtp::{EnhancedStatus, Reply};
 use crate::tcp::SynSignature;
@@ -34,18 +35,13 @@ pub(super) struct Json {
     date: (i64, [u8; 10]),
     /// The second that was printed last, and what stands before its fraction: most stamps of a line are of one second.
     second: (i64, [u8; 21]),
-    /// The SYN that was printed last, and its text: most of a flood, a worm or a queue look the same.
-    syn: (SynSignature, String),
+    /// The SYN that was printed last, and its keys: most of a flood, a worm or a queue look the same.
+    syn: (Option<SynSignature>, Vec<u8>),
 }
 
 impl Json {
     pub(super) fn new() -> Self {
-        Self {
-            out: Buffer::new(4096),
-            date: (i64::MIN, [0; 10]),
-            second: (i64::MIN, [0; 21]),
-            syn: (SynSignature::default(), SynSignature::default().to_string()),
-        }
+        Self { out: Buffer::new(4096), date: (i64::MIN, [0; 10]), second: (i64::MIN, [0; 21]), syn: (None, Vec::new()) }
     }
 
     /// Begins anew; keeps at most `kept_max` bytes of room.
@@ -232,16 +228,44 @@ impl Json {
         self.raw("+0000\"");
     }
 
+    /// When something was seen: seconds after `begin`, and its frame.
+    pub(super) fn moment(&mut self, at: At, begin: Ts) {
+        self.out.push(b'[');
+        self.seconds(at.ts.since(begin));
+        self.out.push(b',');
+        self.number(at.frame.0);
+        self.out.push(b']');
+    }
+
     /// Seconds, exact, without needless zeros.
     pub(super) fn seconds(&mut self, span: Span) {
-        let nanos = span.as_nanos();
-        if nanos < 0 {
+        let fraction = self.whole::<{ SECOND as u64 }>(span);
+        self.out.push(b'.');
+        self.fraction::<9>(fraction);
+    }
+
+    /// Microseconds, exact: a whole number, or one with a fraction where there are nanoseconds.
+    pub(super) fn micros(&mut self, span: Span) {
+        let fraction = self.whole::<1000>(span);
+        if fraction > 0 {
+            self.out.push(b'.');
+            self.fraction::<3>(fraction);
+        }
+    }
+
+    /// The sign and the whole units of so many nanoseconds each; gives back the rest.
+    fn whole<const UNIT: u64>(&mut self, span: Span) -> u32 {
+        if span.as_nanos() < 0 {
             self.out.push(b'-');
         }
-        let (nanos, second) = (nanos.unsigned_abs(), SECOND as u64);
-        self.number(nanos / second);
-        self.out.push(b'.');
-        let digits = digits::<9>((nanos % second) as u32);
+        let nanos = span.as_nanos().unsigned_abs();
+        self.number(nanos / UNIT);
+        (nanos % UNIT) as u32
+    }
+
+    /// Places behind the point, at least one and no zero at the end of more.
+    fn fraction<const PLACES: usize>(&mut self, fraction: u32) {
+        let digits = digits::<PLACES>(fraction);
         let needed = digits.iter().rposition(|&digit| digit != b'0').map_or(1, |last| last + 1);
         self.out.extend_some(&digits, needed);
     }
@@ -292,16 +316,22 @@ impl Json {
         self.out.push(b'"');
     }
 
-    /// A SYN as p0f writes it.
+    /// A SYN as p0f writes it, then the window and the length of the options where that text does not tell them.
     pub(super) fn p0f(&mut self, syn: &SynSignature) {
-        // What the text does not tell.
-        let told = SynSignature { tsval: None, ip_id: 0, ..*syn };
-        if self.syn.0 != told {
-            self.syn = (told, syn.to_string());
+        // What these keys do not tell.
+        let told = Some(SynSignature { tsval: None, ip_id: 0, ..*syn });
+        if self.syn.0 == told {
+            return self.out.extend(&self.syn.1);
         }
-        self.out.push(b'"');
-        self.out.extend(self.syn.1.as_bytes());
-        self.out.push(b'"');
+        let begin = self.out.len();
+        key!(self, "p0f").display(format_args!("\"{syn}\""));
+        if syn.wsize != syn.wsize_told() {
+            key!(self, "wsize").number(syn.wsize);
+        }
+        if syn.option_words() != syn.option_words_told() {
+            key!(self, "option_words").number(syn.option_words());
+        }
+        self.syn = (told, self.out.as_bytes().get(begin..).unwrap_or_default().to_vec());
     }
 
     fn status(&mut self, status: EnhancedStatus) {
@@ -453,17 +483,23 @@ mod tests {
         ] {
             assert_eq!(json(|json| json.seconds(Span::from_nanos(nanos))), text);
         }
+        for (nanos, text) in [(0, "0"), (1, "0.001"), (-1_500_000_000, "-1500000"), (60_924_120, "60924.12")] {
+            assert_eq!(json(|json| json.micros(Span::from_nanos(nanos))), text);
+        }
     }
 
     #[test]
     fn a_syn_is_told_as_it_prints_itself() {
-        let one = SynSignature { ttl: 60, mss: 1460, tsval: Some(1), ip_id: 7, ..SynSignature::default() };
+        let one = SynSignature { ttl: 60, mss: 1460, wsize: 2920, tsval: Some(1), ip_id: 7, ..SynSignature::default() };
         let other = SynSignature { v6: true, scale: Some(7), ..one };
+        // A multiple of 1460, which the MSS is not.
+        let odd = SynSignature { mss: 1380, ..one };
         let mut json = Json::new();
-        for syn in [SynSignature::default(), one, SynSignature { tsval: None, ip_id: 0, ..one }, other, one] {
+        for syn in [SynSignature::default(), one, SynSignature { tsval: None, ip_id: 0, ..one }, other, one, odd] {
             json.clear(100);
             json.p0f(&syn);
-            assert_eq!(json.bytes(), format!("\"{syn}\"").as_bytes());
+            let window = if syn == odd { r#","wsize":2920"# } else { "" };
+            assert_eq!(json.bytes(), format!(r#","p0f":"{syn}"{window}"#).as_bytes());
         }
     }
 
