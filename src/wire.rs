@@ -219,15 +219,31 @@ pub fn visible(message: &str) -> Cow<'_, str> {
     Cow::Owned(parts.join("\\"))
 }
 
-/// Whether all of `bytes` are printable ASCII, and none of them is one of `but` (which are printable ASCII). Looks at eight
-/// at a time: every text of a session passes here.
+/// Whether all of `bytes` are printable ASCII, and none of them is one of `but` (which are printable ASCII). Looks at sixteen
+/// or eight at a time: every text of a session passes here.
 #[inline]
 pub fn is_printable_but<const N: usize>(bytes: &[u8], but: [u8; N]) -> bool {
-    let (eights, rest) = bytes.as_chunks::<8>();
-    match bytes.last_chunk().copied() {
-        None => rest.iter().all(|byte| matches!(byte, 0x20..0x7f) && !but.contains(byte)),
-        Some(last) => !eights.iter().fold(holds_special(last, but), |any, eight| any | holds_special(*eight, but)),
+    if let Some(last) = bytes.last_chunk() {
+        let (sixteens, _) = bytes.as_chunks();
+        return !sixteens.iter().fold(one_is_special(last, but), |any, sixteen| any | one_is_special(sixteen, but));
     }
+    match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => !holds_special(*first, but) && !holds_special(*last, but),
+        _ => bytes.iter().all(|byte| matches!(byte, 0x20..0x7f) && !but.contains(byte)),
+    }
+}
+
+/// Whether one of sixteen bytes is no printable ASCII, or one of `but`. Written so that the compiler compares all at once.
+#[inline]
+fn one_is_special<const N: usize>(bytes: &[u8; 16], but: [u8; N]) -> bool {
+    let mut found = 0;
+    for byte in bytes {
+        found |= u8::from(byte.wrapping_sub(0x20) >= 0x5f);
+        for other in but {
+            found |= u8::from(*byte == other);
+        }
+    }
+    found != 0
 }
 
 /// Whether one of eight bytes is no printable ASCII, or one of `but`. The highest bit of a byte tells: it is set in 0x80 and

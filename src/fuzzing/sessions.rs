@@ -25,8 +25,8 @@ pub(super) const BETWEEN_FILES: u8 = 0x1c;
 /// Files of one input.
 const FILES_MAX: usize = 4;
 
-/// Seconds as a number hold nanoseconds exactly for so long (`docs/report-schema.md`).
-const EXACT: Span = Span::hours(100 * 24);
+/// Differences of times that lie within so much of a line's `ts` can be told: a century, of three that the type holds.
+const TOLD_WITHIN: Span = Span::hours(100 * 365 * 24);
 
 /// The bytes of files of lines: ours, or Zeek's.
 pub fn session_lines(data: &[u8]) {
@@ -168,12 +168,12 @@ fn ends(event: &SessionEvent) -> Option<lines::Between> {
 }
 
 /// Whether a line could have been written by a run: its events lie between its first frame and the one that told of its
-/// end, and no time is longer than numbers hold exactly.
+/// end, and no time is beyond all counting.
 fn is_faithful(event: &SessionEvent) -> bool {
     match &event.kind {
         SessionEventKind::DnsQuery(_) => true,
         SessionEventKind::Unanswered(attempt) => {
-            attempt.first <= event.at.frame && is_exact(attempt.last.ts.since(attempt.id.ts))
+            attempt.first <= event.at.frame && is_told(attempt.last.ts.since(attempt.id.ts))
         }
         SessionEventKind::Closed(session) => {
             let Session { conn, smtp, outer } = session.as_ref();
@@ -182,16 +182,16 @@ fn is_faithful(event: &SessionEvent) -> bool {
             let mails = smtp.transactions.iter().map(|tx| tx.ended.frame);
             let proven = outer.iter().filter_map(|outer| outer.proven).map(|at| at.frame);
             let mut frames = greeted.chain(auths).chain(mails).chain(proven);
-            let after = |ts: Ts| is_exact(ts.since(conn.id.ts));
+            let near = |ts: Ts| is_told(ts.since(conn.id.ts));
             frames.all(|frame| (conn.first..=event.at.frame).contains(&frame))
                 && conn.first <= event.at.frame
-                && is_exact(conn.duration)
-                && smtp.commands.iter().all(|command| after(command.said) && command.replied.is_none_or(after))
+                && is_told(conn.duration)
+                && smtp.commands.iter().all(|command| near(command.said) && command.replied.is_none_or(near))
         }
         _ => false,
     }
 }
 
-fn is_exact(span: Span) -> bool {
-    (Span::ZERO..=EXACT).contains(&span)
+fn is_told(span: Span) -> bool {
+    span.as_nanos().unsigned_abs() <= TOLD_WITHIN.as_nanos().unsigned_abs()
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::file::{LineError, Lines};
-use super::record::{AtLine, FramesLine, QuestionLine, SessionLine};
+use super::record::{FramesLine, Moment, QuestionLine, SessionLine};
 use super::{Feed, LinesRead, restore};
 use crate::session::{SessionEvent, SessionEventKind};
 use crate::time::Ts;
@@ -36,7 +36,7 @@ type Place = (u32, u64, Ts, bool, u64, u32);
 #[derive(Deserialize)]
 struct Glance {
     frames: FramesLine,
-    told: Option<AtLine>,
+    told: Option<Moment>,
 }
 
 /// Tells the runs of a file apart.
@@ -48,8 +48,8 @@ struct Runs {
 
 impl Runs {
     /// The run of a line. Sums and questions say no frame at which they were told, and belong to the run before them.
-    fn of(&mut self, told: Option<AtLine>) -> u32 {
-        if let Some(AtLine { frame, .. }) = told {
+    fn of(&mut self, told: Option<Moment>) -> u32 {
+        if let Some(Moment(_, frame)) = told {
             self.run += u32::from(frame < self.told);
             self.told = frame;
         }

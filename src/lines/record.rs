@@ -8,7 +8,8 @@
 //! Keys that a reader does not know are passed over, as the documentation asks of every reader.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::frame::{At, FrameNo};
 use crate::net::{HostKey, Mac};
@@ -17,7 +18,7 @@ use crate::session::{AuthResult, Outcome, TlsState, Transfer};
 use crate::smtp::Reply;
 use crate::smtp::reply::parse_line;
 use crate::tcp::ConnState;
-use crate::time::Ts;
+use crate::time::{Span, Ts};
 use crate::wire::Wire;
 
 /// Never asked, because nothing is written: that it is named tells the schema that the key may be absent.
@@ -63,7 +64,8 @@ pub(super) struct SessionLine {
     #[schemars(regex(pattern = "^[A-Za-z^]*$"))]
     pub history: String,
     /// Seconds from the first frame to the last.
-    pub duration: f64,
+    #[schemars(with = "f64")]
+    pub duration: Seconds,
     pub orig_bytes: u64,
     pub resp_bytes: u64,
     pub missed_bytes: u64,
@@ -89,7 +91,7 @@ pub(super) struct SessionLine {
     // From here on keys are left out where they have nothing to say.
     /// When it was certain that the connection was over. Lines stand in this order.
     #[schemars(skip_serializing_if = "is_absent")]
-    pub told: Option<AtLine>,
+    pub told: Option<Moment>,
     /// Only in a sum: attempts that the line stands for.
     #[schemars(skip_serializing_if = "is_absent")]
     pub attempts: Option<u64>,
@@ -111,13 +113,15 @@ pub(super) struct SessionLine {
     #[schemars(skip_serializing_if = "is_absent")]
     pub syn: Option<SynLine>,
     #[schemars(skip_serializing_if = "is_absent")]
-    pub greeted: Option<AtLine>,
+    pub greeted: Option<Moment>,
     #[serde(default)]
     #[schemars(with = "Vec<WireText>")]
     #[schemars(skip_serializing_if = "is_absent")]
     pub more_helos: Vec<Wire>,
+    /// The first line of the reply to the name: code, status, words.
+    #[schemars(with = "Option<WireText>")]
     #[schemars(skip_serializing_if = "is_absent")]
-    pub helo_reply: Option<ReplyLine>,
+    pub helo_reply: Option<Wire>,
     #[serde(default)]
     #[schemars(with = "Vec<WireText>")]
     #[schemars(skip_serializing_if = "is_absent")]
@@ -141,10 +145,11 @@ pub(super) struct SessionLine {
     pub dialect: Vec<String>,
     #[schemars(skip_serializing_if = "is_absent")]
     pub smuggling: Option<SmugglingLine>,
-    /// Of each command: seconds after `ts` at which it was sent and answered.
+    /// Microseconds before each command, from the reply or command before it, and before its reply.
     #[serde(default)]
+    #[schemars(with = "Vec<(f64, Option<f64>)>")]
     #[schemars(skip_serializing_if = "is_absent")]
-    pub command_times: Vec<(f64, Option<f64>)>,
+    pub waits_us: Vec<(Micros, Option<Micros>)>,
     #[serde(default)]
     #[schemars(skip_serializing_if = "is_absent")]
     pub events: EventsLine,
@@ -178,19 +183,43 @@ pub(super) struct QuestionLine {
     pub frames: FramesLine,
 }
 
-/// A frame and its time.
+/// When something was seen: seconds after the first frame of the connection, and the frame.
 #[derive(Deserialize, JsonSchema, Clone, Copy, Debug)]
-#[schemars(deny_unknown_fields)]
-pub(super) struct AtLine {
-    #[schemars(with = "Time")]
-    pub ts: Ts,
-    #[schemars(with = "FrameNumber")]
-    pub frame: u64,
+pub(super) struct Moment(#[schemars(with = "f64")] pub Seconds, #[schemars(with = "FrameNumber")] pub u64);
+
+impl Moment {
+    /// The same as an instant, on a connection that began then.
+    pub(super) fn of(self, begin: Ts) -> At {
+        At { ts: begin + self.0.0, frame: FrameNo(self.1) }
+    }
 }
 
-impl From<AtLine> for At {
-    fn from(line: AtLine) -> Self {
-        Self { ts: line.ts, frame: FrameNo(line.frame) }
+/// A length of time in seconds.
+pub(super) type Seconds = Decimal<9>;
+/// A length of time in microseconds.
+pub(super) type Micros = Decimal<3>;
+
+/// A length of time, as a number of which so many places make nanoseconds. Read digit by digit: a number of the usual kind
+/// holds so many digits for a hundred days only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Decimal<const PLACES: u32>(pub Span);
+
+impl<const PLACES: u32> Decimal<PLACES> {
+    fn parse(text: &str) -> Option<i64> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let missing = PLACES.checked_sub(u32::try_from(fraction.len()).ok()?)?;
+        let digits: i64 = [whole, fraction].concat().parse().ok()?;
+        digits.checked_mul(10_i64.checked_pow(missing)?)
+    }
+}
+
+impl<'de, const PLACES: u32> Deserialize<'de> for Decimal<PLACES> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(d)?.get();
+        // Others may write the same number otherwise: with an exponent, or with more digits.
+        let rounded = |number: f64| (number * 10_f64.powi(PLACES.cast_signed())).round() as i64;
+        let nanos = Self::parse(text).or_else(|| text.parse().ok().map(rounded));
+        nanos.map(|nanos| Self(Span::from_nanos(nanos))).ok_or_else(|| serde::de::Error::custom("a time is no number"))
     }
 }
 
@@ -229,12 +258,8 @@ pub(super) struct TranslatedLine {
     pub resp_h: Option<HostKey>,
     #[schemars(skip_serializing_if = "is_absent")]
     pub resp_p: Option<u16>,
-    #[schemars(with = "Option<Time>")]
     #[schemars(skip_serializing_if = "is_absent")]
-    pub ts: Option<Ts>,
-    #[schemars(with = "Option<FrameNumber>")]
-    #[schemars(skip_serializing_if = "is_absent")]
-    pub frame: Option<u64>,
+    pub proven: Option<Moment>,
 }
 
 /// The client's SYN.
@@ -242,10 +267,9 @@ pub(super) struct TranslatedLine {
 pub(super) struct SynLine {
     /// p0f's raw signature.
     pub p0f: String,
-    /// Window.
-    #[serde(default)]
+    /// Window, where the signature does not tell.
     #[schemars(skip_serializing_if = "is_absent")]
-    pub wsize: u16,
+    pub wsize: Option<u16>,
     /// Four-byte words of TCP options, where their kinds do not tell.
     #[schemars(skip_serializing_if = "is_absent")]
     pub option_words: Option<u8>,
@@ -284,10 +308,8 @@ pub(super) struct AuthLine {
     pub user: Option<Wire>,
     pub result: AuthResult,
     pub reply: Option<ReplyLine>,
-    #[schemars(with = "Time")]
-    pub ts: Ts,
-    #[schemars(with = "FrameNumber")]
-    pub frame: u64,
+    /// When its last reply came.
+    pub ended: Moment,
 }
 
 /// A mail.
@@ -307,22 +329,25 @@ pub(super) struct TransactionLine {
     #[schemars(with = "Option<HashText>")]
     pub body_hash: Option<String>,
     pub dsn: Option<DsnLine>,
-    pub trans_depth: u32,
-    #[schemars(with = "Time")]
-    pub ts: Ts,
-    #[schemars(with = "Time")]
-    pub end_ts: Ts,
-    #[schemars(with = "[FrameNumber; 2]")]
-    pub frames: [u64; 2],
+    /// Its number in the session, where that is not its place in the list.
+    #[schemars(skip_serializing_if = "is_absent")]
+    pub trans_depth: Option<u32>,
+    /// When MAIL was sent.
+    pub began: Moment,
+    /// What ended it, where that was not the last frame.
+    #[schemars(skip_serializing_if = "is_absent")]
+    pub ended: Option<Moment>,
     #[schemars(skip_serializing_if = "is_absent")]
     pub declared_size: Option<u64>,
     #[schemars(skip_serializing_if = "is_absent")]
     pub rcpt_totals: Option<RcptTotalsLine>,
+    /// The refusal of DATA: code, status, words.
+    #[schemars(with = "Option<WireText>")]
     #[schemars(skip_serializing_if = "is_absent")]
-    pub data_cmd_reply: Option<ReplyLine>,
-    #[serde(default)]
+    pub data_cmd_reply: Option<Wire>,
+    /// Whether the mail data were seen to their end, where `data_reply` does not tell.
     #[schemars(skip_serializing_if = "is_absent")]
-    pub complete: bool,
+    pub complete: Option<bool>,
     #[schemars(with = "Option<WireText>")]
     #[schemars(skip_serializing_if = "is_absent")]
     pub from_domain: Option<Wire>,
@@ -385,10 +410,7 @@ pub(super) struct TlsBytesLine {
 /// A dot line of another form with a command behind it.
 #[derive(Deserialize, JsonSchema, Debug)]
 pub(super) struct SmugglingLine {
-    #[schemars(with = "Time")]
-    pub ts: Ts,
-    #[schemars(with = "FrameNumber")]
-    pub frame: u64,
+    pub at: Moment,
     #[schemars(with = "WireText")]
     pub around: Wire,
     pub crlf_lines: u64,
@@ -405,9 +427,8 @@ pub(super) struct EventsLine {
     pub helos: Vec<EarlierHelo>,
     #[schemars(skip_serializing_if = "is_absent")]
     pub before_gap: Option<u32>,
-    #[serde(default)]
     #[schemars(skip_serializing_if = "is_absent")]
-    pub late: u32,
+    pub late: Option<u32>,
 }
 
 /// A name that the client had before the last one.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Unseen;
-use super::record::{AuthLine, DsnLine, EventsLine, QuestionLine, SessionLine, SynLine, TransactionLine};
+use super::record::{AuthLine, Decimal, DsnLine, Micros, QuestionLine, SessionLine, SynLine, TransactionLine};
 use crate::frame::{At, FrameNo};
 use crate::net::{Encap, Endpoint, Ends, HostKey, LinkFacts, Translation};
 use crate::session::{
@@ -44,8 +44,8 @@ pub(super) fn session(line: SessionLine, unseen: &mut Unseen) -> Vec<SessionEven
         orig: Endpoint { host: line.orig_h, port: orig_p },
         resp: Endpoint { host: resp_h, port: resp_p },
     };
-    let last = At { ts: id.ts + span(line.duration), frame: FrameNo(line.frames.last) };
-    let told = line.told.map_or(last, At::from);
+    let last = At { ts: id.ts + line.duration.0, frame: FrameNo(line.frames.last) };
+    let told = line.told.map_or(last, |told| told.of(id.ts));
     let syn = line.syn.as_ref().and_then(signature);
     let link = link(&line);
     if line.conn_state == ConnState::S0 && line.history == ONE_SYN {
@@ -63,14 +63,14 @@ pub(super) fn session(line: SessionLine, unseen: &mut Unseen) -> Vec<SessionEven
             orig: end(id.orig, gateway.orig_h, gateway.orig_p),
             resp: end(id.resp, gateway.resp_h, gateway.resp_p),
         };
-        Outer { ends, proven: gateway.ts.zip(gateway.frame).map(|(ts, frame)| At { ts, frame: FrameNo(frame) }) }
+        Outer { ends, proven: gateway.proven.map(|proven| proven.of(id.ts)) }
     });
     let (of_tcp, of_smtp) = weirds(&line.weird);
     let conn = Connection {
         id,
         state: line.conn_state,
         history: line.history.clone(),
-        duration: span(line.duration),
+        duration: line.duration.0,
         orig_bytes: line.orig_bytes,
         resp_bytes: line.resp_bytes,
         missed_bytes: line.missed_bytes,
@@ -84,7 +84,7 @@ pub(super) fn session(line: SessionLine, unseen: &mut Unseen) -> Vec<SessionEven
         cut_short: line.cut_short,
         weird: of_tcp,
     };
-    let smtp = facts(line, id.ts, of_smtp);
+    let smtp = facts(line, id.ts, last, of_smtp);
     unseen.transactions += u64::from(smtp.transactions_total).saturating_sub(smtp.transactions.len() as u64);
     let mut events = Vec::with_capacity(smtp.auth.len() + smtp.transactions.len() + 3);
     if let Some(Outer { ends: outer, proven: Some(at) }) = outer {
@@ -136,12 +136,15 @@ fn dialogue(conn: &Connection, smtp: &SmtpFacts, told: At, out: &mut Vec<Session
     }
 }
 
-fn facts(line: SessionLine, begin: Ts, weird: WeirdSet) -> SmtpFacts {
-    let greeted = line.greeted.map(At::from);
-    let words = |text: &Wire| parse_words(text.as_bytes());
-    let transactions: Vec<_> = line.transactions.into_iter().map(|tx| Arc::new(transaction(tx))).collect();
+fn facts(line: SessionLine, begin: Ts, end: At, weird: WeirdSet) -> SmtpFacts {
+    let greeted = line.greeted.map(|greeted| greeted.of(begin));
+    // What ends with the connection is mostly told with it.
+    let ended_last = line.transactions.iter().filter(|tx| tx.ended.is_none()).count() as u32;
+    let mails = (1..).zip(line.transactions);
+    let transactions: Vec<_> = mails.map(|(depth, tx)| Arc::new(transaction(tx, depth, begin, end))).collect();
     let tls_bytes = line.tls_bytes.map_or((0, 0), |bytes| (bytes.orig, bytes.resp));
-    let auth: Vec<_> = line.auth.into_iter().map(attempt).collect();
+    let auth: Vec<_> = line.auth.into_iter().map(|line| attempt(line, begin)).collect();
+    let events = line.events;
     let told = u32::from(greeted.is_some()) + (auth.len() + transactions.len()) as u32;
     SmtpFacts {
         greeting: line.banner.as_ref().map(words),
@@ -149,7 +152,7 @@ fn facts(line: SessionLine, begin: Ts, weird: WeirdSet) -> SmtpFacts {
         esmtp: line.esmtp,
         more_helos: line.more_helos,
         ehlo_keywords: line.ehlo_keywords,
-        helo_reply: line.helo_reply.map(Reply::from),
+        helo_reply: line.helo_reply.as_ref().map(words),
         tls: Tls {
             state: line.tls,
             record_version: line.tls_version,
@@ -161,7 +164,7 @@ fn facts(line: SessionLine, begin: Ts, weird: WeirdSet) -> SmtpFacts {
         transactions_total: line.transactions_total.unwrap_or(transactions.len() as u32),
         transactions,
         commands_total: line.commands_total.unwrap_or(line.commands.len() as u32),
-        commands: commands(&line.commands, &line.command_times, begin),
+        commands: commands(&line.commands, &line.waits_us, begin),
         last_reply: line.last_reply.as_ref().map(words),
         quit: line.quit,
         pipelined: line.pipelined,
@@ -169,30 +172,31 @@ fn facts(line: SessionLine, begin: Ts, weird: WeirdSet) -> SmtpFacts {
         dialect: dialect(&line.dialect),
         smuggling: line.smuggling.map(|found| {
             Box::new(SmugglingFacts {
-                at: At { ts: found.ts, frame: FrameNo(found.frame) },
+                at: found.at.of(begin),
                 around: found.around,
                 crlf_lines: found.crlf_lines,
                 lf_lines: found.lf_lines,
             })
         }),
-        heads: heads(line.events, told, line.helo.is_some(), greeted.is_some()),
+        heads: HeadLog {
+            told,
+            before_helo: events.before_helo.unwrap_or(u32::from(line.helo.is_some() && greeted.is_some())),
+            earlier: events.helos.into_iter().map(|earlier| (earlier.until, earlier.helo)).collect(),
+            before_gap: events.before_gap,
+            late: events.late.unwrap_or(ended_last),
+        },
         helo: line.helo,
     }
 }
 
-fn heads(line: EventsLine, told: u32, introduced: bool, greeted: bool) -> HeadLog {
-    HeadLog {
-        told,
-        before_helo: line.before_helo.unwrap_or(u32::from(introduced && greeted)),
-        earlier: line.helos.into_iter().map(|earlier| (earlier.until, earlier.helo)).collect(),
-        before_gap: line.before_gap,
-        late: line.late,
-    }
+/// A reply that is told in one text.
+fn words(text: &Wire) -> Reply {
+    parse_words(text.as_bytes())
 }
 
-fn attempt(line: AuthLine) -> AuthAttempt {
+fn attempt(line: AuthLine, begin: Ts) -> AuthAttempt {
     AuthAttempt {
-        at: At { ts: line.ts, frame: FrameNo(line.frame) },
+        at: line.ended.of(begin),
         mechanism: line.mechanism,
         user: line.user,
         result: line.result,
@@ -200,7 +204,8 @@ fn attempt(line: AuthLine) -> AuthAttempt {
     }
 }
 
-fn transaction(line: TransactionLine) -> Transaction {
+/// A mail at its place in the list, of a connection that lasted so long.
+fn transaction(line: TransactionLine, depth: u32, begin: Ts, end: At) -> Transaction {
     let rcptto: Vec<Recipient> =
         line.rcptto.into_iter().map(|rcpt| Recipient { to: rcpt.to, reply: rcpt.reply.map(Reply::from) }).collect();
     let count =
@@ -220,9 +225,9 @@ fn transaction(line: TransactionLine) -> Transaction {
         dsn: line.dsn.map(dsn),
     };
     Transaction {
-        trans_depth: line.trans_depth,
-        began: At { ts: line.ts, frame: FrameNo(line.frames[0]) },
-        ended: At { ts: line.end_ts, frame: FrameNo(line.frames[1]) },
+        trans_depth: line.trans_depth.unwrap_or(depth),
+        began: line.began.of(begin),
+        ended: line.ended.map_or(end, |ended| ended.of(begin)),
         mailfrom: line.mailfrom,
         null_sender: line.null_sender,
         declared_size: line.declared_size,
@@ -232,10 +237,10 @@ fn transaction(line: TransactionLine) -> Transaction {
         rcpt_accepted,
         rcpt_rejected,
         transfer: line.transfer,
-        data_cmd_reply: line.data_cmd_reply.map(Reply::from),
+        data_cmd_reply: line.data_cmd_reply.as_ref().map(words),
+        complete: line.complete.unwrap_or(line.data_reply.is_some()),
         data_reply: line.data_reply.map(Reply::from),
         size: line.size,
-        complete: line.complete,
         outcome: line.outcome,
         content: (line.size > 0 || content != MailFacts::default()).then(|| Box::new(content)),
     }
@@ -255,26 +260,24 @@ fn dsn(line: DsnLine) -> Dsn {
     }
 }
 
-/// Commands with their codes, and their times where the line tells them.
-fn commands(lines: &[String], times: &[(f64, Option<f64>)], begin: Ts) -> Vec<CommandLog> {
-    let timed = times.iter().copied().map(Some).chain(std::iter::repeat(None));
-    let commands = lines.iter().zip(timed).map(|(line, time)| {
+/// Commands with their codes, and their times where the line tells how long each was waited for.
+fn commands(lines: &[String], waits: &[(Micros, Option<Micros>)], begin: Ts) -> Vec<CommandLog> {
+    let waits = waits.iter().copied().chain(std::iter::repeat((Decimal(Span::ZERO), None)));
+    let mut now = begin;
+    let mut after = |Decimal(wait): Micros| {
+        now = now + wait;
+        now
+    };
+    let commands = lines.iter().zip(waits).map(|(line, (before, until_reply))| {
         let (verb, code) = line.split_once(' ').unwrap_or((line, ""));
-        let (said, replied) = time.unwrap_or((0.0, None));
         CommandLog {
             verb: logged_verb(verb),
             code: code.parse().ok(),
-            said: begin + span(said),
-            replied: replied.map(|replied| begin + span(replied)),
+            said: after(before),
+            replied: until_reply.map(&mut after),
         }
     });
     commands.collect()
-}
-
-/// Nanoseconds of seconds that were written with all their digits: a number of that size holds them exactly for a
-/// hundred days.
-fn span(seconds: f64) -> Span {
-    Span::from_nanos((seconds * 1e9).round() as i64)
 }
 
 fn weirds(names: &[String]) -> (WeirdSet, WeirdSet) {

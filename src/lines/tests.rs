@@ -7,7 +7,7 @@ use super::*;
 use crate::detect::testing::session;
 use crate::frame::{At, FrameNo};
 use crate::output::{LineForm, SessionWriter};
-use crate::session::SessionEventKind;
+use crate::session::{CommandLog, Session, SessionEventKind};
 use crate::time::{Span, Ts};
 
 const BEGIN: Ts = Ts::from_parts(1_772_617_327, 0);
@@ -65,6 +65,51 @@ fn events_of_overlapping_connections_come_in_their_order() {
     let (was, is): (Vec<_>, Vec<_>) =
         (lines.iter().filter_map(back).collect(), events.iter().filter_map(back).collect());
     assert_eq!(was, is);
+}
+
+/// The stamps of a capture with nanoseconds, and of one that went on for years.
+#[test]
+fn times_are_exact_however_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.ndjson");
+    for span in [Span::from_nanos(1), Span::from_nanos(1_462_041_431_007), Span::hours(87_660) + Span::from_nanos(1001)]
+    {
+        let event = closed(1, 10, 20);
+        let SessionEventKind::Closed(told) = &event.kind else { panic!("{event:?}") };
+        let mut session = Session::clone(told);
+        let (begin, at) = (session.conn.id.ts, |frame| At { ts: BEGIN + span, frame: FrameNo(frame) });
+        session.conn.duration = span;
+        session.smtp.greeted = Some(at(12));
+        let replied = Some(begin + span + span);
+        session.smtp.commands = vec![
+            CommandLog { verb: "EHLO", code: Some(250), said: begin + span, replied },
+            // Sent ahead of that reply.
+            CommandLog { verb: "MAIL", code: None, said: begin, replied: None },
+            CommandLog { verb: "QUIT", code: Some(221), said: begin + span, replied },
+        ];
+        session.smtp.commands_total = 3;
+        let wanted = SessionEvent { at: at(20), kind: SessionEventKind::Closed(session.clone().into()) };
+        fs::write(&path, written(std::slice::from_ref(&wanted))).unwrap();
+        let again = read(&path).pop().unwrap();
+        let SessionEventKind::Closed(told) = &again.kind else { panic!("{again:?}") };
+        assert_eq!((again.at, told.as_ref()), (wanted.at, &session));
+    }
+}
+
+/// A program between writer and reader may write the same numbers otherwise.
+#[test]
+fn times_may_have_exponents_or_more_digits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.ndjson");
+    let line = String::from_utf8(written(&[closed(1, 10, 20)])).unwrap();
+    for (number, nanos) in
+        [("1e1", 10_000_000_000), ("10.0000000004", 10_000_000_000), ("10", 10_000_000_000), ("-1.5E-6", -1500)]
+    {
+        let other = line.replace(r#""told":[10.0,"#, &format!(r#""told":[{number},"#));
+        assert_ne!(other, line);
+        fs::write(&path, other).unwrap();
+        assert_eq!(read(&path).pop().unwrap().at.ts, BEGIN + Span::secs(10) + Span::from_nanos(nanos), "{number}");
+    }
 }
 
 #[test]

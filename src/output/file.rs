@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::wire::shown;
 
 /// Bytes gathered before a write: session lines have about a kilobyte, so one system call takes some sixty.
-const BUFFER_BYTES: usize = 64 << 10;
+pub(super) const BUFFER_BYTES: usize = 64 << 10;
 
 /// Names tried for the temporary file, should leftovers of killed runs with the same process id be there.
 const NAMES_TRIED: u32 = 100;

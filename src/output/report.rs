@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -14,6 +14,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Serialize, Serializer};
 
 use super::facts::{Counts, FrameCounts, InputFacts, Results};
+use super::file::BUFFER_BYTES;
 use super::layout::Lines;
 use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Rounded, Severity, Standing, Tier};
 use crate::frame::FrameNo;
@@ -37,9 +38,12 @@ pub const HOSTS_MAX: usize = 10_000;
 
 /// Writes the report, with a line feed at its end.
 pub fn write(out: &mut dyn Write, results: &Results<'_>) -> io::Result<()> {
-    let mut json = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
+    // It is written in pieces of some bytes, five a key: each shall be a copy and no call.
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, out);
+    let mut json = serde_json::Serializer::with_formatter(&mut out, Lines::default());
     Report::of(results).serialize(&mut json).map_err(io::Error::from)?;
-    out.write_all(b"\n")
+    out.write_all(b"\n")?;
+    out.flush()
 }
 
 /// The report's JSON Schema.

@@ -1,8 +1,6 @@
 //! Names of a connection that other tools understand, made from its contents alone: the same input gives the same names.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD as STANDARD;
-use sha1::{Digest, Sha1};
+use sha1::compress;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::ConnId;
@@ -12,6 +10,7 @@ const TCP: u8 = 6;
 
 /// Letters of a `uid`, in the order of Zeek's base-62 digits.
 const BASE62: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 impl ConnId {
     /// The unique id: `C` and base-62 digits, as Zeek's `uid`, of the low 96 bits of an XXH3-128 over stamp and ends.
@@ -52,23 +51,51 @@ impl ConnId {
     pub fn community_id_letters(&self) -> Option<[u8; 30]> {
         let (lower, upper) = if self.orig <= self.resp { (self.orig, self.resp) } else { (self.resp, self.orig) };
         let (first, second) = (lower.host.octets(), upper.host.octets());
-        let bytes = match (lower.host.is_v4(), upper.host.is_v4()) {
-            (true, true) => 12..16,
-            (false, false) => 0..16,
+        let ports = [lower.port, upper.port];
+        let four = |octets: [u8; 16]| u128::from_be_bytes(octets) as u32;
+        let block = match (lower.host.is_v4(), upper.host.is_v4()) {
+            (true, true) => block(four(first).to_be_bytes(), four(second).to_be_bytes(), ports),
+            (false, false) => block(first, second, ports),
             _ => return None,
         };
-        let digest = Sha1::new()
-            .chain_update([0, 0])
-            .chain_update(&first[bytes.clone()])
-            .chain_update(&second[bytes])
-            .chain_update([TCP, 0])
-            .chain_update(lower.port.to_be_bytes())
-            .chain_update(upper.port.to_be_bytes())
-            .finalize();
-        let mut letters = *b"1:                            ";
-        // Twenty bytes are always twenty-eight letters.
-        STANDARD.encode_slice(digest, &mut letters[2..]).ok().map(|_| letters)
+        Some(in_letters(sha1_of(block)))
     }
+}
+
+/// What a Community ID is the SHA-1 of, as the one block that it fits into, with its padding (FIPS 180-4 section 5.1.1).
+fn block<const HOST: usize>(first: [u8; HOST], second: [u8; HOST], ports: [u16; 2]) -> [u8; 64] {
+    let mut block = [0; 64];
+    // After the seed.
+    let (hosts, rest) = block[2..].split_at_mut(2 * HOST);
+    hosts[..HOST].copy_from_slice(&first);
+    hosts[HOST..].copy_from_slice(&second);
+    rest[0] = TCP;
+    rest[2..4].copy_from_slice(&ports[0].to_be_bytes());
+    rest[4..6].copy_from_slice(&ports[1].to_be_bytes());
+    rest[6] = 0x80;
+    block[56..].copy_from_slice(&(8 * (8 + 2 * HOST as u64)).to_be_bytes());
+    block
+}
+
+/// SHA-1 of one padded block (FIPS 180-4 section 5.3.1). It names a connection to other tools, and protects nothing.
+fn sha1_of(block: [u8; 64]) -> [u32; 5] {
+    let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+    compress(&mut state, &[block.into()]);
+    state
+}
+
+/// The version, and a digest in Base64: twenty bytes, which are twenty-seven letters and the sign that a byte is missing.
+fn in_letters(digest: [u32; 5]) -> [u8; 30] {
+    let mut bytes = [0; 21];
+    bytes.as_chunks_mut().0.iter_mut().zip(digest).for_each(|(place, word)| *place = word.to_be_bytes());
+    let letter = |bits: u32| BASE64[bits as usize % 64];
+    let mut letters = *b"1:                            ";
+    for (place, [a, b, c]) in letters[2..].as_chunks_mut::<4>().0.iter_mut().zip(bytes.as_chunks().0) {
+        let three = u32::from_be_bytes([0, *a, *b, *c]);
+        *place = [letter(three >> 18), letter(three >> 12), letter(three >> 6), letter(three)];
+    }
+    letters[29] = b'=';
+    letters
 }
 
 /// 62^10, the largest such power whose digits a number of 64 bits holds.

@@ -33,25 +33,35 @@ impl Buffer {
     /// Adds all of `text`.
     #[inline(always)]
     pub(super) fn extend(&mut self, text: &[u8]) {
-        if self.bytes.len() - self.len < text.len() {
-            self.grow(text.len());
-        }
-        if let Some(place) = self.bytes.get_mut(self.len..).and_then(|room| room.get_mut(..text.len())) {
-            place.copy_from_slice(text);
-            self.len += text.len();
+        match self.bytes.get_mut(self.len..).and_then(|room| room.get_mut(..text.len())) {
+            Some(place) => {
+                place.copy_from_slice(text);
+                self.len += text.len();
+            }
+            None => self.extend_grown(text),
         }
     }
 
     /// Adds the first `len` bytes of `text`, of which it may write all: a copy of fixed length is a few instructions.
     #[inline(always)]
     pub(super) fn extend_some<const N: usize>(&mut self, text: &[u8; N], len: usize) {
-        if self.bytes.len() - self.len < N {
-            self.grow(N);
+        match self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            Some(place) => {
+                *place = *text;
+                self.len += len.min(N);
+            }
+            None => self.extend_grown(text.get(..len).unwrap_or(text)),
         }
-        if let Some(place) = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
-            *place = *text;
-            self.len += len.min(N);
-        }
+    }
+
+    /// Adds `text` where there is no room for it yet.
+    #[cold]
+    #[inline(never)]
+    fn extend_grown(&mut self, text: &[u8]) {
+        self.bytes.truncate(self.len);
+        self.bytes.extend_from_slice(text);
+        self.len = self.bytes.len();
+        self.bytes.resize(2 * self.len, 0);
     }
 
     #[inline(always)]
@@ -69,12 +79,6 @@ impl Buffer {
         if let Some(place) = self.bytes.get_mut(at) {
             *place = byte;
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self, more: usize) {
-        self.bytes.resize(2 * self.bytes.len() + more, 0);
     }
 }
 

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::report::incident_json;
 use super::json::{Json, key};
-use super::line::{self, Summed};
+use super::line::{self, Lasted, Summed};
 use crate::detect::{Class, Severity};
 use crate::frame::At;
 use crate::incident::Incident;
@@ -29,8 +29,8 @@ const FLOW_ID_BITS: u32 = 53;
 /// The events of a connection that came about: its mails, then the flow.
 pub(super) fn closed(json: &mut Json, session: &Session, told: At) {
     let (conn, smtp) = (&session.conn, &session.smtp);
-    for (no, tx) in smtp.transactions.iter().enumerate() {
-        mail(json, session, no as u64, Some(tx));
+    for (no, tx) in (0_u32..).zip(&smtp.transactions) {
+        mail(json, session, no, Some(tx));
     }
     let is_smtp = smtp.greeting.is_some() || smtp.commands_total > 0;
     if is_smtp && smtp.transactions.is_empty() {
@@ -120,7 +120,7 @@ pub(super) fn alert(json: &mut Json, now: Ts, incident: &Incident) -> io::Result
     Ok(())
 }
 
-fn mail(json: &mut Json, session: &Session, no: u64, tx: Option<&Transaction>) {
+fn mail(json: &mut Json, session: &Session, no: u32, tx: Option<&Transaction>) {
     let (conn, smtp) = (&session.conn, &session.smtp);
     let ended = tx.map_or(conn.id.ts + conn.duration, |tx| tx.ended.ts);
     json.line(|json| {
@@ -146,7 +146,10 @@ fn mail(json: &mut Json, session: &Session, no: u64, tx: Option<&Transaction>) {
             });
         }
         if let Some(tx) = tx {
-            line::transaction(key!(json, "smtphound"), tx);
+            key!(json, "smtphound").object(|json| {
+                key!(json, "ts").stamp(conn.id.ts);
+                line::transaction(json, tx, no + 1, Lasted::of(conn));
+            });
         }
     });
 }

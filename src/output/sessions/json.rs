@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::buffer::Buffer;
+use crate::frame::At;
 use crate::net::{HostKey, Mac};
 use crate::smtp::{EnhancedStatus, Reply};
 use crate::tcp::SynSignature;
@@ -34,18 +35,13 @@ pub(super) struct Json {
     date: (i64, [u8; 10]),
     /// The second that was printed last, and what stands before its fraction: most stamps of a line are of one second.
     second: (i64, [u8; 21]),
-    /// The SYN that was printed last, and its text: most of a flood, a worm or a queue look the same.
-    syn: (SynSignature, String),
+    /// The SYN that was printed last, and its keys: most of a flood, a worm or a queue look the same.
+    syn: (Option<SynSignature>, Vec<u8>),
 }
 
 impl Json {
     pub(super) fn new() -> Self {
-        Self {
-            out: Buffer::new(4096),
-            date: (i64::MIN, [0; 10]),
-            second: (i64::MIN, [0; 21]),
-            syn: (SynSignature::default(), SynSignature::default().to_string()),
-        }
+        Self { out: Buffer::new(4096), date: (i64::MIN, [0; 10]), second: (i64::MIN, [0; 21]), syn: (None, Vec::new()) }
     }
 
     /// Begins anew; keeps at most `kept_max` bytes of room.
@@ -116,27 +112,21 @@ impl Json {
         if value { self.out.extend_some(b"true", 4) } else { self.out.extend_some(b"false", 5) }
     }
 
+    #[inline(always)]
     pub(super) fn number(&mut self, number: impl Into<u64>) {
-        let mut rest = number.into();
-        if rest < 100 {
-            let pair @ [_, ones] = pair(rest as u32);
-            return if rest < 10 { self.out.push(ones) } else { self.out.extend_some(&pair, 2) };
+        let number = number.into();
+        if number < 10 { self.out.push(b'0' + number as u8) } else { self.large_number(number) }
+    }
+
+    fn large_number(&mut self, number: u64) {
+        if number >= EIGHT_DIGITS {
+            self.number(number / EIGHT_DIGITS);
+            return self.out.extend_some(&eight_digits((number % EIGHT_DIGITS) as u32), 8);
         }
-        // The digits, from the lowest on, stand before as many bytes that do not matter.
-        let mut digits = [0; 2 * DIGITS_MAX];
-        let mut begin = DIGITS_MAX;
-        while rest >= 10 {
-            begin -= 2;
-            [digits[begin], digits[begin + 1]] = pair((rest % 100) as u32);
-            rest /= 100;
-        }
-        if rest > 0 {
-            begin -= 1;
-            digits[begin] = pair(rest as u32)[1];
-        }
-        if let Some(digits) = digits.get(begin..).and_then(<[u8]>::first_chunk::<DIGITS_MAX>) {
-            self.out.extend_some(digits, DIGITS_MAX - begin);
-        }
+        let digits = u64::from_le_bytes(eight_digits(number as u32));
+        // The zeros before it are its lowest bytes.
+        let zeros = (digits ^ ZEROS).trailing_zeros() / 8;
+        self.out.extend_some(&(digits >> (8 * zeros)).to_le_bytes(), 8 - zeros as usize);
     }
 
     /// A number with leading zeros.
@@ -200,7 +190,8 @@ impl Json {
         self.out.extend_some(&self.second.1, self.second.1.len());
         let nanos = ts.as_nanos().rem_euclid(SECOND) as u32;
         if nanos.is_multiple_of(1000) {
-            self.digits::<6>(nanos / 1000);
+            let [_, _, micros @ ..] = eight_digits(nanos / 1000);
+            self.out.extend_some(&micros, micros.len());
         } else {
             self.digits::<9>(nanos);
         }
@@ -232,18 +223,48 @@ impl Json {
         self.raw("+0000\"");
     }
 
+    /// When something was seen: seconds after `begin`, and its frame.
+    pub(super) fn moment(&mut self, at: At, begin: Ts) {
+        self.out.push(b'[');
+        self.seconds(at.ts.since(begin));
+        self.out.push(b',');
+        self.number(at.frame.0);
+        self.out.push(b']');
+    }
+
     /// Seconds, exact, without needless zeros.
     pub(super) fn seconds(&mut self, span: Span) {
-        let nanos = span.as_nanos();
-        if nanos < 0 {
+        let nanos = self.sign(span);
+        self.number(nanos / SECOND.unsigned_abs());
+        self.out.push(b'.');
+        let nanos = (nanos % SECOND.unsigned_abs()) as u32;
+        if nanos.is_multiple_of(1000) {
+            // The zeros behind the last digit that counts are its highest bytes.
+            let digits = u64::from_le_bytes(eight_digits(nanos / 1000));
+            let zeros = (digits ^ ZEROS).leading_zeros() / 8;
+            self.out.extend_some(&(digits >> 16).to_le_bytes(), 6_u32.saturating_sub(zeros).max(1) as usize);
+        } else {
+            let digits = digits::<9>(nanos);
+            self.out.extend_some(&digits, digits.iter().rposition(|&digit| digit != b'0').map_or(1, |last| last + 1));
+        }
+    }
+
+    /// Microseconds, exact: a whole number, but for nanoseconds.
+    pub(super) fn micros(&mut self, span: Span) {
+        let nanos = self.sign(span);
+        self.number(nanos / 1000);
+        if !nanos.is_multiple_of(1000) {
+            self.out.push(b'.');
+            self.digits::<3>((nanos % 1000) as u32);
+        }
+    }
+
+    /// Writes the sign, and gives back the rest.
+    fn sign(&mut self, span: Span) -> u64 {
+        if span.as_nanos() < 0 {
             self.out.push(b'-');
         }
-        let (nanos, second) = (nanos.unsigned_abs(), SECOND as u64);
-        self.number(nanos / second);
-        self.out.push(b'.');
-        let digits = digits::<9>((nanos % second) as u32);
-        let needed = digits.iter().rposition(|&digit| digit != b'0').map_or(1, |last| last + 1);
-        self.out.extend_some(&digits, needed);
+        span.as_nanos().unsigned_abs()
     }
 
     /// An address, as the standard library prints it.
@@ -292,16 +313,22 @@ impl Json {
         self.out.push(b'"');
     }
 
-    /// A SYN as p0f writes it.
+    /// A SYN as p0f writes it, then the window and the length of the options where that text does not tell them.
     pub(super) fn p0f(&mut self, syn: &SynSignature) {
-        // What the text does not tell.
-        let told = SynSignature { tsval: None, ip_id: 0, ..*syn };
-        if self.syn.0 != told {
-            self.syn = (told, syn.to_string());
+        // What these keys do not tell.
+        let told = Some(SynSignature { tsval: None, ip_id: 0, ..*syn });
+        if self.syn.0 == told {
+            return self.out.extend(&self.syn.1);
         }
-        self.out.push(b'"');
-        self.out.extend(self.syn.1.as_bytes());
-        self.out.push(b'"');
+        let begin = self.out.len();
+        key!(self, "p0f").display(format_args!("\"{syn}\""));
+        if syn.wsize != syn.wsize_told() {
+            key!(self, "wsize").number(syn.wsize);
+        }
+        if syn.option_words() != syn.option_words_told() {
+            key!(self, "option_words").number(syn.option_words());
+        }
+        self.syn = (told, self.out.as_bytes().get(begin..).unwrap_or_default().to_vec());
     }
 
     fn status(&mut self, status: EnhancedStatus) {
@@ -351,8 +378,10 @@ impl Json {
     }
 }
 
-/// Digits of the largest number.
-const DIGITS_MAX: usize = 20;
+/// The first number of nine digits.
+const EIGHT_DIGITS: u64 = 100_000_000;
+/// Eight zeros.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -388,6 +417,18 @@ static OCTETS: [([u8; 4], usize); 256] = {
 #[inline(always)]
 fn pair(number: u32) -> [u8; 2] {
     PAIRS[number as usize % PAIRS.len()]
+}
+
+/// The eight digits of a number that has no more, all at once: it is parted in fours, twos and ones beside each other, each
+/// division a multiplication that is right for numbers of that size.
+#[inline(always)]
+fn eight_digits(number: u32) -> [u8; 8] {
+    let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
+    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+    let twos = hundreds | (fours - hundreds * 100) << 16;
+    let tens = ((twos * 103) >> 10) & 0xf_000f_000f_000f;
+    let ones = tens | (twos - tens * 10) << 8;
+    (ones | ZEROS).to_le_bytes()
 }
 
 /// The lowest digits of a number.
@@ -441,7 +482,9 @@ mod tests {
 
     #[test]
     fn numbers_are_exact() {
-        for number in [0, 9, 10, 1_234_567, u64::MAX] {
+        let powers = (0..20).map(|power| 10_u64.pow(power)).flat_map(|power| [power - 1, power, power + 1]);
+        let many = (0..5_000_000).step_by(7).map(|number| number * 3);
+        for number in [1_234_567, u64::MAX].into_iter().chain(powers).chain((0..20_000).chain(many)) {
             assert_eq!(json(|json| json.number(number)), number.to_string());
         }
         for (nanos, text) in [
@@ -449,21 +492,30 @@ mod tests {
             (1, "0.000000001"),
             (-1_500_000_000, "-1.5"),
             (1_462_000_000, "1.462"),
+            (1_000_001_000, "1.000001"),
+            (100_000_000, "0.1"),
+            (999_999_990, "0.99999999"),
             (i64::MIN, "-9223372036.854775808"),
         ] {
             assert_eq!(json(|json| json.seconds(Span::from_nanos(nanos))), text);
+        }
+        for (nanos, text) in [(0, "0"), (1, "0.001"), (-1_500_000_000, "-1500000"), (60_924_120, "60924.120")] {
+            assert_eq!(json(|json| json.micros(Span::from_nanos(nanos))), text);
         }
     }
 
     #[test]
     fn a_syn_is_told_as_it_prints_itself() {
-        let one = SynSignature { ttl: 60, mss: 1460, tsval: Some(1), ip_id: 7, ..SynSignature::default() };
+        let one = SynSignature { ttl: 60, mss: 1460, wsize: 2920, tsval: Some(1), ip_id: 7, ..SynSignature::default() };
         let other = SynSignature { v6: true, scale: Some(7), ..one };
+        // A multiple of 1460, which the MSS is not.
+        let odd = SynSignature { mss: 1380, ..one };
         let mut json = Json::new();
-        for syn in [SynSignature::default(), one, SynSignature { tsval: None, ip_id: 0, ..one }, other, one] {
+        for syn in [SynSignature::default(), one, SynSignature { tsval: None, ip_id: 0, ..one }, other, one, odd] {
             json.clear(100);
             json.p0f(&syn);
-            assert_eq!(json.bytes(), format!("\"{syn}\"").as_bytes());
+            let window = if syn == odd { r#","wsize":2920"# } else { "" };
+            assert_eq!(json.bytes(), format!(r#","p0f":"{syn}"{window}"#).as_bytes());
         }
     }
 

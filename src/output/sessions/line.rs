@@ -9,9 +9,10 @@ use crate::session::{
     AuthAttempt, AuthResult, CommandLog, Dialect, DnsQuery, Dsn, MailFacts, Outcome, Outer, Session, SmtpFacts,
     TlsState, Transaction, Transfer,
 };
-use crate::tcp::{Attempt, ConnId, ConnState, SynSignature};
+use crate::tcp::{Attempt, ConnId, ConnState, Connection, SynSignature};
 use crate::time::{Span, Ts};
 use crate::weird::WeirdSet;
+use crate::wire::Wire;
 
 /// What TCP tells of any connection, come about or not.
 struct Tcp<'a> {
@@ -65,9 +66,24 @@ impl Seen<'_> {
     }
 }
 
+/// From when to when a connection lasted: moments are told from its first frame on, and what ended with its last one has
+/// none of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Lasted {
+    begin: Ts,
+    end: At,
+}
+
+impl Lasted {
+    pub(super) fn of(conn: &Connection) -> Self {
+        Self { begin: conn.id.ts, end: At { ts: conn.id.ts + conn.duration, frame: conn.last } }
+    }
+}
+
 /// A connection that came about.
 pub(super) fn closed(json: &mut Json, session: &Session, told: At) {
     let Session { conn, smtp, outer } = session;
+    let lasted = Lasted::of(conn);
     let mut weird = conn.weird;
     weird.merge(smtp.weird);
     json.object(|json| {
@@ -81,9 +97,9 @@ pub(super) fn closed(json: &mut Json, session: &Session, told: At) {
             missed_bytes: conn.missed_bytes,
         };
         tcp.write(json);
-        dialogue(json, smtp, weird);
+        dialogue(json, smtp, weird, lasted);
         Seen { link: &conn.link, first: conn.first.0, last: conn.last.0, count: conn.frames }.write(json);
-        at(key!(json, "told"), told);
+        key!(json, "told").moment(told, lasted.begin);
         if conn.gaps > 0 {
             key!(json, "gaps").number(conn.gaps);
         }
@@ -99,33 +115,37 @@ pub(super) fn closed(json: &mut Json, session: &Session, told: At) {
         if let Some(signature) = &conn.syn {
             syn(json, signature);
         }
-        more_dialogue(json, smtp);
-        times(json, &smtp.commands, conn.id.ts);
-        heads(json, smtp);
+        more_dialogue(json, smtp, lasted.begin);
+        waits(json, &smtp.commands, lasted.begin);
+        heads(json, smtp, lasted.end);
     });
 }
 
-/// When each command was sent and answered, in seconds from the first frame on.
-fn times(json: &mut Json, commands: &[CommandLog], begin: Ts) {
+/// How long it took until each command was sent, and until it was answered: each from the one before.
+fn waits(json: &mut Json, commands: &[CommandLog], begin: Ts) {
     if !commands.is_empty() {
-        key!(json, "command_times").list(commands, |json, command| {
+        let mut before = begin;
+        key!(json, "waits_us").list(commands, |json, command| {
             json.list([Some(command.said), command.replied], |json, ts| {
-                json.option(ts, |json, ts| json.seconds(ts.since(begin)));
+                json.option(ts, |json, ts| json.micros(ts.since(std::mem::replace(&mut before, ts))));
             });
         });
     }
 }
 
 /// How events differ from what the line tells of the whole session, where they do.
-fn heads(json: &mut Json, smtp: &SmtpFacts) {
+fn heads(json: &mut Json, smtp: &SmtpFacts, end: At) {
     let heads = &smtp.heads;
     let before_helo = smtp.helo.as_ref().map(|_| heads.before_helo);
-    let is_usual = before_helo.is_none_or(|events| events == u32::from(smtp.greeted.is_some()));
-    if is_usual && heads.earlier.is_empty() && heads.before_gap.is_none() && heads.late == 0 {
+    let before_helo = before_helo.filter(|events| *events != u32::from(smtp.greeted.is_some()));
+    // What ends with the connection is mostly told with it.
+    let ended_last = smtp.transactions.iter().filter(|tx| tx.ended == end).count();
+    let late = Some(heads.late).filter(|late| *late as usize != ended_last);
+    if before_helo.is_none() && heads.earlier.is_empty() && heads.before_gap.is_none() && late.is_none() {
         return;
     }
     key!(json, "events").object(|json| {
-        if let Some(events) = before_helo.filter(|_| !is_usual) {
+        if let Some(events) = before_helo {
             key!(json, "before_helo").number(events);
         }
         if !heads.earlier.is_empty() {
@@ -139,8 +159,8 @@ fn heads(json: &mut Json, smtp: &SmtpFacts) {
         if let Some(events) = heads.before_gap {
             key!(json, "before_gap").number(events);
         }
-        if heads.late > 0 {
-            key!(json, "late").number(heads.late);
+        if let Some(events) = late {
+            key!(json, "late").number(events);
         }
     });
 }
@@ -174,14 +194,6 @@ pub(super) const fn qtype_name(qtype: u16) -> &'static str {
     }
 }
 
-/// A frame and its time.
-fn at(json: &mut Json, at: At) {
-    json.object(|json| {
-        key!(json, "ts").stamp(at.ts);
-        key!(json, "frame").number(at.frame.0);
-    });
-}
-
 /// What the gateway made of the end that it changed.
 fn translated(json: &mut Json, id: &ConnId, outer: &Outer) {
     let Outer { ends, proven } = outer;
@@ -194,8 +206,7 @@ fn translated(json: &mut Json, id: &ConnId, outer: &Outer) {
             key!(json, "orig_p").number(ends.orig.port);
         }
         if let Some(proven) = proven {
-            key!(json, "ts").stamp(proven.ts);
-            key!(json, "frame").number(proven.frame.0);
+            key!(json, "proven").moment(*proven, id.ts);
         }
     });
 }
@@ -205,10 +216,11 @@ pub(super) fn unanswered(json: &mut Json, attempt: &Attempt, told: At) {
     json.object(|json| {
         names(json, &attempt.id);
         Tcp::unanswered(attempt.last.ts.since(attempt.id.ts)).write(json);
-        dialogue(json, &SmtpFacts::default(), WeirdSet::default());
+        let lasted = Lasted { begin: attempt.id.ts, end: attempt.last };
+        dialogue(json, &SmtpFacts::default(), WeirdSet::default(), lasted);
         let (first, last) = (attempt.first.0, attempt.last.frame.0);
         Seen { link: &attempt.link, first, last, count: u64::from(attempt.syns) }.write(json);
-        at(key!(json, "told"), told);
+        key!(json, "told").moment(told, lasted.begin);
         syn(json, &attempt.syn);
     });
 }
@@ -239,7 +251,8 @@ pub(super) fn summed(json: &mut Json, first: &Attempt, sum: &Summed) {
         key!(json, "id.resp_h").raw("null");
         key!(json, "id.resp_p").option(sum.port, Json::number);
         Tcp::unanswered(sum.last.ts.since(first.id.ts)).write(json);
-        dialogue(json, &SmtpFacts::default(), WeirdSet::default());
+        let lasted = Lasted { begin: first.id.ts, end: sum.last };
+        dialogue(json, &SmtpFacts::default(), WeirdSet::default(), lasted);
         Seen { link: &first.link, first: first.first.0, last: sum.last.frame.0, count: sum.syns }.write(json);
         key!(json, "attempts").number(sum.attempts);
         key!(json, "servers").number(sum.servers);
@@ -262,13 +275,15 @@ fn ends(json: &mut Json, id: &ConnId) {
 }
 
 /// What every line tells of the dialogue.
-fn dialogue(json: &mut Json, smtp: &SmtpFacts, weird: WeirdSet) {
+fn dialogue(json: &mut Json, smtp: &SmtpFacts, weird: WeirdSet, lasted: Lasted) {
     key!(json, "banner").option(smtp.greeting.as_ref(), Json::words);
     key!(json, "helo").option(smtp.helo.as_ref(), Json::wire);
     key!(json, "esmtp").option(smtp.esmtp, Json::bool);
     key!(json, "tls").plain(tls_name(smtp.tls.state));
-    key!(json, "auth").list(&smtp.auth, auth);
-    key!(json, "transactions").list(&smtp.transactions, |json, tx| transaction(json, tx));
+    key!(json, "auth").list(&smtp.auth, |json, attempt| auth(json, attempt, lasted.begin));
+    key!(json, "transactions").list((1_u32..).zip(&smtp.transactions), |json, (depth, tx)| {
+        json.object(|json| transaction(json, tx, depth, lasted));
+    });
     key!(json, "commands").list(&smtp.commands, |json, command| json.command(command.verb, command.code));
     key!(json, "last_reply").option(smtp.last_reply.as_ref(), Json::words);
     key!(json, "quit").bool(smtp.quit);
@@ -276,15 +291,15 @@ fn dialogue(json: &mut Json, smtp: &SmtpFacts, weird: WeirdSet) {
 }
 
 /// What is left out of most lines.
-fn more_dialogue(json: &mut Json, smtp: &SmtpFacts) {
+fn more_dialogue(json: &mut Json, smtp: &SmtpFacts, begin: Ts) {
     if let Some(greeted) = smtp.greeted {
-        at(key!(json, "greeted"), greeted);
+        key!(json, "greeted").moment(greeted, begin);
     }
     if !smtp.more_helos.is_empty() {
         key!(json, "more_helos").list(&smtp.more_helos, Json::wire);
     }
     if let Some(reply) = &smtp.helo_reply {
-        key!(json, "helo_reply").reply(reply);
+        key!(json, "helo_reply").words(reply);
     }
     if !smtp.ehlo_keywords.is_empty() {
         key!(json, "ehlo_keywords").list(&smtp.ehlo_keywords, Json::wire);
@@ -316,8 +331,7 @@ fn more_dialogue(json: &mut Json, smtp: &SmtpFacts) {
     }
     if let Some(facts) = &smtp.smuggling {
         key!(json, "smuggling").object(|json| {
-            key!(json, "ts").stamp(facts.at.ts);
-            key!(json, "frame").number(facts.at.frame.0);
+            key!(json, "at").moment(facts.at, begin);
             key!(json, "around").wire(&facts.around);
             key!(json, "crlf_lines").number(facts.crlf_lines);
             key!(json, "lf_lines").number(facts.lf_lines);
@@ -325,70 +339,79 @@ fn more_dialogue(json: &mut Json, smtp: &SmtpFacts) {
     }
 }
 
-fn auth(json: &mut Json, auth: &AuthAttempt) {
+fn auth(json: &mut Json, auth: &AuthAttempt, begin: Ts) {
     json.object(|json| {
         key!(json, "mechanism").wire(&auth.mechanism);
         key!(json, "user").option(auth.user.as_ref(), Json::wire);
         key!(json, "result").plain(auth_name(auth.result));
         key!(json, "reply").option(auth.reply.as_ref(), Json::reply);
-        key!(json, "ts").stamp(auth.at.ts);
-        key!(json, "frame").number(auth.at.frame.0);
+        key!(json, "ended").moment(auth.at, begin);
     });
 }
 
-pub(super) fn transaction(json: &mut Json, tx: &Transaction) {
+/// A mail; `depth` is its place among those that the line tells.
+pub(super) fn transaction(json: &mut Json, tx: &Transaction, depth: u32, lasted: Lasted) {
     let content: Option<&MailFacts> = tx.content.as_deref();
-    json.object(|json| {
-        key!(json, "mailfrom").wire(&tx.mailfrom);
-        key!(json, "null_sender").bool(tx.null_sender);
-        key!(json, "mail_reply").option(tx.mail_reply.as_ref(), Json::reply);
-        key!(json, "rcptto").list(&tx.rcptto, |json, rcpt| {
-            json.object(|json| {
-                key!(json, "to").wire(&rcpt.to);
-                key!(json, "reply").option(rcpt.reply.as_ref(), Json::reply);
-            });
+    key!(json, "mailfrom").wire(&tx.mailfrom);
+    key!(json, "null_sender").bool(tx.null_sender);
+    key!(json, "mail_reply").option(tx.mail_reply.as_ref(), Json::reply);
+    key!(json, "rcptto").list(&tx.rcptto, |json, rcpt| {
+        json.object(|json| {
+            key!(json, "to").wire(&rcpt.to);
+            key!(json, "reply").option(rcpt.reply.as_ref(), Json::reply);
         });
-        key!(json, "transfer").option(tx.transfer, |json, transfer| json.plain(transfer_name(transfer)));
-        key!(json, "data_reply").option(tx.data_reply.as_ref(), Json::reply);
-        key!(json, "size").number(tx.size);
-        key!(json, "outcome").plain(outcome_name(tx.outcome));
-        key!(json, "msg_id").option(content.and_then(|facts| facts.msg_id.as_ref()), Json::wire);
-        key!(json, "body_hash").option(content.and_then(|facts| facts.body_hash), |json, hash| {
-            json.display(format_args!("\"{hash:032x}\""));
-        });
-        key!(json, "dsn").option(content.and_then(|facts| facts.dsn.as_ref()), dsn);
-        key!(json, "trans_depth").number(tx.trans_depth);
-        key!(json, "ts").stamp(tx.began.ts);
-        key!(json, "end_ts").stamp(tx.ended.ts);
-        key!(json, "frames").list([tx.began.frame, tx.ended.frame], |json, frame| json.number(frame.0));
-        if let Some(size) = tx.declared_size {
-            key!(json, "declared_size").number(size);
-        }
-        if tx.rcpt_total as usize > tx.rcptto.len() {
-            key!(json, "rcpt_totals").object(|json| {
-                key!(json, "total").number(tx.rcpt_total);
-                key!(json, "accepted").number(tx.rcpt_accepted);
-                key!(json, "rejected").number(tx.rcpt_rejected);
-            });
-        }
-        if let Some(reply) = &tx.data_cmd_reply {
-            key!(json, "data_cmd_reply").reply(reply);
-        }
-        if tx.complete {
-            key!(json, "complete").bool(true);
-        }
-        if let Some(facts) = content {
-            if let Some(text) = &facts.from_domain {
-                key!(json, "from_domain").wire(text);
-            }
-            if let Some(text) = &facts.to_domain {
-                key!(json, "to_domain").wire(text);
-            }
-            if let Some(text) = &facts.auto_submitted {
-                key!(json, "auto_submitted").wire(text);
-            }
-        }
     });
+    key!(json, "transfer").option(tx.transfer, |json, transfer| json.plain(transfer_name(transfer)));
+    key!(json, "data_reply").option(tx.data_reply.as_ref(), Json::reply);
+    key!(json, "size").number(tx.size);
+    key!(json, "outcome").plain(outcome_name(tx.outcome));
+    key!(json, "msg_id").option(content.and_then(|facts| facts.msg_id.as_ref()), Json::wire);
+    key!(json, "body_hash").option(content.and_then(|facts| facts.body_hash), |json, hash| {
+        json.display(format_args!("\"{hash:032x}\""));
+    });
+    key!(json, "dsn").option(content.and_then(|facts| facts.dsn.as_ref()), dsn);
+    if tx.trans_depth != depth {
+        key!(json, "trans_depth").number(tx.trans_depth);
+    }
+    key!(json, "began").moment(tx.began, lasted.begin);
+    if tx.ended != lasted.end {
+        key!(json, "ended").moment(tx.ended, lasted.begin);
+    }
+    if let Some(size) = tx.declared_size {
+        key!(json, "declared_size").number(size);
+    }
+    if tx.rcpt_total as usize > tx.rcptto.len() {
+        key!(json, "rcpt_totals").object(|json| {
+            key!(json, "total").number(tx.rcpt_total);
+            key!(json, "accepted").number(tx.rcpt_accepted);
+            key!(json, "rejected").number(tx.rcpt_rejected);
+        });
+    }
+    if let Some(reply) = &tx.data_cmd_reply {
+        key!(json, "data_cmd_reply").words(reply);
+    }
+    if tx.complete != tx.data_reply.is_some() {
+        key!(json, "complete").bool(tx.complete);
+    }
+    if let Some(facts) = content {
+        if let Some(domain) = facts.from_domain.as_ref().filter(|domain| !is_at(&tx.mailfrom, domain)) {
+            key!(json, "from_domain").wire(domain);
+        }
+        let is_new = |domain: &&Wire| !tx.rcptto.iter().any(|rcpt| is_at(&rcpt.to, domain));
+        if let Some(domain) = facts.to_domain.as_ref().filter(is_new) {
+            key!(json, "to_domain").wire(domain);
+        }
+        if let Some(text) = &facts.auto_submitted {
+            key!(json, "auto_submitted").wire(text);
+        }
+    }
+}
+
+/// Whether a path ends in `@` and the domain.
+fn is_at(path: &Wire, domain: &Wire) -> bool {
+    let (path, domain) = (path.as_bytes(), domain.as_bytes());
+    let split = path.len().checked_sub(domain.len()).and_then(|at| path.split_at_checked(at));
+    split.is_some_and(|(local, end)| local.ends_with(b"@") && end.eq_ignore_ascii_case(domain))
 }
 
 fn dsn(json: &mut Json, dsn: &Dsn) {
@@ -408,12 +431,7 @@ fn dsn(json: &mut Json, dsn: &Dsn) {
 /// The originator's SYN: p0f's signature, and the fields that it leaves out.
 fn syn(json: &mut Json, syn: &SynSignature) {
     key!(json, "syn").object(|json| {
-        key!(json, "p0f").p0f(syn);
-        key!(json, "wsize").number(syn.wsize);
-        let words = syn.option_words();
-        if words != syn.option_words_told() {
-            key!(json, "option_words").number(words);
-        }
+        json.p0f(syn);
         if let Some(tsval) = syn.tsval {
             key!(json, "tsval").number(tsval);
         }

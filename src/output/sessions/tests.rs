@@ -204,18 +204,16 @@ fn a_line_is_what_the_schema_says() {
             r#""id.resp_h":"198.51.100.25","id.resp_p":25,"conn_state":"SF","history":"ShADadFf","duration":1.462,"#,
             r#""orig_bytes":120,"resp_bytes":200,"missed_bytes":0,"banner":"220 mx.example ESMTP","helo":"pc23","esmtp":true,"#,
             r#""tls":"none","auth":[{{"mechanism":"LOGIN","user":"guest","result":"failed","#,
-            r#""reply":{{"code":535,"status":"5.7.8","text":"bad credentials"}},"ts":"2026-03-04T09:42:07.341431Z","frame":12}}],"#,
+            r#""reply":{{"code":535,"status":"5.7.8","text":"bad credentials"}},"ended":[0.3,12]}}],"#,
             r#""transactions":[{{"mailfrom":"a@b.example","null_sender":false,"#,
             r#""mail_reply":{{"code":250,"status":"2.1.0","text":"ok"}},"rcptto":[{{"to":"c@d.example","#,
             r#""reply":{{"code":550,"status":"5.1.1","text":"unknown"}}}}],"transfer":"DATA","data_reply":null,"size":0,"#,
-            r#""outcome":"rejected","msg_id":null,"body_hash":null,"dsn":null,"trans_depth":1,"#,
-            r#""ts":"2026-03-04T09:42:07.541431Z","end_ts":"2026-03-04T09:42:07.941431Z","frames":[14,20]}}],"#,
+            r#""outcome":"rejected","msg_id":null,"body_hash":null,"dsn":null,"began":[0.5,14],"ended":[0.9,20]}}],"#,
             r#""commands":["EHLO 250","AUTH 535","MAIL 250","RCPT 550","QUIT 221"],"last_reply":"221 bye","quit":true,"weird":[],"#,
             r#""vlan":[12],"mac":{{"orig":"00:16:3e:00:00:17","resp":"00:16:3e:00:00:01"}},"encap":["gre","erspan"],"#,
-            r#""frames":{{"first":1,"last":33,"count":33}},"told":{{"ts":"2026-03-04T09:42:07.041431Z","frame":99}},"#,
-            r#""syn":{{"p0f":"{}","wsize":64240,"tsval":77,"ip_id":5}},"#,
-            r#""greeted":{{"ts":"2026-03-04T09:42:07.081431Z","frame":4}},"#,
-            r#""command_times":[[0.1,0.2],[0.3,0.4],[0.5,0.6],[0.7,0.9],[1.0,null]]}}"#
+            r#""frames":{{"first":1,"last":33,"count":33}},"told":[0.0,99],"#,
+            r#""syn":{{"p0f":"{}","tsval":77,"ip_id":5}},"greeted":[0.04,4],"#,
+            r#""waits_us":[[100000,100000],[100000,100000],[100000,100000],[100000,200000],[100000,null]]}}"#
         ),
         id.uid(),
         id.community_id(),
@@ -263,19 +261,20 @@ fn nothing_that_a_detector_needs_is_missing() {
     smtp.dialect = Dialect::default().with(Dialect::SIZE | Dialect::NO_BRACKETS);
     smtp.smuggling =
         Some(Box::new(SmugglingFacts { at: at(800, 18), around: "\n.\n".into(), crlf_lines: 4, lf_lines: 2 }));
-    smtp.heads = HeadLog { told: 4, before_helo: 2, earlier: vec![(3, "first".into())], before_gap: Some(3), late: 1 };
+    smtp.heads = HeadLog { told: 4, before_helo: 2, earlier: vec![(3, "first".into())], before_gap: Some(3), late: 2 };
     let gateway = Endpoint { host: HostKey::v4([203, 0, 113, 5]), port: 4711 };
     session.outer = Some(Outer { ends: Ends { orig: gateway, resp: id().resp }, proven: Some(at(20, 3)) });
     let smtp = &mut session.smtp;
     let mut tx = transaction();
     tx.declared_size = Some(10);
     tx.rcpt_total = 4;
-    tx.data_cmd_reply = Some(reply(354, None, "go"));
+    tx.data_cmd_reply = Some(reply(451, Some((4, 3, 0)), "later"));
     (tx.complete, tx.outcome) = (true, Outcome::Accepted);
+    (tx.trans_depth, tx.ended) = (2, at(1462, 33));
     tx.content = Some(Box::new(MailFacts {
         msg_id: Some("1@pc23".into()),
-        from_domain: Some("b.example".into()),
-        to_domain: Some("d.example".into()),
+        from_domain: Some("other.example".into()),
+        to_domain: Some("another.example".into()),
         auto_submitted: Some("auto-replied".into()),
         body_hash: Some(0xff),
         dsn: Some(Dsn { status: Some("5.1.1".into()), recipients: 1, ..Dsn::default() }),
@@ -290,7 +289,7 @@ fn nothing_that_a_detector_needs_is_missing() {
         ("/cut_short", "true"),
         ("/weird", r#"["syn_data","bare_LF"]"#),
         ("/more_helos", r#"["other"]"#),
-        ("/helo_reply/text", r#""mx.example sees [203.0.113.5]""#),
+        ("/helo_reply", r#""250 mx.example sees [203.0.113.5]""#),
         ("/ehlo_keywords", r#"["SIZE 1000"]"#),
         ("/tls", r#""starttls""#),
         ("/tls_version", "769"),
@@ -301,25 +300,52 @@ fn nothing_that_a_detector_needs_is_missing() {
         ("/pipelined", "true"),
         ("/dialect", r#"["no_brackets","size"]"#),
         ("/smuggling/around", r#""\\x0a.\\x0a""#),
-        ("/smuggling/frame", "18"),
+        ("/smuggling/at", "[0.8,18]"),
         ("/smuggling/lf_lines", "2"),
-        ("/events", r#"{"before_gap":3,"before_helo":2,"helos":[{"helo":"first","until":3}],"late":1}"#),
+        ("/events", r#"{"before_gap":3,"before_helo":2,"helos":[{"helo":"first","until":3}],"late":2}"#),
         ("/translated/orig_h", r#""203.0.113.5""#),
-        ("/translated/frame", "3"),
+        ("/translated/proven", "[0.02,3]"),
         ("/transactions/0/declared_size", "10"),
         ("/transactions/0/rcpt_totals", r#"{"accepted":0,"rejected":1,"total":4}"#),
-        ("/transactions/0/data_cmd_reply/code", "354"),
+        ("/transactions/0/trans_depth", "2"),
+        ("/transactions/0/ended", "null"),
+        ("/transactions/0/data_cmd_reply", r#""451 4.3.0 later""#),
         ("/transactions/0/complete", "true"),
         ("/transactions/0/msg_id", r#""1@pc23""#),
-        ("/transactions/0/from_domain", r#""b.example""#),
-        ("/transactions/0/to_domain", r#""d.example""#),
+        ("/transactions/0/from_domain", r#""other.example""#),
+        ("/transactions/0/to_domain", r#""another.example""#),
         ("/transactions/0/auto_submitted", r#""auto-replied""#),
         ("/transactions/0/body_hash", r#""000000000000000000000000000000ff""#),
         ("/transactions/0/dsn/status", r#""5.1.1""#),
     ] {
         let wanted: serde_json::Value = serde_json::from_str(wanted).unwrap();
-        assert_eq!(line.pointer(path), Some(&wanted), "{path}");
+        assert_eq!(line.pointer(path).unwrap_or(&serde_json::Value::Null), &wanted, "{path}");
     }
+}
+
+#[test]
+fn what_follows_from_the_rest_is_left_out() {
+    let mut session = session();
+    let mut tx = transaction();
+    (tx.complete, tx.data_reply, tx.outcome) = (true, Some(reply(250, None, "ok")), Outcome::Accepted);
+    tx.content = Some(Box::new(MailFacts {
+        from_domain: Some("B.example".into()),
+        to_domain: Some("d.example".into()),
+        ..MailFacts::default()
+    }));
+    let last = Transaction { trans_depth: 2, ended: at(1462, 33), ..tx.clone() };
+    session.smtp.transactions = vec![Arc::new(tx), Arc::new(last)];
+    session.smtp.heads.late = 1;
+    let told = value(&line(session.clone()));
+    for (no, missing) in [(0, &[][..]), (1, &["ended"][..])] {
+        for key in [&["trans_depth", "complete", "from_domain", "to_domain"], missing].concat() {
+            assert_eq!(told["transactions"][no].get(key), None, "{no} {key}");
+        }
+    }
+    assert_eq!(told.get("events"), None);
+    // It ended in the last frame, and not because that was the last.
+    session.smtp.heads.late = 0;
+    assert_eq!(value(&line(session))["events"], serde_json::json!({ "late": 0 }));
 }
 
 #[test]

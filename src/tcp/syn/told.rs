@@ -1,17 +1,17 @@
 //! A SYN out of its text again, as a session line tells it.
 //!
-//! p0f's text leaves out what p0f does not compare: the window is told as a multiple where it is one, and the length of
-//! options not at all. So a line tells the window beside it, and the length where the options' kinds do not.
+//! p0f's text leaves out what p0f does not compare: the window is told as a multiple where it is one, mostly of the MSS, and
+//! the length of options not at all. So a line tells either beside it where the text does not.
 
-use super::{QUIRKS, SynSignature, layout};
+use super::{HEADERS_V4, QUIRKS, SynSignature, layout};
 
 /// What a session line tells of a SYN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ToldSyn<'a> {
     /// p0f's text.
     pub p0f: &'a str,
-    /// Window.
-    pub wsize: u16,
+    /// Window, where the text does not tell.
+    pub wsize: Option<u16>,
     /// Four-byte words of options, where their kinds do not tell.
     pub option_words: Option<u8>,
     /// TCP timestamp value.
@@ -53,6 +53,19 @@ impl SynSignature {
         (bytes.div_ceil(4) as u8).min(10)
     }
 
+    /// The window that the text is read as: that many times the MSS, or what a packet of it measures.
+    pub fn wsize_told(&self) -> u16 {
+        match self.window_multiple() {
+            Some((unit, factor)) => self.window_of(unit, factor),
+            None => self.wsize,
+        }
+    }
+
+    fn window_of(&self, unit: &str, factor: u32) -> u16 {
+        let headers = if unit == "mtu" { HEADERS_V4 } else { 0 };
+        (u32::from(self.mss) + headers).wrapping_mul(factor) as u16
+    }
+
     /// The signature that was told so; `None` where the text is none of ours.
     pub fn from_told(told: &ToldSyn<'_>) -> Option<Self> {
         let parts: Vec<&str> = told.p0f.split(':').collect();
@@ -62,7 +75,6 @@ impl SynSignature {
             ttl: ttl.split_once('+')?.0.parse().ok()?,
             olen: olen.parse().ok()?,
             mss: mss.parse().ok()?,
-            wsize: told.wsize,
             tsval: told.tsval,
             ip_id: told.ip_id,
             ..Self::default()
@@ -83,7 +95,13 @@ impl SynSignature {
             }
         }
         syn.olayout = writer.codes;
-        let scale: u8 = window.split_once(',')?.1.parse().ok()?;
+        let (window, scale) = window.split_once(',')?;
+        let scale: u8 = scale.parse().ok()?;
+        syn.wsize = match (told.wsize, window.split_once('*')) {
+            (Some(wsize), _) => wsize,
+            (None, Some((unit, factor))) => syn.window_of(unit, factor.parse().ok()?),
+            (None, None) => window.parse().ok()?,
+        };
         syn.scale = options.split(',').any(|option| option == "ws").then_some(scale);
         for quirk in quirks.split(',').filter(|quirk| !quirk.is_empty()) {
             syn.quirks |= QUIRKS.iter().find(|(_, token)| *token == quirk)?.0;
@@ -108,7 +126,7 @@ mod tests {
         let words = syn.option_words();
         SynSignature::from_told(&ToldSyn {
             p0f: &syn.to_string(),
-            wsize: syn.wsize,
+            wsize: (syn.wsize != syn.wsize_told()).then_some(syn.wsize),
             option_words: (words != syn.option_words_told()).then_some(words),
             tsval: syn.tsval,
             ip_id: syn.ip_id,
@@ -116,20 +134,21 @@ mod tests {
     }
 
     #[test]
-    fn usual_systems_need_no_length() {
+    fn usual_systems_need_no_more_than_the_text() {
         for options in [
             [2_u8, 4, 5, 180, 4, 2, 8, 10, 0, 0, 1, 1, 0, 0, 0, 0, 1, 3, 3, 7].as_slice(),
             &[2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2],
             &[2, 4, 5, 180],
             &[],
         ] {
-            let head = Script::new().syn(1).head;
+            let mut head = Script::new().syn(1).head;
+            head.window = 44 * 1460;
             let syn = SynSignature::from_segment(&Segment { head: &head, options, payload: b"" });
-            assert_eq!(syn.option_words(), syn.option_words_told(), "{syn}");
+            assert_eq!((syn.option_words(), syn.wsize), (syn.option_words_told(), syn.wsize_told()), "{syn}");
             assert_eq!(again(&syn), Some(syn));
         }
         assert_eq!(
-            SynSignature::from_told(&ToldSyn { p0f: "4:64", wsize: 0, option_words: None, tsval: None, ip_id: 0 }),
+            SynSignature::from_told(&ToldSyn { p0f: "4:64", wsize: None, option_words: None, tsval: None, ip_id: 0 }),
             None
         );
     }
@@ -141,7 +160,8 @@ mod tests {
                 vec![1_u8], vec![2, 4, 5, 180], vec![3, 3, 7], vec![4, 2], vec![8, 10, 0, 0, 0, 9, 0, 0, 0, 0],
                 vec![34, 2], vec![30, 4, 0, 1],
             ]), 0..6),
-            window: u16, ttl in 1_u8.., v6: bool,
+            window in prop_oneof![any::<u16>(), (1_u16..44).prop_map(|factor| factor * 1460), (1_u16..43).prop_map(|factor| factor * 1500)],
+            ttl in 1_u8.., v6: bool,
         ) {
             let options: Vec<u8> = kinds.concat().into_iter().take(40).collect();
             let mut head = Script::new().syn(1).head;
