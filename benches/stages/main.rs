@@ -58,7 +58,7 @@ struct Owned {
 
 impl Owned {
     fn segment(&self) -> Segment<'_> {
-        Segment { head: self.head, options: &self.options, payload: &self.payload }
+        Segment { head: &self.head, options: &self.options, payload: &self.payload }
     }
 }
 
@@ -83,7 +83,7 @@ static SEGMENTS: LazyLock<Vec<Owned>> = LazyLock::new(|| {
     let mut segments = Vec::new();
     for kept in &*FRAMES {
         if let Decoded::Segment(Segment { head, options, payload }) = decoder.decode(kept.no, &kept.frame()) {
-            segments.push(Owned { head, options: options.to_vec(), payload: payload.to_vec() });
+            segments.push(Owned { head: *head, options: options.to_vec(), payload: payload.to_vec() });
         }
     }
     segments
