@@ -89,6 +89,11 @@ impl LocalDomains {
         Self { servers: HostTable::new(hosts_max.min(SERVERS_MAX)), onward: Recent::new(ONWARD_FOR, ONWARD_MAX) }
     }
 
+    /// 'Seen before' filters that were full before their time.
+    pub const fn early_turns(&self) -> u64 {
+        self.onward.early_turns()
+    }
+
     /// Learns from an observation.
     pub fn handle(&mut self, seen: &Observation<'_>, rules: &ReplyRules) {
         match seen.what {

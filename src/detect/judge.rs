@@ -84,6 +84,9 @@ pub struct JudgeStats {
     pub roles_evicted: u64,
     /// Addresses and cards whose names had to be forgotten.
     pub names_evicted: u64,
+    /// 'Seen before' filters of the judge's own that were full before their time: of mails, of mails told to try later, and of
+    /// domains that were mailed.
+    pub early_turns: u64,
     /// Of each detector.
     pub detectors: Vec<(&'static str, DetectorStats)>,
 }
@@ -446,6 +449,7 @@ impl Judge {
             ledger_evicted: self.hosts.evicted(),
             roles_evicted: self.roles.evicted(),
             names_evicted: self.names.evicted(),
+            early_turns: self.triplets.early_turns() + self.roles.early_turns() + self.domains.early_turns(),
             detectors: self.detectors.iter().map(|detector| (detector.name(), detector.stats())).collect(),
         }
     }

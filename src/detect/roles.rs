@@ -180,6 +180,11 @@ impl RoleBook {
         self.hosts.evicted()
     }
 
+    /// 'Seen before' filters that were full before their time.
+    pub const fn early_turns(&self) -> u64 {
+        self.deferred.early_turns() + self.deferred_lately.early_turns()
+    }
+
     /// How much is known of a host.
     pub fn weight(&self, host: HostIdx) -> u64 {
         self.hosts.weight(host)

@@ -153,6 +153,7 @@ impl Results<'_> {
         hit.add("judge_hosts", stats.ledger_evicted);
         hit.add("judge_roles", stats.roles_evicted);
         hit.add("judge_names", stats.names_evicted);
+        hit.add("judge_filters", stats.early_turns);
         for (detector, stats) in stats.detectors {
             hit.add(format!("{detector}_hosts"), stats.evicted);
             hit.add(format!("{detector}_filters"), stats.early_turns);

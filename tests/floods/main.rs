@@ -283,6 +283,24 @@ fn ever_new_names(size: Size) -> Outcome {
     })
 }
 
+/// Sessions of four mails each, no two mails from the same sender to the same recipient.
+fn ever_new_mails(size: Size) -> Outcome {
+    flood("ever new mails", size, size.dialogues, |stage, n| {
+        let (client, server) = ((FLOODER, port(n)), (stranger(n % 500), SMTP));
+        let start = n as u32;
+        let mail = |m: u64| format!("MAIL FROM:<from{m}@sender.example>\r\nRCPT TO:<to{m}@rcpt.example>\r\nRSET\r\n");
+        let said = format!("HELO pc.example\r\n{}", (4 * n..4 * n + 4).map(mail).collect::<String>());
+        let replied = format!("250 hello\r\n{}", "250 2.1.0 Ok\r\n550 5.1.1 unknown\r\n250 2.0.0 Ok\r\n".repeat(4));
+        stage.send(client, server, start, 0, SYN, b"");
+        stage.send(server, client, 7, start + 1, SYN | ACK, b"");
+        stage.send(server, client, 8, start + 1, PSH | ACK, b"220 mx.example\r\n");
+        stage.send(client, server, start + 1, 24, PSH | ACK, said.as_bytes());
+        let end = start + 1 + said.len() as u32;
+        stage.send(server, client, 24, end, PSH | ACK, replied.as_bytes());
+        stage.send(client, server, end, 24 + replied.len() as u32, RST | ACK, b"");
+    })
+}
+
 /// Connections seen before and behind a gateway that translates addresses, answered, and left.
 fn translated(size: Size) -> Outcome {
     flood("translated connections", size, size.dialogues, |stage, n| {
@@ -389,6 +407,11 @@ floods! {
     }
     every_session_has_new_names = ever_new_names => |outcome| {
         assert_eq!(outcome.of("192.168.10.66").first(), Some(&(Class::MassMailer, Tier::Confirmed)));
+        assert!(outcome.grown_kib < 800 << 10, "{} KiB", outcome.grown_kib);
+    }
+    every_mail_is_a_new_one = ever_new_mails => |outcome| {
+        assert_eq!(outcome.of("192.168.10.66").first(), Some(&(Class::MassMailer, Tier::Confirmed)));
+        assert!(outcome.hit("judge_filters") > 0, "{:?}", outcome.limits_hit);
         assert!(outcome.grown_kib < 800 << 10, "{} KiB", outcome.grown_kib);
     }
     every_connection_has_a_hole = holes => |outcome| {
