@@ -222,7 +222,7 @@ pub struct Transaction {
     pub rcpt_rejected: u32,
     /// How mail data were sent, if they were.
     pub transfer: Option<Transfer>,
-    /// The reply to the DATA command itself, where it was not to go on (354).
+    /// The reply to the DATA command itself (354, or a refusal).
     pub data_cmd_reply: Option<Reply>,
     /// The reply after the mail data (to CRLF.CRLF or to BDAT LAST).
     pub data_reply: Option<Reply>,

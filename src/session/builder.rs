@@ -345,8 +345,8 @@ impl SessionBuilder {
                 }
             }
             Sent::Data => {
-                transaction.data_cmd_reply = reply.filter(|reply| !reply.is_intermediate());
-                if transaction.data_cmd_reply.is_none() {
+                transaction.data_cmd_reply = reply;
+                if transaction.data_cmd_reply.as_ref().is_none_or(Reply::is_intermediate) {
                     transaction.transfer = Some(Transfer::Data);
                 }
             }
@@ -435,7 +435,7 @@ fn outcome(open: &Open, why: Why) -> Outcome {
     if transaction.rcpt_rejected > 0 && transaction.rcpt_accepted == 0 && !for_somebody {
         return if open.permanent { Outcome::Rejected } else { Outcome::Deferred };
     }
-    if let Some(reply) = &transaction.data_cmd_reply {
+    if let Some(reply) = transaction.data_cmd_reply.as_ref().filter(|reply| !reply.is_intermediate()) {
         return refused(reply);
     }
     match why {

@@ -387,7 +387,8 @@ pub(super) fn transaction(json: &mut Json, tx: &Transaction, depth: u32, lasted:
             key!(json, "rejected").number(tx.rcpt_rejected);
         });
     }
-    if let Some(reply) = &tx.data_cmd_reply {
+    // That it was to go on stands in `transfer` and `commands`.
+    if let Some(reply) = tx.data_cmd_reply.as_ref().filter(|reply| !reply.is_intermediate()) {
         key!(json, "data_cmd_reply").words(reply);
     }
     if tx.complete != tx.data_reply.is_some() {
