@@ -150,7 +150,7 @@ impl Front {
             Decoded::Segment(segment) => {
                 out(FrontItem::Segment(segment));
                 if segment.head.flags.has(TcpFlags::SYN)
-                    && let Some(translation) = self.twins.handle(&segment.head)
+                    && let Some(translation) = self.twins.handle(segment.head)
                 {
                     out(FrontItem::Translated(segment.head.at, translation));
                 }

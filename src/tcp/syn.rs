@@ -101,7 +101,7 @@ impl SynSignature {
 
     /// Reads the signature off a SYN.
     pub fn from_segment(segment: &Segment<'_>) -> Self {
-        let mut signature = Self { quirks: fixed_quirks(segment), ..Self::default() }.with_header(&segment.head);
+        let mut signature = Self { quirks: fixed_quirks(segment), ..Self::default() }.with_header(segment.head);
         if signature.read_options(segment.options).is_none() {
             signature.quirks |= Self::BAD;
         }
@@ -121,7 +121,7 @@ impl SynSignature {
             last.keep(segment.options, &read);
             return read;
         }
-        Self { quirks: last.read.quirks | fixed_quirks(segment), ..last.read }.with_header(&segment.head)
+        Self { quirks: last.read.quirks | fixed_quirks(segment), ..last.read }.with_header(segment.head)
     }
 
     /// The window scale that options hold.
@@ -280,7 +280,7 @@ const OPTION_QUIRKS: u32 = SynSignature::TS1_ZERO
 fn fixed_quirks(segment: &Segment<'_>) -> u32 {
     let payload = u32::from(segment.head.payload_len > 0) * SynSignature::PAYLOAD;
     let words = (segment.options.len().min(40) as u32 / 4) << SynSignature::OPTION_WORDS;
-    header_quirks(&segment.head) | payload | words
+    header_quirks(segment.head) | payload | words
 }
 
 fn header_quirks(head: &SegmentHeader) -> u32 {

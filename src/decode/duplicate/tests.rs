@@ -197,7 +197,7 @@ fn the_place_in_the_table_is_the_same_in_every_run() {
     let segment = segment(DATA);
     let words = words(&segment.head);
     // No seed goes in.
-    assert_eq!(place(words), 0xcbd5fffceb4feab7);
+    assert_eq!(place(words), 0xcbd5_fffc_eb4f_eab7);
     assert_ne!(
         identity(words, &segment.segment(), &one),
         identity(words, &segment.segment(), &two),
