@@ -4,8 +4,8 @@
 //! connection outside the processor's fast caches, and following one after the other would wait for memory a dozen times a
 //! segment, each time for nothing else. So all connections of the next segments are looked up first, in loops that do
 //! nothing but touch: a processor runs many such iterations at once, and the waits coincide. What was seen then is a guess
-//! (a segment before may end the connection), so it is only ever used to bring memory near. (The dialogues are not touched: that
-//! cost as much as it brought.)
+//! (a segment before may end the connection), so it only brings memory near, and says where to look first; the table looks
+//! whether it is still so. (The dialogues are not touched: that cost as much as it brought.)
 
 use std::hint::black_box;
 
