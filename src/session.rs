@@ -137,9 +137,33 @@ impl Session {
     }
 }
 
-/// The SMTP side of a session: what the dialogue came to.
+/// The SMTP side of a session: what the dialogue came to. What each command adds to stands in front, what an introduction
+/// or less behind it: of thousands of sessions under way, that much less is to be fetched from far away.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[repr(C)]
 pub struct SmtpFacts {
+    /// `VERB code` of each command in order (bounded): the shape of the dialogue.
+    pub commands: Vec<CommandLog>,
+    /// Commands, counted also beyond the bound.
+    pub commands_total: u32,
+    /// Mail transactions, counted also beyond the bound.
+    pub transactions_total: u32,
+    /// The last reply.
+    pub last_reply: Option<Reply>,
+    /// What was odd.
+    pub weird: WeirdSet,
+    /// How the client writes its commands.
+    pub dialect: Dialect,
+    /// `Some(true)` after EHLO, `Some(false)` after HELO.
+    pub esmtp: Option<bool>,
+    /// QUIT was sent.
+    pub quit: bool,
+    /// The client used pipelining (several commands before a reply).
+    pub pipelined: bool,
+    /// Mail transactions in order (bounded; see `transactions_total`).
+    pub transactions: Vec<Arc<Transaction>>,
+    /// What the heads of its events were like.
+    pub heads: HeadLog,
     /// The greeting.
     pub greeting: Option<Reply>,
     /// Frame of the greeting's last line.
@@ -148,38 +172,16 @@ pub struct SmtpFacts {
     pub helo: Option<Wire>,
     /// All distinct HELO or EHLO arguments beyond the first, in order (bounded).
     pub more_helos: Vec<Wire>,
-    /// `Some(true)` after EHLO, `Some(false)` after HELO.
-    pub esmtp: Option<bool>,
     /// The first EHLO reply's keyword lines (bounded), with parameters.
     pub ehlo_keywords: Vec<Wire>,
     /// The EHLO or HELO reply's first line: servers tell here which address they see.
     pub helo_reply: Option<Reply>,
-    /// What became of encryption.
-    pub tls: Tls,
     /// AUTH exchanges in order (bounded).
     pub auth: Vec<AuthAttempt>,
-    /// Mail transactions in order (bounded; see `transactions_total`).
-    pub transactions: Vec<Arc<Transaction>>,
-    /// Mail transactions, counted also beyond the bound.
-    pub transactions_total: u32,
-    /// `VERB code` of each command in order (bounded): the shape of the dialogue.
-    pub commands: Vec<CommandLog>,
-    /// Commands, counted also beyond the bound.
-    pub commands_total: u32,
-    /// The last reply.
-    pub last_reply: Option<Reply>,
-    /// QUIT was sent.
-    pub quit: bool,
-    /// The client used pipelining (several commands before a reply).
-    pub pipelined: bool,
-    /// What was odd.
-    pub weird: WeirdSet,
-    /// How the client writes its commands.
-    pub dialect: Dialect,
     /// Where mail data hold a dot line of another form with a command behind it.
     pub smuggling: Option<Box<SmugglingFacts>>,
-    /// What the heads of its events were like.
-    pub heads: HeadLog,
+    /// What became of encryption.
+    pub tls: Tls,
 }
 
 /// A command and the code that answered it.
@@ -195,23 +197,10 @@ pub struct CommandLog {
     pub replied: Option<Ts>,
 }
 
-/// One mail transaction (RFC 5321 section 3.3): from MAIL to its end.
+/// One mail transaction (RFC 5321 section 3.3): from MAIL to its end. What each RCPT adds to stands in front.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[repr(C)]
 pub struct Transaction {
-    /// Counts from 1 in a session (Zeek's `trans_depth`).
-    pub trans_depth: u32,
-    /// The frame with MAIL.
-    pub began: At,
-    /// The frame that ended it: the final reply, RSET, a new MAIL, the close, or the gap.
-    pub ended: At,
-    /// The reverse-path without brackets; empty if null (see `null_sender`).
-    pub mailfrom: Wire,
-    /// `MAIL FROM:<>`
-    pub null_sender: bool,
-    /// `SIZE=` of MAIL.
-    pub declared_size: Option<u64>,
-    /// The reply to MAIL.
-    pub mail_reply: Option<Reply>,
     /// Recipients in order (bounded; see `rcpt_total`).
     pub rcptto: Vec<Recipient>,
     /// RCPT commands, counted also beyond the bound.
@@ -220,18 +209,32 @@ pub struct Transaction {
     pub rcpt_accepted: u32,
     /// Refused ones of them (4xx and 5xx), counted also beyond the bound.
     pub rcpt_rejected: u32,
+    /// Counts from 1 in a session (Zeek's `trans_depth`).
+    pub trans_depth: u32,
+    /// `MAIL FROM:<>`
+    pub null_sender: bool,
+    /// Mail data were seen to their end.
+    pub complete: bool,
     /// How mail data were sent, if they were.
     pub transfer: Option<Transfer>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The reverse-path without brackets; empty if null (see `null_sender`).
+    pub mailfrom: Wire,
+    /// The reply to MAIL.
+    pub mail_reply: Option<Reply>,
+    /// `SIZE=` of MAIL.
+    pub declared_size: Option<u64>,
+    /// The frame with MAIL.
+    pub began: At,
+    /// The frame that ended it: the final reply, RSET, a new MAIL, the close, or the gap.
+    pub ended: At,
     /// The reply to the DATA command itself (354, or a refusal).
     pub data_cmd_reply: Option<Reply>,
     /// The reply after the mail data (to CRLF.CRLF or to BDAT LAST).
     pub data_reply: Option<Reply>,
     /// Bytes of mail data as sent, dot-stuffing and the final dot line left out.
     pub size: u64,
-    /// Mail data were seen to their end.
-    pub complete: bool,
-    /// What became of it.
-    pub outcome: Outcome,
     /// What the mail data's headers tell, if any were sent.
     pub content: Option<Box<MailFacts>>,
 }

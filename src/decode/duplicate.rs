@@ -24,7 +24,7 @@
 //!
 //! The memory is a table of fixed size where a newer segment takes the place of an older one. The place is a fixed hash, so
 //! that every run forgets the same segments; what is compared is a hash with a random seed, so that nobody can make two
-//! different segments look equal, and results still never depend on it (two that do by chance are one in 2^64).
+//! different segments look equal, and results still never depend on it (two that do by chance are one in 2^48).
 
 use crate::limits::DecodeLimits;
 use crate::net::{Encap, LinkFacts, Mac, Seed, mix};
@@ -38,6 +38,9 @@ const COMPARED_MAX: usize = 128;
 
 /// The segments seen last.
 pub(super) struct DuplicateCache {
+    /// One byte of what stands at each place in `seen`. It nearly always tells that a segment is new, and then the place
+    /// itself, which is seldom in the processor's fast caches, is written but need not be waited for.
+    hints: Box<[u8]>,
     seen: Box<[Seen]>,
     mask: u64,
     seed: Seed,
@@ -48,21 +51,36 @@ pub(super) struct DuplicateCache {
 /// One segment: as little as tells, so that the table stays near the processor.
 #[derive(Clone, Copy)]
 struct Seen {
-    /// Of all that a copy has in common with its original. The seed is random: nobody can make two segments that agree.
-    identity: u64,
+    /// In the upper 48 bits a hash of all that a copy has in common with its original; its seed is random, so that nobody
+    /// can make two segments that agree. In the lower 16 the way the segment came by, which they need not have in common.
+    identity_path: u64,
     ts: Ts,
-    /// The way the segment came by, which a copy need not have in common.
-    path: u16,
 }
 
-const _: () = assert!(size_of::<Seen>() == 24, "what the limits say of it");
+const _: () = assert!(size_of::<Seen>() == 16, "what the limits say of it");
+
+impl Seen {
+    const fn new(identity: u64, path: u16, ts: Ts) -> Self {
+        Self { identity_path: identity & !0xffff | path as u64, ts }
+    }
+
+    /// See [`DuplicateCache::hints`].
+    const fn hint(self) -> u8 {
+        (self.identity_path >> 56) as u8
+    }
+
+    const fn is_same_segment(self, other: Self) -> bool {
+        (self.identity_path ^ other.identity_path) >> 16 == 0
+    }
+}
 
 impl DuplicateCache {
     pub(super) fn new(limits: &DecodeLimits) -> Self {
         let entries = limits.duplicate_entries.max(1).next_power_of_two();
         // Longer ago than any window.
-        let nothing = Seen { identity: 0, path: 0, ts: Ts::from_nanos(i64::MIN) };
+        let nothing = Seen::new(0, 0, Ts::from_nanos(i64::MIN));
         Self {
+            hints: vec![nothing.hint(); entries].into(),
             seen: vec![nothing; entries].into(),
             mask: entries as u64 - 1,
             seed: Seed::random(),
@@ -78,20 +96,22 @@ impl DuplicateCache {
     pub(super) fn is_copy(&mut self, segment: &Segment<'_>) -> bool {
         let head = segment.head;
         let words = words(head);
-        let new = Seen { identity: identity(words, segment, &self.seed), path: path_of(head), ts: head.at.ts };
-        let place = (place(words) & self.mask) as usize; // the mask keeps it inside the table
-        let old = &mut self.seen[place];
-        if old.identity == new.identity {
-            // Clocks of two taps may disagree: a copy can bear the earlier stamp.
-            let apart = new.ts.since(old.ts).as_nanos().unsigned_abs();
-            let within = |window: Span| apart <= window.as_nanos().unsigned_abs();
-            let told_apart = head.ip.id != 0 || new.path != old.path;
-            if within(self.window_same_path) || (told_apart && within(self.window)) {
-                return true;
-            }
+        let new = Seen::new(identity(words, segment, &self.seed), path_of(head), head.at.ts);
+        let place = (place(words) & self.mask) as usize; // the mask keeps it inside the tables
+        let hint = std::mem::replace(&mut self.hints[place], new.hint());
+        if hint == new.hint() && self.is_copy_of(self.seen[place], new, head.ip.id != 0) {
+            return true;
         }
-        *old = new;
+        self.seen[place] = new;
         false
+    }
+
+    fn is_copy_of(&self, old: Seen, new: Seen, numbered: bool) -> bool {
+        // Clocks of two taps may disagree: a copy can bear the earlier stamp.
+        let apart = new.ts.since(old.ts).as_nanos().unsigned_abs();
+        let within = |window: Span| apart <= window.as_nanos().unsigned_abs();
+        let told_apart = numbered || new.identity_path != old.identity_path;
+        old.is_same_segment(new) && (within(self.window_same_path) || (told_apart && within(self.window)))
     }
 }
 

@@ -40,37 +40,39 @@ const COMMANDS_USUAL: usize = 8;
 /// Where a session's events go.
 pub type Out<'a> = dyn FnMut(SessionEvent) + 'a;
 
-/// Folds the steps of one dialogue.
+/// Folds the steps of one dialogue. What each command needs stands in front (see [`Dialogue`]).
 #[derive(Debug)]
+#[repr(C)]
 pub struct SessionBuilder {
-    id: ConnId,
-    first: FrameNo,
-    link: LinkFacts,
-    facts: SmtpFacts,
+    open: Option<Box<Open>>,
     /// Shared by the events until something in it changes.
     head: Option<Arc<SessionHead>>,
-    first_helo: Option<Wire>,
-    open: Option<Box<Open>>,
-    /// Transactions that began.
-    begun: u32,
     /// Recipients in the transactions that are kept.
     recipients: usize,
+    /// Transactions that began.
+    begun: u32,
     /// Commands are missing, so a transaction may have begun unseen.
     lossy: bool,
     /// Bytes of either side are missing.
     gapped: bool,
+    facts: SmtpFacts,
+    first_helo: Option<Wire>,
+    id: ConnId,
+    first: FrameNo,
+    link: LinkFacts,
 }
 
 /// A transaction under way.
 #[derive(Debug)]
+#[repr(C)]
 struct Open {
-    transaction: Transaction,
     /// A RCPT was refused for good.
     permanent: bool,
     /// A reply was not seen.
     unseen: bool,
     /// The server hung up.
     shut: bool,
+    transaction: Transaction,
 }
 
 /// Why a transaction ended.

@@ -57,30 +57,37 @@ const EARLY_MAX: usize = 8;
 const UNSEEN_MAX: usize = 8;
 
 /// The machine of both sides of one connection.
+///
+/// Thousands of them stand in memory at once, nearly all outside the processor's fast caches: what a command or a reply
+/// needs stands together in front, in the first 384 bytes, and what few of them need behind it.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Dialogue {
     phase: Phase,
-    client: Half,
-    server: Half,
-    assembler: ReplyAssembler,
-    queue: Queue,
-    /// Replies that acknowledge bytes of the client that were not captured yet.
-    early: VecDeque<EarlyReply>,
-    /// Where the greeting ended in the server's stream, once it was seen.
-    greeting_end: Option<u64>,
     /// No greeting will be taken for one any more.
     past_greeting: bool,
-    /// What the client had acknowledged when it sent its first byte.
-    first_acked: Option<u64>,
-    /// Where the last matched reply ended, and whether what it answers must end a group.
-    last_reply: Option<(u64, bool)>,
     /// PIPELINING was offered since the last greeting or STARTTLS.
     may_pipeline: bool,
     pipelined: bool,
+    /// The server speaks TLS.
+    server_tls: bool,
+    /// What looked like TLS of the client was answered in the clear.
+    tls_refuted: bool,
+    /// The server's next line may be the rest of one.
+    server_resync: bool,
+    /// SMTPUTF8 was asked for (RFC 6531).
+    smtputf8: bool,
+    finished: bool,
+    /// How the client writes.
+    dialect: Dialect,
+    client: Half,
+    server: Half,
+    queue: Queue,
+    assembler: ReplyAssembler,
+    /// Replies that acknowledge bytes of the client that were not captured yet.
+    early: VecDeque<EarlyReply>,
     /// The mail whose data are under way.
     mail: Option<Box<MailData>>,
-    /// Bytes of the chunk or blob to come, and whether the chunk is the last one.
-    chunk: (u64, bool),
     /// What was sent after DATA or XEXCH50 before the answer.
     held: Option<Box<Held>>,
     /// What was sent after a dot line of another form, if that looks like a mail of its own and the data went on to
@@ -88,24 +95,23 @@ pub struct Dialogue {
     smuggled: Option<Box<Held>>,
     /// The exchange that the client's lines belong to, once AUTH was answered.
     exchange: Option<Box<AuthExchange>>,
+    /// What the client had acknowledged when it sent its first byte.
+    first_acked: Option<u64>,
+    /// Where the last matched reply ended, and whether what it answers must end a group.
+    last_reply: Option<(u64, bool)>,
     tls: Option<Box<TlsFollower>>,
-    /// The server speaks TLS.
-    server_tls: bool,
-    /// What looked like TLS of the client was answered in the clear.
-    tls_refuted: bool,
+    weird: [WeirdSet; 2],
+    /// Bytes of the chunk or blob to come, and whether the chunk is the last one.
+    chunk: (u64, bool),
+    /// Where the greeting ended in the server's stream, once it was seen.
+    greeting_end: Option<u64>,
     /// In [`Phase::Unsure`]: what the client had acknowledged when its bytes became unsure.
     unsure_since: Option<u64>,
-    /// The server's next line may be the rest of one.
-    server_resync: bool,
     /// What the client had acknowledged, and where the server stood, when an open reply was last looked at.
     looked: Option<(u64, u64)>,
-    /// SMTPUTF8 was asked for (RFC 6531).
-    smtputf8: bool,
-    /// How the client writes.
-    dialect: Dialect,
-    weird: [WeirdSet; 2],
-    finished: bool,
 }
+
+const _: () = assert!(std::mem::offset_of!(Dialogue, tls) <= 384, "what a line needs stands together");
 
 /// One side's stream.
 #[derive(Debug)]
@@ -153,32 +159,32 @@ impl Dialogue {
     pub fn new(limits: &SmtpLimits) -> Self {
         Self {
             phase: Phase::Start,
-            client: Half::new(limits.command_line_max),
-            server: Half::new(limits.reply_line_max),
-            assembler: ReplyAssembler::default(),
-            queue: Queue::default(),
-            early: VecDeque::new(),
-            greeting_end: None,
             past_greeting: false,
-            first_acked: None,
-            last_reply: None,
             may_pipeline: false,
             pipelined: false,
+            server_tls: false,
+            tls_refuted: false,
+            server_resync: false,
+            smtputf8: false,
+            finished: false,
+            dialect: Dialect::default(),
+            client: Half::new(limits.command_line_max),
+            server: Half::new(limits.reply_line_max),
+            queue: Queue::default(),
+            assembler: ReplyAssembler::default(),
+            early: VecDeque::new(),
             mail: None,
-            chunk: (0, false),
             held: None,
             smuggled: None,
             exchange: None,
+            first_acked: None,
+            last_reply: None,
             tls: None,
-            server_tls: false,
-            tls_refuted: false,
-            unsure_since: None,
-            server_resync: false,
-            looked: None,
-            smtputf8: false,
-            dialect: Dialect::default(),
             weird: [WeirdSet::default(); 2],
-            finished: false,
+            chunk: (0, false),
+            greeting_end: None,
+            unsure_since: None,
+            looked: None,
         }
     }
 

@@ -96,8 +96,8 @@ pub(super) struct Assembler {
     next: u64,
     cost: u32,
     tail_len: u8,
-    held: VecDeque<Chunk>,
     tail: [u8; TAIL],
+    held: VecDeque<Chunk>,
 }
 
 impl Assembler {
@@ -107,7 +107,7 @@ impl Assembler {
 
     /// See [`Flow::touch`](super::flow::Flow::touch).
     pub(super) const fn touch(&self) -> u64 {
-        self.next ^ self.tail[0] as u64
+        self.next ^ self.tail[TAIL - 1] as u64
     }
 
     /// How far the stream has been handed on, gaps included.

@@ -64,6 +64,10 @@ impl Queue {
 
     pub(super) fn push(&mut self, waiting: Waiting) {
         self.bytes += waiting.bytes();
+        if self.entries.capacity() == 0 {
+            // Room for one, where most clients put one command after the other: always the same lines of memory.
+            self.entries.reserve_exact(1);
+        }
         self.entries.push_back(Entry::Command(waiting));
     }
 
