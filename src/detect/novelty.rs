@@ -32,14 +32,16 @@ const BITS_PER_KEY: usize = 16;
 /// Hashing is fixed: what a filter says reaches the report, and a report must be the same in every run.
 ///
 /// The current filter's blocks and the previous one's stand side by side, both in one cache line, because both are
-/// asked for nearly every key.
+/// asked for nearly every key. Until there is a previous one, which in most captures there never is, the current one's
+/// blocks stand alone, in half the memory.
 #[derive(Debug)]
 struct Filters {
-    /// Pairs of blocks from `begin` on, which is where a cache line begins. Zeros of the system's: memory that is not
-    /// needed is not touched.
+    /// Blocks or pairs of them from `begin` on, which is where a cache line begins.
     words: Vec<u64>,
     begin: usize,
-    pairs: usize,
+    blocks: usize,
+    /// Words from one key's block or pair to the next: [`BLOCK`] or [`PAIR`].
+    stride: usize,
     /// Which half of each pair is the current filter's.
     current: usize,
 }
@@ -57,10 +59,14 @@ const SALTS: [[u32; 2]; BLOCK] =
 
 impl Filters {
     fn new(keys: usize) -> Self {
-        let pairs = (keys * BITS_PER_KEY).div_ceil(BLOCK_BITS).max(1);
-        let words = vec![0; (pairs + 1) * PAIR];
+        Self::with_stride((keys * BITS_PER_KEY).div_ceil(BLOCK_BITS).max(1), BLOCK)
+    }
+
+    /// Empty ones.
+    fn with_stride(blocks: usize, stride: usize) -> Self {
+        let words = vec![0; blocks * stride + PAIR];
         let begin = words.as_ptr().align_offset(size_of::<u64>() * PAIR).min(PAIR);
-        Self { words, begin, pairs, current: 0 }
+        Self { words, begin, blocks, stride, current: 0 }
     }
 
     fn mask(hash: u64) -> [u64; BLOCK] {
@@ -72,31 +78,34 @@ impl Filters {
         mask
     }
 
-    /// Where the pair of a key begins.
+    /// Where the block of a key begins, or the pair.
     fn place(&self, hash: u64) -> usize {
         // The upper half picks the block, the lower half the bits in it.
-        self.begin + (((hash >> 32) * self.pairs as u64) >> 32) as usize * PAIR
+        self.begin + (((hash >> 32) * self.blocks as u64) >> 32) as usize * self.stride
     }
 
-    /// The blocks of a key: the current filter's and the previous one's.
-    fn pair(&mut self, hash: u64) -> (&mut [u64; BLOCK], &mut [u64; BLOCK]) {
-        let at = self.place(hash);
-        let (even, odd) = self.words[at..at + PAIR].as_chunks_mut().0.split_at_mut(1);
-        if self.current == 0 { (&mut even[0], &mut odd[0]) } else { (&mut odd[0], &mut even[0]) }
+    /// The blocks of a key: the current filter's, and the previous one's if there is one.
+    fn blocks(&mut self, hash: u64) -> (&mut [u64; BLOCK], Option<&mut [u64; BLOCK]>) {
+        let (at, current) = (self.place(hash), self.current);
+        let (first, second) = self.words[at..at + self.stride].as_chunks_mut().0.split_at_mut(1);
+        match (&mut first[0], second.first_mut()) {
+            (odd, Some(even)) if current == 1 => (even, Some(odd)),
+            alone_or_even => alone_or_even,
+        }
     }
 
     /// Whether the key is in the current filter, and in the previous one.
     fn contains(&mut self, hash: u64) -> (bool, bool) {
-        let (current, previous) = self.pair(hash);
         let mask = Self::mask(hash);
-        (holds(current, &mask), holds(previous, &mask))
+        let (current, previous) = self.blocks(hash);
+        (holds(current, &mask), previous.is_some_and(|previous| holds(previous, &mask)))
     }
 
     /// Puts the key into the current filter; whether it was in that, and in the previous one.
     fn insert(&mut self, hash: u64) -> (bool, bool) {
-        let (current, previous) = self.pair(hash);
         let mask = Self::mask(hash);
-        let held = (holds(current, &mask), holds(previous, &mask));
+        let (current, previous) = self.blocks(hash);
+        let held = (holds(current, &mask), previous.is_some_and(|previous| holds(previous, &mask)));
         // Written only where it changes anything: a line that was not written need not go back to memory.
         if !held.0 {
             for i in 0..BLOCK {
@@ -112,10 +121,23 @@ impl Filters {
             self.words.fill(0);
             return;
         }
+        if self.stride == BLOCK {
+            self.pair_up();
+        }
         self.current = 1 - self.current;
         for half in self.words[self.begin..].chunks_exact_mut(BLOCK).skip(self.current).step_by(2) {
             half.fill(0);
         }
+    }
+
+    /// Makes room for a previous filter.
+    fn pair_up(&mut self) {
+        let mut pairs = Self::with_stride(self.blocks, PAIR);
+        let blocks = self.words[self.begin..].chunks_exact(BLOCK);
+        for (pair, block) in pairs.words[pairs.begin..].chunks_exact_mut(PAIR).zip(blocks) {
+            pair[..BLOCK].copy_from_slice(block);
+        }
+        *self = pairs;
     }
 }
 
@@ -233,6 +255,20 @@ mod tests {
         assert!(seen.insert(&[b"ab", b""], at(29)), "parts are kept apart");
         assert!(!seen.insert(&[b"a", b"b"], at(31)));
         assert!(seen.insert(&[b"a", b"b"], at(200)));
+    }
+
+    #[test]
+    fn what_is_known_stays_known_when_a_previous_filter_comes_about() {
+        let mut seen = Recent::new(Span::mins(30), 1000);
+        let before = seen.filters.words.len();
+        let (early, late) = (Ts::EPOCH, Ts::EPOCH + Span::mins(31));
+        let keys: Vec<_> = (0..900_u32).map(u32::to_le_bytes).collect();
+        let new = |seen: &mut Recent, now| keys.iter().filter(|key| seen.insert(&[&key[..]], now)).count();
+        assert!(new(&mut seen, early) > 890);
+        assert_eq!(new(&mut seen, late), 0);
+        assert!(seen.filters.words.len() > 2 * before - 2 * PAIR, "one filter took half the room");
+        assert_eq!(new(&mut seen, late + Span::mins(29)), 0);
+        assert!(new(&mut seen, late + Span::mins(200)) > 890);
     }
 
     #[test]
