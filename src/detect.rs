@@ -43,6 +43,7 @@ mod sets;
 mod settings;
 pub mod smuggling;
 mod table;
+mod told;
 #[cfg(test)]
 pub(crate) mod testing;
 mod voices;

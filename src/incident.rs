@@ -152,9 +152,19 @@ pub struct Judgement {
 impl Judgement {
     /// Puts the judge's findings together, as of now.
     pub fn of(judge: &Judge) -> Self {
+        Self::over(judge.findings(), judge)
+    }
+
+    /// The same at the end of a run, in less memory: see [`Judge::last_findings`].
+    pub fn last(judge: &mut Judge) -> Self {
+        let findings = judge.last_findings();
+        Self::over(findings, judge)
+    }
+
+    fn over(findings: Vec<Finding>, judge: &Judge) -> Self {
         let rows: BTreeMap<HostKey, HostRow> = judge.hosts().into_iter().map(|row| (row.host, row)).collect();
         let mut stories: BTreeMap<(HostKey, Class), Vec<Finding>> = BTreeMap::new();
-        for finding in judge.findings() {
+        for finding in findings {
             stories.entry((finding.host, finding.class)).or_default().push(finding);
         }
         scanners_are_not_worms(&mut stories);

@@ -65,7 +65,7 @@ pub fn judge(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Status
     let mut facts = facts(&feeds, complain);
     facts.inputs.extend(failed);
     let damaged = facts.inputs.iter().any(|input| input.error.is_some());
-    let judgement = Judgement::of(&judge);
+    let judgement = Judgement::last(&mut judge);
     let candidates = judge.candidates();
     let results = Results { facts: &facts, judge: &judge, judgement: &judgement, candidates: &candidates };
     output::deliver(config.report.as_ref(), config.table, &results, &mut io::BufWriter::new(io::stdout().lock()))?;

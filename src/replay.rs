@@ -47,7 +47,7 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
         }
     };
     let plan = Plan { ports: &ports, limits: &config.limits, workers: config.workers };
-    let (ran, mut inputs) = if let Some((screen, speed)) = &config.screen {
+    let (mut ran, mut inputs) = if let Some((screen, speed)) = &config.screen {
         let evidence = |incidents: &[Incident]| evidence_again(config, &ports, incidents);
         shown::run(opened.source, &plan, judge, &mut handle, screen, *speed, &evidence)?
     } else {
@@ -65,8 +65,8 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     inputs.extend(opened.failed);
     let damaged = inputs.iter().any(|input| input.error.is_some());
     let mut facts = balance::facts(&ran.at_end(&ran.finished.front.stats()), inputs, Counts::default());
+    let judgement = Judgement::last(&mut ran.finished.judge);
     let judge = &ran.finished.judge;
-    let judgement = Judgement::of(judge);
     if let Some(directory) = &config.evidence {
         let again = || open_all(config, &mut |_| ()).map(|opened| opened.source);
         let left_out = evidence::write(directory, &judgement.incidents, &ports, &config.limits.decode, &again)?;

@@ -15,6 +15,7 @@ use super::observation::{Coming, Keys, Kind, Mail, Observation, Refusal, Way, Wh
 use super::replies::{OutcomeClass, ReplyRules, Stage};
 use super::reputation::Reputation;
 use super::roles::{RoleBook, Roles, Voice};
+use super::told::Told;
 use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
 use crate::ledger::{HostRow, Role};
@@ -418,6 +419,19 @@ impl Judge {
         let mut all = Vec::new();
         for detector in &self.detectors {
             detector.findings(self.now, &ctx, &mut all);
+        }
+        all
+    }
+
+    /// The same for the last time: nothing is learned afterwards. What a detector holds is given back as soon as it has told
+    /// what it found, so that at the end of a run a judgement and all that led to it are never in memory together; how full
+    /// its tables were is still known.
+    pub fn last_findings(&mut self) -> Vec<Finding> {
+        let mut all = Vec::new();
+        for place in 0..self.detectors.len() {
+            let detector = &self.detectors[place];
+            detector.findings(self.now, &self.context(), &mut all);
+            self.detectors[place] = Box::new(Told::of(detector.as_ref()));
         }
         all
     }

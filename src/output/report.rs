@@ -114,9 +114,29 @@ struct Report<'a> {
     input: &'a [InputFacts],
     capture: Capture<'a>,
     site: SiteRecord<'a>,
-    hosts: Vec<HostRecord<'a>>,
-    incidents: Vec<IncidentRecord<'a>>,
+    #[schemars(with = "Vec<HostRecord<'a>>")]
+    hosts: Hosts<'a>,
+    #[schemars(with = "Vec<IncidentRecord<'a>>")]
+    incidents: Incidents<'a>,
     summary: Summary,
+}
+
+/// The worst [`HOSTS_MAX`] hosts; each record is made when it is written.
+struct Hosts<'a>(&'a [RankedHost]);
+
+impl Serialize for Hosts<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.0.iter().take(HOSTS_MAX).map(HostRecord::of))
+    }
+}
+
+/// All incidents, in the same way.
+struct Incidents<'a>(&'a [Incident]);
+
+impl Serialize for Incidents<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.0.iter().map(IncidentRecord::of))
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -319,8 +339,8 @@ impl<'a> Report<'a> {
                 unseen: &facts.unseen,
             },
             site: SiteRecord::of(results),
-            hosts: judgement.hosts.iter().take(HOSTS_MAX).map(HostRecord::of).collect(),
-            incidents: judgement.incidents.iter().map(IncidentRecord::of).collect(),
+            hosts: Hosts(&judgement.hosts),
+            incidents: Incidents(&judgement.incidents),
             summary: Summary {
                 hosts: judgement.hosts.len(),
                 incidents: judgement.incidents.iter().map(|incident| (incident.class.name(), 1)).collect(),
