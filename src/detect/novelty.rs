@@ -58,12 +58,14 @@ const SALTS: [[u32; 2]; BLOCK] =
     [[0x47b6_137b, 0x4497_4d91], [0x8824_ad5b, 0xa2b7_289d], [0x7054_95c7, 0x2df1_424b], [0x9efc_4947, 0x5c6b_fb31]];
 
 impl Filters {
+    /// For so many keys; room is taken with the first.
     fn new(keys: usize) -> Self {
-        Self::with_stride((keys * BITS_PER_KEY).div_ceil(BLOCK_BITS).max(1), BLOCK)
+        let blocks = (keys * BITS_PER_KEY).div_ceil(BLOCK_BITS).max(1);
+        Self { words: Vec::new(), begin: 0, blocks, stride: BLOCK, current: 0 }
     }
 
-    /// Empty ones.
-    fn with_stride(blocks: usize, stride: usize) -> Self {
+    /// Empty ones, and their room.
+    fn with_room(blocks: usize, stride: usize) -> Self {
         let words = vec![0; blocks * stride + PAIR];
         let begin = words.as_ptr().align_offset(size_of::<u64>() * PAIR).min(PAIR);
         Self { words, begin, blocks, stride, current: 0 }
@@ -103,6 +105,9 @@ impl Filters {
 
     /// Puts the key into the current filter; whether it was in that, and in the previous one.
     fn insert(&mut self, hash: u64) -> (bool, bool) {
+        if self.words.is_empty() {
+            *self = Self::with_room(self.blocks, self.stride);
+        }
         let mask = Self::mask(hash);
         let (current, previous) = self.blocks(hash);
         let held = (holds(current, &mask), previous.is_some_and(|previous| holds(previous, &mask)));
@@ -132,7 +137,7 @@ impl Filters {
 
     /// Makes room for a previous filter.
     fn pair_up(&mut self) {
-        let mut pairs = Self::with_stride(self.blocks, PAIR);
+        let mut pairs = Self::with_room(self.blocks, PAIR);
         let blocks = self.words[self.begin..].chunks_exact(BLOCK);
         for (pair, block) in pairs.words[pairs.begin..].chunks_exact_mut(PAIR).zip(blocks) {
             pair[..BLOCK].copy_from_slice(block);
@@ -260,11 +265,13 @@ mod tests {
     #[test]
     fn what_is_known_stays_known_when_a_previous_filter_comes_about() {
         let mut seen = Recent::new(Span::mins(30), 1000);
-        let before = seen.filters.words.len();
         let (early, late) = (Ts::EPOCH, Ts::EPOCH + Span::mins(31));
         let keys: Vec<_> = (0..900_u32).map(u32::to_le_bytes).collect();
         let new = |seen: &mut Recent, now| keys.iter().filter(|key| seen.insert(&[&key[..]], now)).count();
+        assert!(!seen.contains(&[b"a"], early));
+        assert!(seen.filters.words.is_empty(), "who holds nothing needs no room");
         assert!(new(&mut seen, early) > 890);
+        let before = seen.filters.words.len();
         assert_eq!(new(&mut seen, late), 0);
         assert!(seen.filters.words.len() > 2 * before - 2 * PAIR, "one filter took half the room");
         assert_eq!(new(&mut seen, late + Span::mins(29)), 0);

@@ -11,9 +11,11 @@ use super::super::score::{Class, Confidence, Family, Severity, Tier};
 use super::super::table::Weigh;
 use super::{NAME, Settings};
 use crate::distinct::{Rough, hash_of};
+use crate::frame::At;
 use crate::net::HostKey;
 use crate::session::{Session, SessionHead};
 use crate::smtp::path::same_domain;
+use crate::tcp::ConnId;
 use crate::time::Ts;
 use crate::weird::Weird;
 use crate::wire::Wire;
@@ -34,12 +36,46 @@ struct Answer {
 }
 
 impl Answer {
-    /// Counts in a network, by its hash.
-    fn note(&mut self, seen: &Observation<'_>, network: u64) {
-        self.networks.insert_hash(network);
-        self.first.get_or_insert(seen.at.ts);
-        self.last = seen.at.ts;
-        self.samples.add(seen.id, seen.at.frame);
+    fn note(&mut self, case: &Case) {
+        self.networks.insert_hash(case.network);
+        self.first.get_or_insert(case.at.ts);
+        self.last = case.at.ts;
+        self.samples.add(case.id, case.at.frame);
+    }
+}
+
+/// A session that counts, and the other end's network by its hash.
+#[derive(Debug)]
+struct Case {
+    network: u64,
+    at: At,
+    id: ConnId,
+}
+
+impl Case {
+    const fn of(seen: &Observation<'_>, network: u64) -> Self {
+        Self { network, at: seen.at, id: seen.id }
+    }
+}
+
+/// What is known of a name. Nearly all names are met once, and every host of ours meets some.
+#[derive(Debug)]
+enum Name {
+    Once(Case),
+    Often(Box<(Wire, Answer)>),
+}
+
+impl Name {
+    /// The name was met again.
+    fn note(&mut self, name: &[u8], case: &Case) {
+        if let Self::Once(first) = self {
+            let mut answer = Answer::default();
+            answer.note(first);
+            *self = Self::Often(Box::new((Wire::capped(&name.to_ascii_lowercase(), NAME_MAX), answer)));
+        }
+        if let Self::Often(known) = self {
+            known.1.note(case);
+        }
     }
 }
 
@@ -50,7 +86,7 @@ struct HostState {
     greeted: Rough,
     /// Hashes of the names, and what is known of each.
     hashes: [u64; NAMES_MAX],
-    names: Vec<(Wire, Answer)>,
+    names: Vec<Name>,
     /// All networks with which something was said, and those where it was masked.
     spoken: Rough,
     masked: Answer,
@@ -105,16 +141,15 @@ impl Inside {
         let hash = key_lower(0, name);
         let Some(client) = seen.client else { return };
         let state = self.state(client, seen.id.orig.host, seen.at.ts);
-        let network = hash_of(network(seen.id.resp.host));
-        state.greeted.insert_hash(network);
-        let known = state.hashes.iter().zip(&mut state.names).find(|(known, _)| **known == hash);
-        if let Some((_, (_, answer))) = known {
-            answer.note(seen, network);
-        } else if state.names.len() < NAMES_MAX {
-            let mut answer = Answer::default();
-            answer.note(seen, network);
-            state.hashes[state.names.len()] = hash;
-            state.names.push((Wire::capped(&name.to_ascii_lowercase(), NAME_MAX), answer));
+        let case = Case::of(seen, hash_of(network(seen.id.resp.host)));
+        state.greeted.insert_hash(case.network);
+        let mut known = state.hashes.iter().zip(&mut state.names);
+        if let Some((_, known)) = known.find(|(known, _)| **known == hash) {
+            known.note(name, &case);
+        } else if let Some(place) = state.hashes.get_mut(state.names.len()) {
+            *place = hash;
+            state.names.reserve_exact(1);
+            state.names.push(Name::Once(case));
         }
     }
 
@@ -133,7 +168,7 @@ impl Inside {
         let network = hash_of(network(other));
         state.spoken.insert_hash(network);
         if weird.contains(Weird::MaskedBanner) || weird.contains(Weird::MaskedCommand) {
-            state.masked.note(seen, network);
+            state.masked.note(&Case::of(seen, network));
         }
     }
 
@@ -195,7 +230,12 @@ impl HostState {
             )
         };
         let all = self.greeted.count();
-        let mut names: Vec<_> = self.names.iter().filter(|(_, answer)| is_one(answer, all)).collect();
+        // Whoever was met once answered for one network, and so stood in for nobody.
+        let often = self.names.iter().filter_map(|name| match name {
+            Name::Once(_) => None,
+            Name::Often(known) => Some(known.as_ref()),
+        });
+        let mut names: Vec<_> = often.filter(|(_, answer)| is_one(answer, all)).collect();
         names.sort_by(|a, b| a.0.cmp(&b.0));
         for (name, answer) in names {
             let says = format!(
