@@ -4,14 +4,18 @@
 //! share one type. Nothing here, nor anything that builds on it, reads a system clock.
 
 use std::fmt;
+use std::num::NonZero;
 use std::ops::{Add, Sub};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant of event time: nanoseconds since 1970-01-01T00:00:00Z, from a capture header.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Ts(i64);
+///
+/// Inside, they are counted from the earliest instant that 64 bits can tell, which is itself not used: so an `Option<Ts>`,
+/// of which every host and every session has many, takes no more room than a `Ts`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ts(NonZero<u64>);
 
 /// A length of event time in nanoseconds; may be negative (stamps can go backwards).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -19,23 +23,30 @@ pub struct Span(i64);
 
 impl Ts {
     /// The epoch, used where a capture has no time at all.
-    pub const EPOCH: Self = Self(0);
+    pub const EPOCH: Self = Self::from_nanos(0);
     /// The latest instant that can be expressed.
-    pub const MAX: Self = Self(i64::MAX);
+    pub const MAX: Self = Self::from_nanos(i64::MAX);
+    /// Nanoseconds from the earliest instant to the epoch.
+    const BEFORE_EPOCH: u64 = 1 << 63;
 
     /// From nanoseconds since the epoch.
+    #[inline]
     pub const fn from_nanos(nanos: i64) -> Self {
-        Self(nanos)
+        match NonZero::new(nanos.cast_unsigned() ^ Self::BEFORE_EPOCH) {
+            Some(since_earliest) => Self(since_earliest),
+            None => Self(NonZero::<u64>::MIN),
+        }
     }
 
     /// From a capture header's seconds and nanoseconds; saturates on absurd values.
     pub const fn from_parts(secs: i64, nanos: i64) -> Self {
-        Self(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
+        Self::from_nanos(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
     }
 
     /// Nanoseconds since the epoch.
+    #[inline]
     pub const fn as_nanos(self) -> i64 {
-        self.0
+        (self.0.get() ^ Self::BEFORE_EPOCH).cast_signed()
     }
 
     /// As a person says it: to the second, in UTC.
@@ -48,7 +59,13 @@ impl Ts {
     /// How long before `self` the instant `earlier` was; negative if it was later.
     #[inline]
     pub const fn since(self, earlier: Self) -> Span {
-        Span(self.0.saturating_sub(earlier.0))
+        Span(self.as_nanos().saturating_sub(earlier.as_nanos()))
+    }
+}
+
+impl Default for Ts {
+    fn default() -> Self {
+        Self::EPOCH
     }
 }
 
@@ -95,14 +112,14 @@ impl Span {
 impl Add<Span> for Ts {
     type Output = Self;
     fn add(self, span: Span) -> Self {
-        Self(self.0.saturating_add(span.0))
+        Self::from_nanos(self.as_nanos().saturating_add(span.0))
     }
 }
 
 impl Sub<Span> for Ts {
     type Output = Self;
     fn sub(self, span: Span) -> Self {
-        Self(self.0.saturating_sub(span.0))
+        Self::from_nanos(self.as_nanos().saturating_sub(span.0))
     }
 }
 
@@ -116,7 +133,7 @@ impl Add for Span {
 /// RFC 3339 in UTC: six digits of a second, nine where the stamp has more than microseconds.
 impl fmt::Display for Ts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (secs, nanos) = (self.0.div_euclid(1_000_000_000), self.0.rem_euclid(1_000_000_000));
+        let (secs, nanos) = (self.as_nanos().div_euclid(1_000_000_000), self.as_nanos().rem_euclid(1_000_000_000));
         let (days, of_day) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
         let (year, month, day) = civil_from_days(days); // 64 bits of nanoseconds: the years 1677 to 2262
         // Digit by digit: reports hold tens of thousands of stamps, and the formatter takes ten times as long.
@@ -168,7 +185,7 @@ impl FromStr for Ts {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let instant: jiff::Timestamp = text.parse().map_err(|_| format!("`{text}` is no time of RFC 3339"))?;
-        i64::try_from(instant.as_nanosecond()).map(Self).map_err(|_| format!("`{text}` is too far from today"))
+        i64::try_from(instant.as_nanosecond()).map(Self::from_nanos).map_err(|_| format!("`{text}` is too far from today"))
     }
 }
 
@@ -240,6 +257,16 @@ mod tests {
         assert_eq!(Ts::from_nanos(-1).to_string(), "1969-12-31T23:59:59.999999999Z");
         assert_eq!(Ts::EPOCH.to_string(), "1970-01-01T00:00:00.000000Z");
         assert_eq!(Ts::from_parts(1_772_617_327, 41_431_000).plain(), "2026-03-04 09:42:07 UTC");
+    }
+
+    #[test]
+    fn an_instant_that_may_be_missing_takes_no_more_room() {
+        assert_eq!(size_of::<Option<Ts>>(), size_of::<Ts>());
+        let instants = [i64::MIN + 1, -1, 0, 1, i64::MAX];
+        assert!(instants.map(Ts::from_nanos).is_sorted());
+        assert_eq!(instants.map(|nanos| Ts::from_nanos(nanos).as_nanos()), instants);
+        assert_eq!(Ts::from_nanos(i64::MIN), Ts::from_nanos(i64::MIN + 1));
+        assert_eq!((Ts::default(), Ts::MAX + Span::secs(1)), (Ts::EPOCH, Ts::MAX));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::context::Context;
@@ -101,14 +100,21 @@ struct HostState {
     refusers: BTreeMap<Wire, Refuser>,
     /// The domains mailed; only how many there are is told.
     domains: Rough,
-    /// What each server was last sent mail for: a greeting that refuses names no recipient.
-    serves: HashTable<Served>,
+    /// What each server was last sent mail for, in the order of their hashes: a greeting that refuses names no recipient.
+    serves: Vec<Served>,
     lists: BTreeSet<String>,
     named: BTreeSet<IpAddr>,
     throttled: u64,
     refusals: u64,
     frames: Vec<FrameNo>,
     sessions: Vec<ConnId>,
+}
+
+impl HostState {
+    /// Where a server stands among those served, or would.
+    fn served(&self, server: u64) -> Result<usize, usize> {
+        self.serves.binary_search_by_key(&server, |served| served.server)
+    }
 }
 
 impl Weigh for HostState {
@@ -266,7 +272,7 @@ impl Detector for Blocklisted {
                 state.last_outbound = seen.at.ts;
                 if let Some(greeting) = head.greeting.as_ref().filter(|reply| !reply.is_positive()) {
                     let verdict = ctx.rules.classify(greeting, Stage::Greeting);
-                    let known = state.serves.find(seen.keys.server, |served| served.server == seen.keys.server);
+                    let known = state.served(seen.keys.server).ok().and_then(|at| state.serves.get(at));
                     let domain = known.map(|served| served.domain.clone());
                     let domain = || domain.unwrap_or_else(|| name_of(None, server));
                     self.refused(client, seen, domain, greeting, &verdict);
@@ -283,15 +289,17 @@ impl Detector for Blocklisted {
                 let domain = || name_of(first_domain(mail.tx), server);
                 let state = self.hosts.touch(client);
                 state.domains.insert_hash(hash);
-                let room = state.serves.len() < DOMAINS_MAX;
-                match state.serves.find_mut(seen.keys.server, |served| served.server == seen.keys.server) {
-                    Some(served) if served.hash == hash => {}
-                    Some(served) => (served.hash, served.domain) = (hash, domain()),
-                    None if room => {
-                        let served = Served { server: seen.keys.server, hash, domain: domain() };
-                        state.serves.insert_unique(served.server, served, |served| served.server);
+                match state.served(seen.keys.server) {
+                    Ok(at) if state.serves[at].hash == hash => {}
+                    Ok(at) => state.serves[at] = Served { server: seen.keys.server, hash, domain: domain() },
+                    Err(at) if state.serves.len() < DOMAINS_MAX => {
+                        if state.serves.len() == state.serves.capacity() {
+                            // Every host of ours has some, and few have many.
+                            state.serves.reserve_exact((state.serves.len() / 2).max(2));
+                        }
+                        state.serves.insert(at, Served { server: seen.keys.server, hash, domain: domain() });
                     }
-                    None => {}
+                    Err(_) => {}
                 }
                 if let Some(Refusal { reply, verdict, .. }) = &mail.refusal {
                     self.refused(client, seen, domain, reply, verdict);
@@ -316,9 +324,8 @@ impl Detector for Blocklisted {
         let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| match coming.kind {
             SessionEventKind::Transaction(..) => {
-                let server = coming.keys.server;
-                let served = state.serves.find(server, |served| served.server == server);
-                state.domains.fetch(coming.keys.mail.domain) ^ served.map_or(0, |served| served.hash)
+                let served = state.served(coming.keys.server).unwrap_or_else(|place| place);
+                state.domains.fetch(coming.keys.mail.domain) ^ served as u64
             }
             _ => state.throttled,
         })
