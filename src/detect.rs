@@ -43,9 +43,9 @@ mod sets;
 mod settings;
 pub mod smuggling;
 mod table;
-mod told;
 #[cfg(test)]
 pub(crate) mod testing;
+mod told;
 mod voices;
 
 pub use context::Context;

@@ -185,7 +185,9 @@ impl FromStr for Ts {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let instant: jiff::Timestamp = text.parse().map_err(|_| format!("`{text}` is no time of RFC 3339"))?;
-        i64::try_from(instant.as_nanosecond()).map(Self::from_nanos).map_err(|_| format!("`{text}` is too far from today"))
+        i64::try_from(instant.as_nanosecond())
+            .map(Self::from_nanos)
+            .map_err(|_| format!("`{text}` is too far from today"))
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::context::Context;
@@ -100,8 +101,10 @@ struct HostState {
     refusers: BTreeMap<Wire, Refuser>,
     /// The domains mailed; only how many there are is told.
     domains: Rough,
-    /// What each server was last sent mail for, in the order of their hashes: a greeting that refuses names no recipient.
+    /// What each server was last sent mail for: a greeting that refuses names no recipient.
     serves: Vec<Served>,
+    /// Where each server stands there. Apart from it, because most of a table's places are empty, and these are small.
+    places: HashTable<u16>,
     lists: BTreeSet<String>,
     named: BTreeSet<IpAddr>,
     throttled: u64,
@@ -111,9 +114,29 @@ struct HostState {
 }
 
 impl HostState {
-    /// Where a server stands among those served, or would.
-    fn served(&self, server: u64) -> Result<usize, usize> {
-        self.serves.binary_search_by_key(&server, |served| served.server)
+    /// What a server was last sent mail for.
+    fn served(&self, server: u64) -> Option<&Served> {
+        let is_it = |place: &u16| self.serves.get(usize::from(*place)).is_some_and(|served| served.server == server);
+        self.serves.get(usize::from(*self.places.find(server, is_it)?))
+    }
+
+    /// Notes what a server is sent mail for; `domain` writes it out, which is only done where it is news.
+    fn serve(&mut self, server: u64, hash: u64, domain: impl FnOnce() -> Wire) {
+        let Self { serves, places, .. } = self;
+        let is_it = |place: &u16| serves.get(usize::from(*place)).is_some_and(|served| served.server == server);
+        if let Some(place) = places.find(server, is_it) {
+            let served = &mut serves[usize::from(*place)];
+            if served.hash != hash {
+                (served.hash, served.domain) = (hash, domain());
+            }
+        } else if serves.len() < DOMAINS_MAX {
+            if serves.len() == serves.capacity() {
+                // Every host of ours has some, and few have many.
+                serves.reserve_exact((serves.len() / 2).max(2));
+            }
+            serves.push(Served { server, hash, domain: domain() });
+            places.insert_unique(server, serves.len() as u16 - 1, |place| serves[usize::from(*place)].server);
+        }
     }
 }
 
@@ -272,8 +295,7 @@ impl Detector for Blocklisted {
                 state.last_outbound = seen.at.ts;
                 if let Some(greeting) = head.greeting.as_ref().filter(|reply| !reply.is_positive()) {
                     let verdict = ctx.rules.classify(greeting, Stage::Greeting);
-                    let known = state.served(seen.keys.server).ok().and_then(|at| state.serves.get(at));
-                    let domain = known.map(|served| served.domain.clone());
+                    let domain = state.served(seen.keys.server).map(|served| served.domain.clone());
                     let domain = || domain.unwrap_or_else(|| name_of(None, server));
                     self.refused(client, seen, domain, greeting, &verdict);
                 }
@@ -285,22 +307,10 @@ impl Detector for Blocklisted {
             }
             What::Transaction(mail) => {
                 let hash = mail.keys.domain;
-                // Written out only where it is news.
                 let domain = || name_of(first_domain(mail.tx), server);
                 let state = self.hosts.touch(client);
                 state.domains.insert_hash(hash);
-                match state.served(seen.keys.server) {
-                    Ok(at) if state.serves[at].hash == hash => {}
-                    Ok(at) => state.serves[at] = Served { server: seen.keys.server, hash, domain: domain() },
-                    Err(at) if state.serves.len() < DOMAINS_MAX => {
-                        if state.serves.len() == state.serves.capacity() {
-                            // Every host of ours has some, and few have many.
-                            state.serves.reserve_exact((state.serves.len() / 2).max(2));
-                        }
-                        state.serves.insert(at, Served { server: seen.keys.server, hash, domain: domain() });
-                    }
-                    Err(_) => {}
-                }
+                state.serve(seen.keys.server, hash, domain);
                 if let Some(Refusal { reply, verdict, .. }) = &mail.refusal {
                     self.refused(client, seen, domain, reply, verdict);
                 } else if mail.outcome == Some(OutcomeClass::Accepted) && !state.refusers.is_empty() {
@@ -324,8 +334,8 @@ impl Detector for Blocklisted {
         let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| match coming.kind {
             SessionEventKind::Transaction(..) => {
-                let served = state.served(coming.keys.server).unwrap_or_else(|place| place);
-                state.domains.fetch(coming.keys.mail.domain) ^ served as u64
+                let served = state.served(coming.keys.server).map_or(0, |served| served.hash);
+                state.domains.fetch(coming.keys.mail.domain) ^ served
             }
             _ => state.throttled,
         })
