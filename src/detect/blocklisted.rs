@@ -114,28 +114,33 @@ struct HostState {
 }
 
 impl HostState {
+    /// Where a server stands among those served.
+    fn place(&self, server: u64) -> Option<usize> {
+        let is_it = |place: &u16| self.serves[usize::from(*place)].server == server;
+        self.places.find(server, is_it).map(|place| usize::from(*place))
+    }
+
     /// What a server was last sent mail for.
     fn served(&self, server: u64) -> Option<&Served> {
-        let is_it = |place: &u16| self.serves.get(usize::from(*place)).is_some_and(|served| served.server == server);
-        self.serves.get(usize::from(*self.places.find(server, is_it)?))
+        self.place(server).and_then(|place| self.serves.get(place))
     }
 
     /// Notes what a server is sent mail for; `domain` writes it out, which is only done where it is news.
     fn serve(&mut self, server: u64, hash: u64, domain: impl FnOnce() -> Wire) {
+        let place = self.place(server);
         let Self { serves, places, .. } = self;
-        let is_it = |place: &u16| serves.get(usize::from(*place)).is_some_and(|served| served.server == server);
-        if let Some(place) = places.find(server, is_it) {
-            let served = &mut serves[usize::from(*place)];
-            if served.hash != hash {
-                (served.hash, served.domain) = (hash, domain());
+        match place {
+            Some(place) if serves[place].hash == hash => {}
+            Some(place) => serves[place] = Served { server, hash, domain: domain() },
+            None if serves.len() < DOMAINS_MAX => {
+                if serves.len() == serves.capacity() {
+                    // Every host of ours has some, and few have many.
+                    serves.reserve_exact((serves.len() / 2).max(2));
+                }
+                places.insert_unique(server, serves.len() as u16, |place| serves[usize::from(*place)].server);
+                serves.push(Served { server, hash, domain: domain() });
             }
-        } else if serves.len() < DOMAINS_MAX {
-            if serves.len() == serves.capacity() {
-                // Every host of ours has some, and few have many.
-                serves.reserve_exact((serves.len() / 2).max(2));
-            }
-            serves.push(Served { server, hash, domain: domain() });
-            places.insert_unique(server, serves.len() as u16 - 1, |place| serves[usize::from(*place)].server);
+            None => {}
         }
     }
 }

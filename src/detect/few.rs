@@ -1,7 +1,7 @@
 //! A few hosts with what is known of each, found by one look at a row of short marks: most lists are full of others, and
 //! to learn that a host is not among them must not cost a walk through memory.
 
-use crate::net::HostKey;
+use crate::net::{HostKey, mix};
 
 /// At most `N` hosts.
 #[derive(Clone, Debug)]
@@ -76,11 +76,10 @@ impl<V, const N: usize> Few<V, N> {
     }
 }
 
-/// Of a mixture of all of an address, because that of a network ends in zeros: the upper bits of a product with 2^64 divided
-/// by the golden ratio.
+/// Of a mixture of all of an address, because that of a network ends in zeros.
 const fn mark(host: HostKey) -> u16 {
     let [low, high] = host.words();
-    ((low.rotate_left(32) ^ high).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16
+    mix(low, high) as u16
 }
 
 #[cfg(test)]

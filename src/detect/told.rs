@@ -35,3 +35,26 @@ impl Detector for Told {
         self.stats
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Letter, Scene};
+    use crate::incident::Judgement;
+    use crate::site::Site;
+
+    #[test]
+    fn the_last_judgement_is_as_any_other_and_what_was_counted_stays() {
+        let mut scene = Scene::new(Site::default());
+        for n in 0..60 {
+            let letter = Letter::from("a@bulk.example").to(&format!("u{n}@d{n}.example"), "550 5.1.1 no such user");
+            let call = scene.call("192.168.10.23", &format!("198.51.{n}.25")).greets("220 mx.example ESMTP");
+            call.helo("pc").mail(letter).quit();
+        }
+        let (before, stats) = (Judgement::of(&scene.judge), scene.judge.stats());
+        assert!(!before.incidents.is_empty());
+        let last = Judgement::last(&mut scene.judge);
+        assert_eq!(last.incidents, before.incidents);
+        assert_eq!(scene.judge.stats(), stats);
+        assert!(scene.judge.findings().is_empty(), "given back");
+    }
+}
