@@ -23,7 +23,7 @@ use crate::weird::WeirdSet;
 use crate::wire::Wire;
 
 pub use crate::smtp::{AuthAttempt, AuthResult, Dialect, Dsn, MailFacts, SmugglingFacts, Tls, TlsState};
-pub use builder::{Conversation, Out, SessionBuilder};
+pub use builder::{Conversation, Known, Out, SessionBuilder};
 pub use flood::{Flood, Floods, TOLD_MAX};
 pub use heads::HeadLog;
 pub use twins::Twins;

@@ -143,7 +143,7 @@ impl FlowSink for Nothing {
         black_box(event);
     }
 
-    fn close(&mut self, (): (), connection: Connection, _: At) {
+    fn close(&mut self, (): (), _: &ConnStart, connection: Connection, _: At) {
         black_box(connection);
     }
 
@@ -169,7 +169,7 @@ impl FlowSink for Streams {
         }
     }
 
-    fn close(&mut self, said: Self::App, _: Connection, _: At) {
+    fn close(&mut self, said: Self::App, _: &ConnStart, _: Connection, _: At) {
         self.0.extend(said);
     }
 

@@ -319,7 +319,7 @@ fn connection(id: ConnId, until: Ts, first: FrameNo, last: FrameNo) -> Connectio
     Connection {
         id,
         state: ConnState::Sf,
-        history: "ShADadFf".to_owned(),
+        history: "ShADadFf".into(),
         duration: until.since(id.ts),
         orig_bytes: 0,
         resp_bytes: 0,

@@ -7,7 +7,7 @@ use crate::decode::{Segment, SegmentHeader};
 use crate::frame::At;
 use crate::limits::{Limits, SmtpLimits};
 use crate::net::FlowKey;
-use crate::session::{Conversation, Flood, Floods, Session, SessionEvent, SessionEventKind};
+use crate::session::{Conversation, Flood, Floods, Known, Session, SessionEvent, SessionEventKind};
 use crate::tcp::{Attempt, ConnStart, Connection, FlowSink, FlowTable, LookUp, StreamEvent, TcpStats};
 use crate::time::Ts;
 
@@ -96,16 +96,16 @@ struct Emit<'a, F> {
 impl<F: FnMut(SessionEvent)> FlowSink for Emit<'_, F> {
     type App = Box<Conversation>;
 
-    fn open(&mut self, start: &ConnStart) -> Self::App {
-        Box::new(Conversation::new(start.id, start.first, start.link, self.limits))
+    fn open(&mut self, _: &ConnStart) -> Self::App {
+        Box::new(Conversation::new(self.limits))
     }
 
-    fn stream(&mut self, app: &mut Self::App, _: &ConnStart, event: StreamEvent<'_>) {
-        app.handle(&event, self.limits, self.out);
+    fn stream(&mut self, app: &mut Self::App, start: &ConnStart, event: StreamEvent<'_>) {
+        app.handle(&event, Known { start, limits: self.limits }, self.out);
     }
 
-    fn close(&mut self, mut app: Self::App, conn: Connection, at: At) {
-        let smtp = app.finish(at, conn.cut_short, self.limits, self.out);
+    fn close(&mut self, mut app: Self::App, start: &ConnStart, conn: Connection, at: At) {
+        let smtp = app.finish(at, conn.cut_short, Known { start, limits: self.limits }, self.out);
         let session = Session { conn, smtp, outer: None };
         (self.out)(SessionEvent { at, kind: SessionEventKind::Closed(session.into()) });
     }

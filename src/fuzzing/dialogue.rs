@@ -7,9 +7,9 @@ use crate::frame::{At, FrameNo};
 use crate::limits::SmtpLimits;
 use crate::net::{Endpoint, HostKey, LinkFacts, Side};
 use crate::output::{LineForm, SessionWriter};
-use crate::session::{Conversation, Session, SessionEvent, SessionEventKind, SmtpFacts};
+use crate::session::{Conversation, Known, Session, SessionEvent, SessionEventKind, SmtpFacts};
 use crate::smtp::{Dialogue, Sent, SmtpEvent};
-use crate::tcp::{ConnId, ConnState, Connection, StreamEvent};
+use crate::tcp::{ConnId, ConnStart, ConnState, Connection, StreamEvent};
 use crate::time::{Span, Ts};
 use crate::weird::WeirdSet;
 
@@ -152,10 +152,10 @@ fn id() -> ConnId {
 }
 
 fn played(steps: &[Step<'_>], limits: &SmtpLimits) -> (SmtpFacts, Vec<SessionEvent>) {
-    let mut conversation = Conversation::new(id(), FrameNo(1), LinkFacts::default(), limits);
-    let mut events = Vec::new();
-    let end = show(steps, usize::MAX, &mut |event| conversation.handle(event, limits, &mut |event| events.push(event)));
-    let facts = conversation.finish(end, false, limits, &mut |event| events.push(event));
+    let known = Known { start: &ConnStart::bare(id(), FrameNo(1)), limits };
+    let (mut conversation, mut events) = (Conversation::new(limits), Vec::new());
+    let end = show(steps, usize::MAX, &mut |event| conversation.handle(event, known, &mut |event| events.push(event)));
+    let facts = conversation.finish(end, false, known, &mut |event| events.push(event));
     (facts, events)
 }
 
@@ -192,7 +192,7 @@ fn line(smtp: SmtpFacts) {
     let conn = Connection {
         id: id(),
         state: ConnState::Sf,
-        history: String::from("ShADadFf"),
+        history: "ShADadFf".into(),
         duration: Span::secs(1),
         orig_bytes: 0,
         resp_bytes: 0,

@@ -199,7 +199,7 @@ impl FlowSink for Told {
         self.at(at);
     }
 
-    fn close(&mut self, app: usize, connection: Connection, at: At) {
+    fn close(&mut self, app: usize, _: &ConnStart, connection: Connection, at: At) {
         let stream = &mut self.streams[app];
         assert!(!stream.closed, "once");
         stream.closed = true;

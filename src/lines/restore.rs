@@ -69,7 +69,7 @@ pub(super) fn session(line: SessionLine, unseen: &mut Unseen) -> Vec<SessionEven
     let conn = Connection {
         id,
         state: line.conn_state,
-        history: line.history.clone(),
+        history: line.history.as_str().into(),
         duration: line.duration.0,
         orig_bytes: line.orig_bytes,
         resp_bytes: line.resp_bytes,

@@ -271,7 +271,7 @@ fn tell(line: ConnLine, mut mails: Vec<SmtpLine>, number: u64, out: &mut Vec<Ses
     let conn = Connection {
         id,
         state: line.conn_state,
-        history: line.history,
+        history: line.history.as_str().into(),
         duration,
         orig_bytes: line.orig_bytes,
         resp_bytes: line.resp_bytes,

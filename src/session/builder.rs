@@ -26,11 +26,10 @@ use super::{
     AuthAttempt, CommandLog, Outcome, Recipient, SessionEvent, SessionEventKind, SessionHead, SmtpFacts, TlsState,
     Transaction, Transfer,
 };
-use crate::frame::{At, FrameNo};
+use crate::frame::At;
 use crate::limits::SmtpLimits;
-use crate::net::LinkFacts;
 use crate::smtp::{Dialogue, MailEnd, Reply, Sent, SmtpEvent};
-use crate::tcp::{ConnId, StreamEvent};
+use crate::tcp::{ConnStart, StreamEvent};
 use crate::weird::Weird;
 use crate::wire::Wire;
 
@@ -41,12 +40,14 @@ const COMMANDS_USUAL: usize = 8;
 pub type Out<'a> = dyn FnMut(SessionEvent) + 'a;
 
 /// Folds the steps of one dialogue. What each command needs stands in front (see [`Dialogue`]).
-#[derive(Debug)]
+#[derive(Default, Debug)]
 #[repr(C)]
 pub struct SessionBuilder {
-    open: Option<Box<Open>>,
-    /// Shared by the events until something in it changes.
+    open: Option<Open>,
+    /// Shared by the events.
     head: Option<Arc<SessionHead>>,
+    /// Something that is in the head has changed since.
+    head_stale: bool,
     /// Recipients in the transactions that are kept.
     recipients: usize,
     /// Transactions that began.
@@ -57,14 +58,19 @@ pub struct SessionBuilder {
     gapped: bool,
     facts: SmtpFacts,
     first_helo: Option<Wire>,
-    id: ConnId,
-    first: FrameNo,
-    link: LinkFacts,
+}
+
+/// What stands of a connection before anything is said on it. Whoever keeps the connection keeps it, too, and lends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Ends, first frame and cards.
+    pub start: &'a ConnStart,
+    /// The bounds of what is kept.
+    pub limits: &'a SmtpLimits,
 }
 
 /// A transaction under way.
 #[derive(Debug)]
-#[repr(C)]
 struct Open {
     /// A RCPT was refused for good.
     permanent: bool,
@@ -72,7 +78,8 @@ struct Open {
     unseen: bool,
     /// The server hung up.
     shut: bool,
-    transaction: Transaction,
+    /// Where it will be shared from; nobody else has it yet.
+    transaction: Arc<Transaction>,
 }
 
 /// Why a transaction ended.
@@ -92,45 +99,33 @@ enum Why {
 
 impl SessionBuilder {
     /// A builder for a connection.
-    pub fn new(id: ConnId, first: FrameNo, link: LinkFacts) -> Self {
-        Self {
-            id,
-            first,
-            link,
-            facts: SmtpFacts::default(),
-            head: None,
-            first_helo: None,
-            open: None,
-            begun: 0,
-            recipients: 0,
-            lossy: false,
-            gapped: false,
-        }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Takes the next step.
-    pub fn handle(&mut self, event: SmtpEvent, limits: &SmtpLimits, out: &mut Out<'_>) {
+    pub fn handle(&mut self, event: SmtpEvent, known: Known<'_>, out: &mut Out<'_>) {
         match event {
             SmtpEvent::Greeted { at, reply } => {
                 self.facts.last_reply = Some(reply.clone());
                 self.facts.greeting = Some(reply);
                 self.facts.greeted = Some(at);
-                self.head = None;
+                self.head_stale = true;
                 self.facts.heads.told += 1;
-                let kind = SessionEventKind::Greeted(self.head());
+                let kind = SessionEventKind::Greeted(self.head(known.start));
                 out(SessionEvent { at, kind });
             }
-            SmtpEvent::Answered { sent, said, at, reply } => self.answered(sent, said, at, reply, limits, out),
+            SmtpEvent::Answered { sent, said, at, reply } => self.answered(sent, said, at, reply, known, out),
             SmtpEvent::Unasked { reply, .. } => {
                 if let (Some(open), Some(421)) = (&mut self.open, reply.code) {
                     open.shut = true;
                 }
                 self.facts.last_reply = Some(reply);
             }
-            SmtpEvent::AuthEnded(attempt) => self.auth_ended(attempt, limits, out),
+            SmtpEvent::AuthEnded(attempt) => self.auth_ended(attempt, known, out),
             SmtpEvent::DataCut { mail, reply, .. } => self.data_cut(*mail, reply),
             SmtpEvent::Lost { at } => {
-                self.end(at, Why::Lost, limits, out);
+                self.end(at, Why::Lost, known, out);
                 self.lossy = true;
             }
             SmtpEvent::Tls { at, state } => {
@@ -141,7 +136,7 @@ impl SessionBuilder {
                     (_, state) => state,
                 };
                 if matches!(state, TlsState::Starttls | TlsState::Implicit) {
-                    self.end(at, Why::Hidden, limits, out);
+                    self.end(at, Why::Hidden, known, out);
                 }
             }
             SmtpEvent::Pipelined => self.facts.pipelined = true,
@@ -155,20 +150,28 @@ impl SessionBuilder {
 
     /// Ends the session. `lost`: the capture ended or a limit cut the connection short, or only one side was captured,
     /// so that what is missing means nothing. Nothing may be handled afterwards.
-    pub fn finish(&mut self, at: At, lost: bool, limits: &SmtpLimits, out: &mut Out<'_>) -> SmtpFacts {
-        self.end(at, if lost { Why::Lost } else { Why::Closed }, limits, out);
+    pub fn finish(&mut self, at: At, lost: bool, known: Known<'_>, out: &mut Out<'_>) -> SmtpFacts {
+        self.end(at, if lost { Why::Lost } else { Why::Closed }, known, out);
         // They were kept as they ended; a session tells them in the order of their MAIL commands.
         self.facts.transactions.sort_by_key(|tx| tx.trans_depth);
         std::mem::take(&mut self.facts)
     }
 
-    fn head(&mut self) -> Arc<SessionHead> {
-        let Self { id, first, link, facts, head, gapped, .. } = self;
+    fn head(&mut self, start: &ConnStart) -> Arc<SessionHead> {
+        let Self { facts, head, head_stale, gapped, .. } = self;
+        let changed = std::mem::take(head_stale);
+        if let Some(head) = head.as_mut().filter(|_| changed) {
+            // In place, unless an event that has the old one was not judged yet.
+            let head = Arc::make_mut(head);
+            head.greeting.clone_from(&facts.greeting);
+            head.helo.clone_from(&facts.helo);
+            head.lossy = *gapped;
+        }
         let head = head.get_or_insert_with(|| {
             Arc::new(SessionHead {
-                id: *id,
-                first: *first,
-                link: *link,
+                id: start.id,
+                first: start.first,
+                link: start.link,
                 greeting: facts.greeting.clone(),
                 helo: facts.helo.clone(),
                 lossy: *gapped,
@@ -177,22 +180,22 @@ impl SessionBuilder {
         Arc::clone(head)
     }
 
-    fn auth_ended(&mut self, attempt: AuthAttempt, limits: &SmtpLimits, out: &mut Out<'_>) {
-        if self.facts.auth.len() < limits.auth_max {
+    fn auth_ended(&mut self, attempt: AuthAttempt, known: Known<'_>, out: &mut Out<'_>) {
+        if self.facts.auth.len() < known.limits.auth_max {
             self.facts.auth.push(attempt.clone());
         } else {
             self.facts.weird.insert(Weird::SessionLimit);
         }
         let at = attempt.at;
         self.facts.heads.told += 1;
-        let kind = SessionEventKind::Auth(self.head(), attempt);
+        let kind = SessionEventKind::Auth(self.head(known.start), attempt);
         out(SessionEvent { at, kind });
     }
 
-    fn answered(&mut self, sent: Sent, said: At, at: At, reply: Option<Reply>, limits: &SmtpLimits, out: &mut Out<'_>) {
-        self.log(&sent, said, at, reply.as_ref(), limits);
+    fn answered(&mut self, sent: Sent, said: At, at: At, reply: Option<Reply>, known: Known<'_>, out: &mut Out<'_>) {
+        self.log(&sent, said, at, reply.as_ref(), known.limits);
         match &sent {
-            Sent::Hello { esmtp, name } => self.hello(*esmtp, name, reply.as_ref(), limits),
+            Sent::Hello { esmtp, name } => self.hello(*esmtp, name, reply.as_ref(), known.limits),
             Sent::Quit => self.facts.quit = true,
             _ => {}
         }
@@ -203,26 +206,26 @@ impl SessionBuilder {
         match effect {
             Effect::Nothing => {}
             Effect::Begin => {
-                self.end(at, Why::GaveUp, limits, out);
+                self.end(at, Why::GaveUp, known, out);
                 let begun = self.begin(said, at);
                 self.open = Some(begun);
-                self.add(sent, at, reply, limits, out);
+                self.add(sent, at, reply, known, out);
             }
             Effect::BeginUnseen => {
                 let begun = self.begin(said, at);
                 self.open = Some(begun);
-                self.add(sent, at, reply, limits, out);
+                self.add(sent, at, reply, known, out);
             }
             Effect::Aside => {
                 let open = self.open.take();
                 let begun = self.begin(said, at);
                 self.open = Some(begun);
-                self.add(sent, at, reply, limits, out);
-                self.end(at, Why::Answered, limits, out);
+                self.add(sent, at, reply, known, out);
+                self.end(at, Why::Answered, known, out);
                 self.open = open;
             }
-            Effect::Add => self.add(sent, at, reply, limits, out),
-            Effect::End => self.end(at, Why::GaveUp, limits, out),
+            Effect::Add => self.add(sent, at, reply, known, out),
+            Effect::End => self.end(at, Why::GaveUp, known, out),
         }
     }
 
@@ -267,7 +270,7 @@ impl SessionBuilder {
                 Some(_) => {}
             }
         }
-        self.head = None;
+        self.head_stale = true;
         let Some(reply) = reply else { return };
         let mut lines = reply.lines();
         let text = Wire::from(lines.next().unwrap_or_default());
@@ -289,10 +292,10 @@ impl SessionBuilder {
         }
     }
 
-    fn begin(&mut self, began: At, at: At) -> Box<Open> {
+    fn begin(&mut self, began: At, at: At) -> Open {
         self.begun = self.begun.saturating_add(1);
-        Box::new(Open {
-            transaction: Transaction {
+        Open {
+            transaction: Arc::new(Transaction {
                 trans_depth: self.begun,
                 began,
                 ended: at,
@@ -311,18 +314,18 @@ impl SessionBuilder {
                 complete: false,
                 outcome: Outcome::Incomplete,
                 content: None,
-            },
+            }),
             permanent: false,
             unseen: false,
             shut: false,
-        })
+        }
     }
 
     /// Adds a command to the open transaction.
-    fn add(&mut self, sent: Sent, at: At, reply: Option<Reply>, limits: &SmtpLimits, out: &mut Out<'_>) {
+    fn add(&mut self, sent: Sent, at: At, reply: Option<Reply>, known: Known<'_>, out: &mut Out<'_>) {
         let Some(open) = &mut self.open else { return };
         open.unseen |= reply.is_none();
-        let transaction = &mut open.transaction;
+        let transaction = Arc::make_mut(&mut open.transaction);
         match sent {
             Sent::Mail { path, size } => {
                 transaction.null_sender = path.is_empty();
@@ -340,7 +343,7 @@ impl SessionBuilder {
                     }
                     open.permanent |= reply.is_permanent();
                 }
-                if transaction.rcptto.len() < limits.recipients_max {
+                if transaction.rcptto.len() < known.limits.recipients_max {
                     transaction.rcptto.push(Recipient { to: path, reply });
                 } else {
                     self.facts.weird.insert(Weird::SessionLimit);
@@ -354,8 +357,8 @@ impl SessionBuilder {
             }
             Sent::EndOfData(mail) => {
                 open.take_mail(Transfer::Data, *mail);
-                open.transaction.data_reply = reply;
-                self.end(at, Why::Answered, limits, out);
+                open.transaction().data_reply = reply;
+                self.end(at, Why::Answered, known, out);
             }
             Sent::Bdat { size, last, mail } => {
                 transaction.transfer = Some(Transfer::Bdat);
@@ -367,10 +370,10 @@ impl SessionBuilder {
                 // Once a chunk is refused the later ones are too (RFC 3030 section 2), for that reason alone.
                 let refused = reply.as_ref().is_some_and(|reply| !reply.is_positive());
                 if (refused || last) && open.transaction.data_reply.is_none() {
-                    open.transaction.data_reply = reply;
+                    open.transaction().data_reply = reply;
                 }
                 if last {
-                    self.end(at, Why::Answered, limits, out);
+                    self.end(at, Why::Answered, known, out);
                 }
             }
             _ => {}
@@ -383,38 +386,44 @@ impl SessionBuilder {
         let size = open.transaction.size.saturating_add(mail.size);
         open.take_mail(transfer, MailEnd { size, ..mail });
         if open.transaction.data_reply.is_none() {
-            open.transaction.data_reply = reply;
+            open.transaction().data_reply = reply;
         }
     }
 
     /// Ends the open transaction, if there is one.
-    fn end(&mut self, at: At, why: Why, limits: &SmtpLimits, out: &mut Out<'_>) {
+    fn end(&mut self, at: At, why: Why, known: Known<'_>, out: &mut Out<'_>) {
         let Some(mut open) = self.open.take() else { return };
-        open.transaction.ended = at;
-        open.transaction.outcome = outcome(&open, why);
-        let transaction = Arc::new(open.transaction);
+        let outcome = outcome(&open, why);
+        open.transaction().ended = at;
+        open.transaction().outcome = outcome;
+        let transaction = open.transaction;
         self.facts.transactions_total = self.facts.transactions_total.saturating_add(1);
         let recipients = self.recipients + transaction.rcptto.len();
-        if self.facts.transactions.len() < limits.transactions_max && recipients <= limits.session_recipients_max {
+        if self.facts.transactions.len() < known.limits.transactions_max && recipients <= known.limits.session_recipients_max {
             self.recipients = recipients;
             self.facts.transactions.push(Arc::clone(&transaction));
         } else {
             self.facts.weird.insert(Weird::SessionLimit);
         }
         self.facts.heads.told += 1;
-        let kind = SessionEventKind::Transaction(self.head(), transaction);
+        let kind = SessionEventKind::Transaction(self.head(known.start), transaction);
         out(SessionEvent { at, kind });
     }
 }
 
 impl Open {
+    fn transaction(&mut self) -> &mut Transaction {
+        Arc::make_mut(&mut self.transaction)
+    }
+
     fn take_mail(&mut self, transfer: Transfer, mail: MailEnd) {
         let MailEnd { size, complete, facts } = mail;
-        self.transaction.transfer = Some(transfer);
-        self.transaction.size = size;
-        self.transaction.complete = complete;
+        let transaction = self.transaction();
+        transaction.transfer = Some(transfer);
+        transaction.size = size;
+        transaction.complete = complete;
         if size > 0 {
-            self.transaction.content = Some(Box::new(facts));
+            transaction.content = Some(Box::new(facts));
         }
     }
 }
@@ -461,12 +470,12 @@ pub struct Conversation {
 
 impl Conversation {
     /// A conversation of which nothing was seen.
-    pub fn new(id: ConnId, first: FrameNo, link: LinkFacts, limits: &SmtpLimits) -> Self {
-        Self { dialogue: Dialogue::new(limits), builder: SessionBuilder::new(id, first, link), ended: None }
+    pub fn new(limits: &SmtpLimits) -> Self {
+        Self { dialogue: Dialogue::new(limits), builder: SessionBuilder::new(), ended: None }
     }
 
     /// Takes the next event of the connection's streams.
-    pub fn handle(&mut self, event: &StreamEvent<'_>, limits: &SmtpLimits, out: &mut Out<'_>) {
+    pub fn handle(&mut self, event: &StreamEvent<'_>, known: Known<'_>, out: &mut Out<'_>) {
         let Self { dialogue, builder, ended } = self;
         match *event {
             StreamEvent::Fin { at, .. } | StreamEvent::Reset { at, .. } => *ended = Some(at),
@@ -474,22 +483,22 @@ impl Conversation {
             StreamEvent::Gap { .. } => {
                 builder.gapped = true;
                 builder.facts.heads.gapped();
-                builder.head = None;
+                builder.head_stale = true;
             }
             _ => {}
         }
-        dialogue.handle(event, limits, &mut |step| builder.handle(step, limits, out));
+        dialogue.handle(event, known.limits, &mut |step| builder.handle(step, known, out));
     }
 
     /// Ends the session (see [`SessionBuilder::finish`]). What only the end of the connection ends bears the stamp of that
     /// end, not of `at`, when it was certain that nothing follows.
-    pub fn finish(&mut self, at: At, lost: bool, limits: &SmtpLimits, out: &mut Out<'_>) -> SmtpFacts {
+    pub fn finish(&mut self, at: At, lost: bool, known: Known<'_>, out: &mut Out<'_>) -> SmtpFacts {
         let Self { dialogue, builder, ended } = self;
         let ended = ended.filter(|_| !lost).unwrap_or(at);
         let out = &mut |event| out(SessionEvent { at, ..event });
         let told = builder.facts.heads.told;
-        let tls = dialogue.finish(ended, limits, &mut |step| builder.handle(step, limits, out));
-        let mut facts = builder.finish(ended, lost, limits, out);
+        let tls = dialogue.finish(ended, known.limits, &mut |step| builder.handle(step, known, out));
+        let mut facts = builder.finish(ended, lost, known, out);
         facts.tls = super::Tls { state: facts.tls.state, ..tls };
         facts.heads.late = facts.heads.told - told;
         facts

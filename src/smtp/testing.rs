@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use crate::frame::{At, FrameNo};
 use crate::limits::SmtpLimits;
-use crate::net::{Endpoint, HostKey, LinkFacts, Side};
-use crate::session::{AuthAttempt, Conversation, Outcome, SessionEventKind, SmtpFacts, Transaction};
+use crate::net::{Endpoint, HostKey, Side};
+use crate::session::{AuthAttempt, Conversation, Known, Outcome, SessionEventKind, SmtpFacts, Transaction};
 use crate::smtp::{Dialogue, SmtpEvent};
-use crate::tcp::{ConnId, StreamEvent};
+use crate::tcp::{ConnId, ConnStart, StreamEvent};
 use crate::time::Ts;
 
 /// A stream event that owns its bytes.
@@ -219,7 +219,8 @@ pub(crate) fn play_events(events: &[Step], lost: bool) -> Played {
     let host = |last, port| Endpoint { host: HostKey::v4([192, 0, 2, last]), port };
     let id = ConnId { ts: Ts::EPOCH, orig: host(7, 49152), resp: host(25, 25) };
     let mut played = Played { facts: SmtpFacts::default(), transactions: vec![], auth: vec![], greeted: 0 };
-    let mut conversation = Conversation::new(id, FrameNo(1), LinkFacts::default(), &limits);
+    let known = Known { start: &ConnStart::bare(id, FrameNo(1)), limits: &limits };
+    let mut conversation = Conversation::new(&limits);
     let mut out = |event: crate::session::SessionEvent| match event.kind {
         SessionEventKind::Greeted(_) => played.greeted += 1,
         SessionEventKind::Auth(_, attempt) => played.auth.push(attempt),
@@ -227,9 +228,9 @@ pub(crate) fn play_events(events: &[Step], lost: bool) -> Played {
         other => panic!("{other:?} is not the builder's"),
     };
     for event in events {
-        conversation.handle(&event.event(), &limits, &mut out);
+        conversation.handle(&event.event(), known, &mut out);
     }
-    let facts = conversation.finish(end(events), lost, &limits, &mut out);
+    let facts = conversation.finish(end(events), lost, known, &mut out);
     played.facts = facts;
     played
 }

@@ -95,8 +95,8 @@ impl History {
     }
 
     /// The letters.
-    pub(super) fn letters(&self) -> String {
-        self.letters[..usize::from(self.len)].iter().map(|&letter| char::from(letter)).collect()
+    pub(super) fn letters(&self) -> &str {
+        str::from_utf8(&self.letters[..usize::from(self.len)]).unwrap_or_default()
     }
 
     /// The state of an end.
@@ -322,7 +322,7 @@ mod tests {
             history.segment(side, TcpFlags(flags), SeqNum(i as u32), len);
             history.advance(side, TcpFlags(flags), len);
         }
-        (history.letters(), history.conn_state(!payload))
+        (history.letters().into(), history.conn_state(!payload))
     }
 
     /// Each row is a connection and what Zeek's definitions make of it.

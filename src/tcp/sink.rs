@@ -20,6 +20,13 @@ pub struct ConnStart {
     pub midstream: bool,
 }
 
+impl ConnStart {
+    /// A connection of which no more is known than its ends and its first frame.
+    pub fn bare(id: ConnId, first: FrameNo) -> Self {
+        Self { id, first, link: LinkFacts::default(), syn: None, midstream: false }
+    }
+}
+
 /// Takes what the flow table finds out. For each connection: `open` once, then any number of `stream`, then `close` once.
 pub trait FlowSink {
     /// What the caller keeps for a connection.
@@ -32,7 +39,7 @@ pub trait FlowSink {
     fn stream(&mut self, app: &mut Self::App, start: &ConnStart, event: StreamEvent<'_>);
 
     /// The connection is over, because of the frame at `at`.
-    fn close(&mut self, app: Self::App, connection: Connection, at: At);
+    fn close(&mut self, app: Self::App, start: &ConnStart, connection: Connection, at: At);
 
     /// Nobody answered an attempt, which the frame at `at` shows.
     fn unanswered(&mut self, attempt: Attempt, at: At);

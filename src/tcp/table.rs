@@ -509,11 +509,11 @@ impl<A> FlowTable<A> {
         // Where it stands: it is large.
         let emit = &mut |event: super::StreamEvent<'_>| sink.stream(app, start, event);
         let connection = flow.finish(start, at, &self.limits, &mut self.stats, emit);
-        let Some(Entry { app, .. }) = self.flows.remove(&mut self.lists[list], slot) else { return };
+        let Some(Entry { app, start, .. }) = self.flows.remove(&mut self.lists[list], slot) else { return };
         if list == list_of(Phase::Closed) {
             self.over_due = self.next_over();
         }
-        sink.close(app, connection, at);
+        sink.close(app, &start, connection, at);
     }
 
     /// Keeps the ends of a connection that is about to be closed, if it is over.

@@ -202,7 +202,8 @@ impl FlowSink for Recorder {
         self.ats.push(at);
     }
 
-    fn close(&mut self, app: usize, connection: Connection, at: At) {
+    fn close(&mut self, app: usize, start: &ConnStart, connection: Connection, at: At) {
+        assert_eq!(*start, self.starts[app]);
         let [orig, resp] = &self.streams[app];
         assert_eq!([connection.orig_bytes, connection.resp_bytes], self.lens[app], "every byte is told of once");
         if orig.len() as u64 == connection.orig_bytes && resp.len() as u64 == connection.resp_bytes {

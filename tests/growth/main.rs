@@ -17,7 +17,7 @@ use smtphound::frame::{At, Frame, FrameNo, LinkType};
 use smtphound::incident::Judgement;
 use smtphound::limits::{DecodeLimits, DetectLimits, SmtpLimits, TcpLimits};
 use smtphound::net::{Endpoint, FlowKey, HostKey, LinkFacts, SeqNum, Side};
-use smtphound::session::{Conversation, SessionEvent, SessionEventKind};
+use smtphound::session::{Conversation, Known, SessionEvent, SessionEventKind};
 use smtphound::site::Site;
 use smtphound::smtp::path::unwrap;
 use smtphound::smtp::{MailScanner, Reply, command, dsn, reply};
@@ -128,7 +128,7 @@ impl FlowSink for Nowhere {
     type App = ();
     fn open(&mut self, _: &ConnStart) {}
     fn stream(&mut self, (): &mut (), _: &ConnStart, _: StreamEvent<'_>) {}
-    fn close(&mut self, (): (), _: Connection, _: At) {}
+    fn close(&mut self, (): (), _: &ConnStart, _: Connection, _: At) {}
     fn unanswered(&mut self, _: Attempt, _: At) {}
 }
 
@@ -192,6 +192,7 @@ fn tiny_fragments(n: usize) {
 /// A dialogue under way.
 struct Talk {
     conversation: Conversation,
+    start: ConnStart,
     limits: SmtpLimits,
     pos: [u64; 2],
     no: usize,
@@ -202,8 +203,8 @@ impl Talk {
         let limits = SmtpLimits::default();
         let (orig, resp) = ends();
         let id = ConnId { ts: at(0).ts, orig, resp };
-        let conversation = Conversation::new(id, FrameNo(1), LinkFacts::default(), &limits);
-        let mut talk = Self { conversation, limits, pos: [0; 2], no: 0 };
+        let (start, conversation) = (ConnStart::bare(id, FrameNo(1)), Conversation::new(&limits));
+        let mut talk = Self { conversation, start, limits, pos: [0; 2], no: 0 };
         talk.say(Side::Resp, b"220 mx\r\n");
         talk.say(Side::Orig, b"EHLO pc23\r\n");
         talk.say(Side::Resp, b"250 mx\r\n");
@@ -223,7 +224,8 @@ impl Talk {
 
     fn handle<'a>(&mut self, event: impl FnOnce(At) -> StreamEvent<'a>) {
         self.no += 1;
-        self.conversation.handle(&event(at(self.no)), &self.limits, &mut |_| {});
+        let known = Known { start: &self.start, limits: &self.limits };
+        self.conversation.handle(&event(at(self.no)), known, &mut |_| {});
     }
 
     /// Says something again and again, in full segments.
@@ -244,7 +246,8 @@ impl Talk {
     }
 
     fn end(mut self) {
-        self.conversation.finish(at(self.no + 1), false, &self.limits, &mut |_| {});
+        let known = Known { start: &self.start, limits: &self.limits };
+        self.conversation.finish(at(self.no + 1), false, known, &mut |_| {});
     }
 }
 

@@ -59,7 +59,7 @@ fn connection() -> Connection {
     Connection {
         id: id(),
         state: ConnState::Sf,
-        history: "ShADadFf".to_owned(),
+        history: "ShADadFf".into(),
         duration: Span::millis(1462),
         orig_bytes: 120,
         resp_bytes: 200,

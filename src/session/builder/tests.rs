@@ -1,5 +1,7 @@
 use super::*;
+use crate::frame::FrameNo;
 use crate::smtp::testing::{play, play_events, script};
+use crate::tcp::ConnId;
 
 const HELLO: &str = "S: 220 x\nC: EHLO y\nS: 250 z\n";
 const MAIL: &str = "C: MAIL FROM:<a@b> SIZE=77\nS: 250 ok\n";
@@ -165,12 +167,13 @@ fn events_share_what_is_known_so_far() {
     let limits = SmtpLimits::default();
     let host = crate::net::Endpoint { host: crate::net::HostKey::v4([192, 0, 2, 1]), port: 25 };
     let id = ConnId { ts: crate::time::Ts::EPOCH, orig: host, resp: host };
-    let mut conversation = Conversation::new(id, FrameNo(7), LinkFacts::default(), &limits);
+    let known = Known { start: &ConnStart::bare(id, FrameNo(7)), limits: &limits };
+    let mut conversation = Conversation::new(&limits);
     let mut seen = Vec::new();
     for step in script(
         "S: 220 x\nC: EHLO y\nS: 250 z\nC: AUTH PLAIN AGEAYg==\nS: 535 no\nC: MAIL FROM:<a@b>\nS: 550 no\nC: QUIT\nS: 221 x",
     ) {
-        conversation.handle(&step.event(), &limits, &mut |event| {
+        conversation.handle(&step.event(), known, &mut |event| {
             let (name, head) = match event.kind {
                 SessionEventKind::Greeted(head) => ("greeted", head),
                 SessionEventKind::Auth(head, _) => ("auth", head),
@@ -191,15 +194,16 @@ fn what_the_end_of_the_connection_ends_bears_its_stamp() {
     let id = ConnId { ts: crate::time::Ts::EPOCH, orig: host, resp: host };
     let at = |frame: u64| At { ts: crate::time::Ts::from_parts(frame.cast_signed(), 0), frame: FrameNo(frame) };
     let steps = script(&format!("{HELLO}{MAIL}C: RCPT TO:<c@d>\nS: 550 no\nC^"));
+    let known = Known { start: &ConnStart::bare(id, FrameNo(1)), limits: &limits };
     let reset = steps.last().unwrap().event();
     let StreamEvent::Reset { at: reset, .. } = reset else { panic!("{reset:?}") };
     for (lost, ended) in [(false, reset), (true, at(900))] {
-        let mut conversation = Conversation::new(id, FrameNo(1), LinkFacts::default(), &limits);
+        let mut conversation = Conversation::new(&limits);
         let mut told = Vec::new();
         for step in &steps {
-            conversation.handle(&step.event(), &limits, &mut |event| told.push(event));
+            conversation.handle(&step.event(), known, &mut |event| told.push(event));
         }
-        conversation.finish(at(900), lost, &limits, &mut |event| told.push(event));
+        conversation.finish(at(900), lost, known, &mut |event| told.push(event));
         let Some(SessionEvent { at: caused, kind: SessionEventKind::Transaction(_, transaction) }) = told.last() else {
             panic!("{told:?}")
         };

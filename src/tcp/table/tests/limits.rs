@@ -229,7 +229,7 @@ fn speed() {
                 *app += bytes.len() as u64;
             }
         }
-        fn close(&mut self, app: u64, _: crate::tcp::Connection, _: At) {
+        fn close(&mut self, app: u64, _: &ConnStart, _: crate::tcp::Connection, _: At) {
             self.0 += app;
         }
         fn unanswered(&mut self, attempt: crate::tcp::Attempt, _: At) {
