@@ -27,6 +27,7 @@ mod testing;
 
 pub use connection::{Attempt, ConnId, ConnState, Connection, SynSignature};
 pub use event::StreamEvent;
+pub use history::Letters;
 pub use sink::{ConnStart, FlowSink};
 pub use stats::TcpStats;
 pub use syn::ToldSyn;

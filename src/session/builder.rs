@@ -399,7 +399,9 @@ impl SessionBuilder {
         let transaction = open.transaction;
         self.facts.transactions_total = self.facts.transactions_total.saturating_add(1);
         let recipients = self.recipients + transaction.rcptto.len();
-        if self.facts.transactions.len() < known.limits.transactions_max && recipients <= known.limits.session_recipients_max {
+        if self.facts.transactions.len() < known.limits.transactions_max
+            && recipients <= known.limits.session_recipients_max
+        {
             self.recipients = recipients;
             self.facts.transactions.push(Arc::clone(&transaction));
         } else {

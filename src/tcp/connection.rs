@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::history::Letters;
 use crate::frame::{At, FrameNo};
 use crate::net::{Endpoint, LinkFacts};
 use crate::time::{Span, Ts};
 use crate::weird::WeirdSet;
-use crate::wire::Wire;
 
 /// What names a connection in every output: its ends, with direction, and its first stamp.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -102,7 +102,7 @@ pub struct Connection {
     /// How it went.
     pub state: ConnState,
     /// Zeek's letters (`ShADadFf`): capitals are the originator's.
-    pub history: Wire,
+    pub history: Letters,
     /// From the first frame to the last.
     pub duration: Span,
     /// Payload bytes of the originator by sequence numbers, gaps included.

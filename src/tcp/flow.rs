@@ -507,7 +507,7 @@ impl Flow {
         Connection {
             id: start.id,
             state: self.history.conn_state(orig_bytes == 0 && resp_bytes == 0),
-            history: self.history.letters().into(),
+            history: self.history.letters(),
             duration: duration.max(crate::time::Span::ZERO),
             orig_bytes,
             resp_bytes,

@@ -69,11 +69,52 @@ const ACK: u8 = 1 << 4;
 const FIN_RST: u8 = 1 << 5;
 const MULTI: u8 = 1 << 6;
 
+/// Zeek's letters, as many as are kept; they stand where they are kept, as every connection has a few.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Letters {
+    len: u8,
+    letters: [u8; LETTERS_MAX],
+}
+
+impl Letters {
+    const NONE: Self = Self { len: 0, letters: [0; LETTERS_MAX] };
+
+    /// The letters as text: ASCII, whatever they were read from.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.letters.get(..usize::from(self.len)).unwrap_or(&self.letters)
+    }
+
+    fn push(&mut self, letter: u8) {
+        if let Some(place) = self.letters.get_mut(usize::from(self.len)) {
+            *place = letter;
+            self.len += 1;
+        }
+    }
+}
+
+/// What is none of the letters is left out, and so is what comes after the 40th.
+impl From<&str> for Letters {
+    fn from(text: &str) -> Self {
+        let mut letters = Self::NONE;
+        text.bytes().filter(|byte| byte.is_ascii_alphabetic() || *byte == b'^').for_each(|byte| letters.push(byte));
+        letters
+    }
+}
+
+impl std::fmt::Debug for Letters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
 /// See the head of the module.
 pub(super) struct History {
     ends: [End; 2],
-    len: u8,
-    letters: [u8; LETTERS_MAX],
+    letters: Letters,
 }
 
 const fn index(side: Side) -> usize {
@@ -86,7 +127,7 @@ const fn index(side: Side) -> usize {
 impl History {
     pub(super) const fn new() -> Self {
         let end = End { state: Inactive, before: Inactive, seen: 0, last: [SeqNum(0); 3], counts: [0; 3] };
-        Self { ends: [end; 2], len: 0, letters: [0; LETTERS_MAX] }
+        Self { ends: [end; 2], letters: Letters::NONE }
     }
 
     /// The first frame was the responder's.
@@ -95,8 +136,8 @@ impl History {
     }
 
     /// The letters.
-    pub(super) fn letters(&self) -> &str {
-        str::from_utf8(&self.letters[..usize::from(self.len)]).unwrap_or_default()
+    pub(super) const fn letters(&self) -> Letters {
+        self.letters
     }
 
     /// The state of an end.
@@ -105,10 +146,7 @@ impl History {
     }
 
     fn write(&mut self, letter: char) {
-        if let Some(place) = self.letters.get_mut(usize::from(self.len)) {
-            *place = letter as u8;
-            self.len += 1;
-        }
+        self.letters.push(letter as u8);
     }
 
     fn write_for(&mut self, side: Side, letter: char) {
@@ -288,7 +326,7 @@ impl History {
 
     /// Zeek's pattern `\^?S[^HAFGIQ]*R.*` over the letters.
     fn is_syn_then_reset(&self) -> bool {
-        let letters = &self.letters[..usize::from(self.len)];
+        let letters = self.letters.as_bytes();
         let letters = letters.strip_prefix(b"^").unwrap_or(letters);
         letters.strip_prefix(b"S").is_some_and(|rest| {
             let reset = rest.iter().position(|&letter| letter == b'R');
@@ -322,7 +360,7 @@ mod tests {
             history.segment(side, TcpFlags(flags), SeqNum(i as u32), len);
             history.advance(side, TcpFlags(flags), len);
         }
-        (history.letters().into(), history.conn_state(!payload))
+        (history.letters().as_str().into(), history.conn_state(!payload))
     }
 
     /// Each row is a connection and what Zeek's definitions make of it.
@@ -368,11 +406,11 @@ mod tests {
         for _ in 0..3 {
             history.segment(Orig, TcpFlags(TcpFlags::SYN), SeqNum(7), 0);
         }
-        assert_eq!(history.letters(), "S", "a retransmitted SYN does not");
+        assert_eq!(history.letters().as_str(), "S", "a retransmitted SYN does not");
         // A FIN is told by where it ends: alone, or with the last bytes again.
         history.segment(Orig, TcpFlags(TcpFlags::FIN), SeqNum(20), 0);
         history.segment(Orig, TcpFlags(TcpFlags::FIN), SeqNum(10), 10);
-        assert_eq!(history.letters(), "SF");
+        assert_eq!(history.letters().as_str(), "SF");
     }
 
     #[test]
@@ -382,11 +420,19 @@ mod tests {
             history.repeated(Resp, Repeated::Retransmission);
         }
         history.repeated(Orig, Repeated::Gap);
-        assert_eq!(history.letters(), "ttttG");
+        assert_eq!(history.letters().as_str(), "ttttG");
     }
 
     #[test]
     fn the_letters_are_bounded() {
         assert_eq!(play(&"S".repeat(1000)).0.len(), LETTERS_MAX);
+    }
+
+    #[test]
+    fn only_letters_are_read_from_a_line() {
+        let read = |text: &str| Letters::from(text).as_str().to_owned();
+        assert_eq!(read("^ShADadFf"), "^ShADadFf");
+        assert_eq!(read("S\"\u{1b}[2J\u{e9}h"), "SJh");
+        assert_eq!(read(&"D".repeat(1000)), "D".repeat(LETTERS_MAX));
     }
 }

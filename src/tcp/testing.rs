@@ -203,7 +203,8 @@ impl FlowSink for Recorder {
     }
 
     fn close(&mut self, app: usize, start: &ConnStart, connection: Connection, at: At) {
-        assert_eq!(*start, self.starts[app]);
+        let told = &self.starts[app];
+        assert_eq!((start.id, start.first, start.link), (told.id, told.first, told.link));
         let [orig, resp] = &self.streams[app];
         assert_eq!([connection.orig_bytes, connection.resp_bytes], self.lens[app], "every byte is told of once");
         if orig.len() as u64 == connection.orig_bytes && resp.len() as u64 == connection.resp_bytes {
@@ -211,7 +212,7 @@ impl FlowSink for Recorder {
             assert_eq!(connection.missed_bytes, missing as u64);
         }
         let state = serde_json::to_value(connection.state).unwrap();
-        self.log.push(format!("close {} {}", state.as_str().unwrap(), connection.history));
+        self.log.push(format!("close {} {}", state.as_str().unwrap(), connection.history.as_str()));
         self.connections.push(connection);
         self.ats.push(at);
     }

@@ -17,7 +17,7 @@ use crate::wire::Wire;
 /// What TCP tells of any connection, come about or not.
 struct Tcp<'a> {
     state: ConnState,
-    history: &'a [u8],
+    history: &'a str,
     duration: Span,
     orig_bytes: u64,
     resp_bytes: u64,
@@ -27,12 +27,12 @@ struct Tcp<'a> {
 impl Tcp<'_> {
     /// SYNs that nobody answered.
     const fn unanswered(duration: Span) -> Self {
-        Self { state: ConnState::S0, history: b"S", duration, orig_bytes: 0, resp_bytes: 0, missed_bytes: 0 }
+        Self { state: ConnState::S0, history: "S", duration, orig_bytes: 0, resp_bytes: 0, missed_bytes: 0 }
     }
 
     fn write(&self, json: &mut Json) {
         key!(json, "conn_state").plain(state_name(self.state));
-        key!(json, "history").letters(self.history);
+        key!(json, "history").plain(self.history);
         key!(json, "duration").seconds(self.duration);
         key!(json, "orig_bytes").number(self.orig_bytes);
         key!(json, "resp_bytes").number(self.resp_bytes);
@@ -90,7 +90,7 @@ pub(super) fn closed(json: &mut Json, session: &Session, told: At) {
         names(json, &conn.id);
         let tcp = Tcp {
             state: conn.state,
-            history: conn.history.as_bytes(),
+            history: conn.history.as_str(),
             duration: conn.duration,
             orig_bytes: conn.orig_bytes,
             resp_bytes: conn.resp_bytes,

@@ -553,5 +553,5 @@ fn an_attempt_hands_its_facts_on() {
     let connection = &rig.told.connections[0];
     assert_eq!((connection.first.0, connection.frames), (1, 3));
     assert_eq!(connection.syn.map(|syn| (syn.mss, syn.scale)), Some((1460, Some(7))));
-    assert_eq!((connection.state, connection.history.as_bytes()), (ConnState::S1, b"Sh".as_slice()));
+    assert_eq!((connection.state, connection.history.as_str()), (ConnState::S1, "Sh"));
 }
