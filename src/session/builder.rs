@@ -123,7 +123,7 @@ impl SessionBuilder {
                 self.facts.last_reply = Some(reply);
             }
             SmtpEvent::AuthEnded(attempt) => self.auth_ended(attempt, known, out),
-            SmtpEvent::DataCut { mail, reply, .. } => self.data_cut(*mail, reply),
+            SmtpEvent::DataCut { mail, reply, .. } => self.data_cut(mail, reply),
             SmtpEvent::Lost { at } => {
                 self.end(at, Why::Lost, known, out);
                 self.lossy = true;
@@ -356,7 +356,7 @@ impl SessionBuilder {
                 }
             }
             Sent::EndOfData(mail) => {
-                open.take_mail(Transfer::Data, *mail);
+                open.take_mail(Transfer::Data, mail);
                 open.transaction().data_reply = reply;
                 self.end(at, Why::Answered, known, out);
             }
@@ -365,7 +365,7 @@ impl SessionBuilder {
                 transaction.size = transaction.size.saturating_add(size);
                 if let Some(mut mail) = mail {
                     mail.size = transaction.size;
-                    open.take_mail(Transfer::Bdat, *mail);
+                    open.take_mail(Transfer::Bdat, mail);
                 }
                 // Once a chunk is refused the later ones are too (RFC 3030 section 2), for that reason alone.
                 let refused = reply.as_ref().is_some_and(|reply| !reply.is_positive());
@@ -425,7 +425,7 @@ impl Open {
         transaction.size = size;
         transaction.complete = complete;
         if size > 0 {
-            transaction.content = Some(Box::new(facts));
+            transaction.content = Some(facts);
         }
     }
 }

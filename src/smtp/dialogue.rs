@@ -328,7 +328,7 @@ impl Dialogue {
     }
 
     /// What there is of a mail whose data do not end.
-    fn cut_mail(&mut self) -> Option<(Box<super::MailEnd>, Option<Reply>)> {
+    fn cut_mail(&mut self) -> Option<(super::MailEnd, Option<Reply>)> {
         let phase = self.phase;
         let mut mail = self.mail.take()?;
         mail.judge_other();
@@ -342,14 +342,14 @@ impl Dialogue {
             // Chunks without a last one: their sizes stand with their commands.
             let mut end = mail.cut();
             end.size = 0;
-            return Some((Box::new(end), None));
+            return Some((end, None));
         }
         let verdict = mail.verdict.take();
         let mut end = mail.cut();
         if phase == Phase::Chunk {
             end.size = 0;
         }
-        Some((Box::new(end), verdict))
+        Some((end, verdict))
     }
 }
 

@@ -42,7 +42,7 @@ pub enum SmtpEvent {
         /// Where they stop.
         at: At,
         /// What there was.
-        mail: Box<MailEnd>,
+        mail: MailEnd,
         /// The server's verdict, if it gave one before the end (RFC 5321 section 4.2.5 wants it after).
         reply: Option<Reply>,
     },
@@ -100,7 +100,7 @@ pub enum Sent {
     /// DATA
     Data,
     /// The end of mail data.
-    EndOfData(Box<MailEnd>),
+    EndOfData(MailEnd),
     /// BDAT, with its chunk.
     Bdat {
         /// Bytes of the chunk.
@@ -108,7 +108,7 @@ pub enum Sent {
         /// The mail's last chunk.
         last: bool,
         /// What the mail came to; with the last chunk, once that is whole.
-        mail: Option<Box<MailEnd>>,
+        mail: Option<MailEnd>,
     },
     /// RSET
     Rset,
@@ -132,7 +132,7 @@ pub struct MailEnd {
     /// The end was seen. (Where bytes before it are missing there is no body hash.)
     pub complete: bool,
     /// What the data tell.
-    pub facts: MailFacts,
+    pub facts: Box<MailFacts>,
 }
 
 impl Sent {

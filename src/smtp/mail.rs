@@ -7,6 +7,8 @@
 //! depend on the pieces. A body passes through a hash and is forgotten. This room decodes no transfer encoding and looks
 //! into no part but `message/delivery-status`.
 
+use std::ops::Range;
+
 use memchr::memchr;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -26,6 +28,9 @@ const DOMAIN_MAX: usize = 255;
 
 /// Bytes of a keyword such as `auto-replied` that are kept.
 const KEYWORD_MAX: usize = 64;
+
+/// Room that is asked for at once: the fields that are kept of an ordinary mail.
+const FIELDS_USUAL: usize = 256;
 
 /// Reads the mail data of one mail.
 #[derive(Debug)]
@@ -147,7 +152,10 @@ impl Kept {
 /// The header's lines, of which few are kept.
 #[derive(Debug)]
 struct Headers {
-    kept: [Vec<u8>; Kept::ALL.len()],
+    /// The fields that are kept, one after the other.
+    text: Vec<u8>,
+    /// Where each of them stands there.
+    kept: [Range<usize>; Kept::ALL.len()],
     /// The field that a folded line goes on with.
     current: Option<Kept>,
     /// Bytes of lines that were looked at.
@@ -158,7 +166,7 @@ struct Headers {
 
 impl Headers {
     fn new(field_max: usize, block_max: usize) -> Self {
-        Self { kept: Default::default(), current: None, seen: 0, field_max, block_max }
+        Self { text: Vec::new(), kept: Default::default(), current: None, seen: 0, field_max, block_max }
     }
 
     fn line(&mut self, line: &[u8]) {
@@ -167,19 +175,27 @@ impl Headers {
             return;
         }
         if !matches!(line.first(), Some(b' ' | b'\t')) {
-            self.current = Kept::of(line).filter(|kept| self.kept.get(*kept as usize).is_some_and(Vec::is_empty));
+            self.current = Kept::of(line).filter(|kept| self.kept.get(*kept as usize).is_some_and(Range::is_empty));
+            if let Some(place) = self.current.and_then(|kept| self.kept.get_mut(kept as usize)) {
+                *place = self.text.len()..self.text.len();
+            }
         }
+        // What goes on is the last one there.
         let Some(place) = self.current.and_then(|kept| self.kept.get_mut(kept as usize)) else { return };
         let room = self.field_max.saturating_sub(place.len() + 1);
         if room > 0 {
-            place.extend_from_slice(line.get(..room).unwrap_or(line));
-            place.push(b'\n');
+            if self.text.is_empty() {
+                self.text.reserve(FIELDS_USUAL);
+            }
+            self.text.extend_from_slice(line.get(..room).unwrap_or(line));
+            self.text.push(b'\n');
+            place.end = self.text.len();
         }
     }
 
     /// The value of a field, its folds left in.
     fn get(&self, kept: Kept) -> Option<&[u8]> {
-        let field = self.kept.get(kept as usize)?;
+        let field = self.text.get(self.kept.get(kept as usize)?.clone())?;
         field.get(memchr(b':', field)? + 1..)
     }
 }

@@ -207,6 +207,9 @@ pub struct ReplyAssembler {
     open: Option<Unfinished>,
 }
 
+/// Room that is asked for at once: an ordinary reply to EHLO.
+const LINES_USUAL: usize = 192;
+
 /// A reply of which a last line is still to come.
 #[derive(Clone, Debug)]
 struct Unfinished {
@@ -239,7 +242,8 @@ impl ReplyAssembler {
                 }
                 return Some((reply, weird));
             };
-            let text = line.text.get(..limits.reply_text_max).unwrap_or(line.text).to_vec();
+            let mut text = Vec::with_capacity(LINES_USUAL);
+            text.extend_from_slice(line.text.get(..limits.reply_text_max).unwrap_or(line.text));
             self.open = Some(Unfinished { code, status: line.status, text, lines: 1, weird });
             return None;
         };

@@ -363,7 +363,7 @@ impl Dialogue {
         let Some(mut mail) = self.mail.take() else { return };
         let verdict = mail.verdict.take();
         self.smuggled = mail.take_smuggled().map(Box::new);
-        let sent = Sent::EndOfData(Box::new(mail.finish(true)));
+        let sent = Sent::EndOfData(mail.finish(true));
         self.step(Side::Orig, Step::Ended, at, cx);
         let waiting = Waiting { sent, kind: Kind::Other, at, acked, exchange: None };
         if verdict.is_some() && self.queue.is_empty() {
@@ -382,7 +382,7 @@ impl Dialogue {
         self.tell_false_end(mail.false_end.take(), at, cx);
         let Some(other) = mail.other.take() else { return };
         let OtherEnd { gap, acked, .. } = *other;
-        let sent = Sent::EndOfData(Box::new(mail.finish_at(&other)));
+        let sent = Sent::EndOfData(mail.finish_at(&other));
         self.step(Side::Resp, if gap { Step::TookLostEnd } else { Step::TookOtherEnd }, at, cx);
         let waiting = Waiting { sent, kind: Kind::Other, at, acked, exchange: None };
         if let Some((reply, end)) = reply {
@@ -424,7 +424,7 @@ impl Dialogue {
             let sent = Sent::Other("XEXCH50");
             self.queue.push(Waiting { sent, kind: Kind::Other, at, acked, exchange: None });
         } else if self.chunk.1 {
-            let end = self.mail.take().map(|mail| Box::new(mail.finish(true)));
+            let end = self.mail.take().map(|mail| mail.finish(true));
             let waiting = self.queue.newest(|waiting| waiting.kind == Kind::Bdat);
             if let Some(Sent::Bdat { mail, last: true, .. }) = waiting.map(|waiting| &mut waiting.sent) {
                 *mail = end;

@@ -243,7 +243,7 @@ impl MailData {
         if !complete {
             self.scanner.handle_gap();
         }
-        let mut facts = self.scanner.finish();
+        let mut facts = Box::new(self.scanner.finish());
         if self.holes || !complete {
             facts.body_hash = None;
         }
