@@ -22,6 +22,7 @@ pub fn facts(so_far: &SoFar<'_>, inputs: Vec<InputSummary>, drops: Counts) -> Ru
         ("reassembly_of_one_connection", tcp.held_flow_limit),
         ("reassembly_of_all", tcp.held_total_limit),
         ("fragments_evicted", decode.fragments().evicted),
+        ("flooders_forgotten", front.flooders_forgotten),
         ("names_of_one_frame", decode.names_left()),
         ("translations_forgotten", twins.forgotten()),
         ("stamps_ignored", front.stamps_ignored),
@@ -45,6 +46,7 @@ pub fn facts(so_far: &SoFar<'_>, inputs: Vec<InputSummary>, drops: Counts) -> Ru
         translated: twins.joined(),
         drops,
         limits_hit,
+        fragment_flooders: front.flooders.clone(),
         unseen: Counts::default(),
     }
 }

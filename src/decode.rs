@@ -31,6 +31,7 @@ pub use ports::PortSet;
 pub use segment::{IpFacts, Segment, SegmentHeader, TcpFlags};
 pub use twin::TwinFinder;
 
+use crate::flooders::Flooder;
 use crate::frame::{At, Frame, FrameNo, LinkType};
 use crate::identity::{self, Fact, Facts};
 use crate::limits::DecodeLimits;
@@ -161,6 +162,16 @@ impl Decoder {
     /// The counts so far.
     pub const fn stats(&self) -> &DecodeStats {
         &self.stats
+    }
+
+    /// The cards that flood with fragments whose datagrams never end, the busiest first.
+    pub fn flooders(&self) -> Vec<Flooder> {
+        self.pool.flooders()
+    }
+
+    /// Those of them that had to be forgotten.
+    pub const fn flooders_forgotten(&self) -> u64 {
+        self.pool.flooders_forgotten()
     }
 
     /// The ports that count as SMTP.

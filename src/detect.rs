@@ -16,6 +16,7 @@ pub mod direct_to_mx;
 mod domains;
 mod few;
 mod finding;
+mod flooders;
 pub mod harvest;
 pub mod helo;
 mod hosts;

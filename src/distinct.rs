@@ -71,6 +71,14 @@ impl<const BYTES: usize> Distinct<BYTES> {
         }
     }
 
+    /// Begins anew; a few are counted without asking for memory again.
+    pub fn clear(&mut self) {
+        match &mut self.0 {
+            Kept::Hashes(hashes) => hashes.clear(),
+            Kept::Registers(_) => *self = Self::default(),
+        }
+    }
+
     /// How many distinct ones there were, about.
     pub fn count(&self) -> u64 {
         match &self.0 {
@@ -249,6 +257,17 @@ mod tests {
             let mut servers: Rough = of(0..n);
             hosts(0..n).for_each(|host| servers.insert(host));
             assert_eq!(servers.count(), u64::from(n));
+        }
+    }
+
+    #[test]
+    fn what_was_cleared_counts_anew() {
+        for n in [3, 1_000] {
+            let mut servers: Rough = of(0..n);
+            servers.clear();
+            assert_eq!(servers.count(), 0);
+            hosts(n..n + 7).for_each(|host| servers.insert(host));
+            assert_eq!(servers.count(), 7);
         }
     }
 

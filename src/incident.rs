@@ -435,12 +435,19 @@ fn rank(
         (b.tier, b.severity)
             .cmp(&(a.tier, a.severity))
             .then(b.score_db.total_cmp(&a.score_db))
+            .then((!b.classes.is_empty(), spoke(&b.row)).cmp(&(!a.classes.is_empty(), spoke(&a.row))))
             .then((b.row.last, a.row.host).cmp(&(a.row.last, b.row.host)))
     });
     for (i, host) in hosts.iter_mut().enumerate() {
         host.rank = i + 1;
     }
     hosts
+}
+
+/// Whether a host held a conversation. The address of one that only knocked may be made up: thousands of those must not come
+/// before the others, of which a report lists only so many.
+fn spoke(row: &HostRow) -> bool {
+    row.counts.sessions > 0 || row.served > 0
 }
 
 #[cfg(test)]
@@ -455,6 +462,20 @@ mod tests {
 
     fn line(family: Family, db: f64) -> Finding {
         Finding::summed("a_detector", row().host, Class::MassMailer, family, db, Ts::EPOCH, Ts::EPOCH)
+    }
+
+    #[test]
+    fn who_only_knocked_comes_last() {
+        let rows = [(1, 0), (2, 7), (3, 0)].map(|(n, served)| {
+            let mut row = HostRow::new(HostKey::v4([192, 168, 0, n]), At::default());
+            (row.served, row.last) = (served, Ts::from_parts(i64::from(n), 0));
+            (row.host, row)
+        });
+        let mut victim = assemble(Class::MassMailer, &rows[0].1, 0, &[], vec![line(Family::Outcome, 36.0)]).unwrap();
+        (victim.class, victim.host) = (Class::Blocklisted, rows[0].0);
+        let ranked = rank(BTreeMap::from(rows), &BTreeMap::new(), &[victim]);
+        let order: Vec<u8> = ranked.iter().map(|host| host.row.host.octets()[15]).collect();
+        assert_eq!(order, [1, 2, 3]);
     }
 
     #[test]

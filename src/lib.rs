@@ -14,6 +14,7 @@ pub mod distinct;
 pub mod engine;
 pub mod error;
 pub mod evidence;
+pub mod flooders;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

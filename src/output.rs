@@ -6,6 +6,7 @@
 
 mod facts;
 mod file;
+mod floods;
 pub mod html;
 mod layout;
 pub mod metrics;
@@ -22,6 +23,7 @@ use std::io::Write;
 
 pub use facts::{Counts, FrameCounts, InputFacts, Results, RunFacts};
 pub use file::{Sink, Target};
+pub use floods::{Flood, FloodKind};
 pub use sessions::{LineForm, SessionWriter};
 pub use text::Style;
 pub(crate) use text::{counted, grouped, paragraph, period};

@@ -21,9 +21,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", &["net", "wire"]),
     ("limits", &["time"]),
     ("distinct", &["net"]),
+    ("flooders", &["distinct", "net", "time"]),
     // The way of the data.
     ("capture", &["frame", "time", "wire"]),
-    ("decode", &["identity", "frame", "net", "time", "limits"]),
+    ("decode", &["flooders", "identity", "frame", "net", "time", "limits"]),
     ("tcp", &["decode", "identity", "frame", "net", "time", "limits", "weird"]),
     ("smtp", &["tcp", "frame", "net", "time", "limits", "weird", "wire"]),
     ("session", &["tcp", "smtp", "identity", "distinct", "frame", "net", "time", "limits", "weird", "wire"]),
@@ -32,19 +33,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "detect",
         &[
-            "session", "smtp", "tcp", "identity", "ledger", "distinct", "site", "frame", "net", "time", "limits",
-            "weird", "wire", "schema",
+            "session", "smtp", "tcp", "identity", "ledger", "distinct", "flooders", "site", "frame", "net", "time",
+            "limits", "weird", "wire", "schema",
         ],
     ),
     ("incident", &["detect", "ledger", "tcp", "frame", "net", "time", "wire"]),
-    ("engine", &["decode", "tcp", "session", "detect", "frame", "net", "time", "limits"]),
+    ("engine", &["decode", "flooders", "tcp", "session", "detect", "frame", "net", "time", "limits"]),
     // The edges.
     ("pipeline", &["capture", "decode", "engine", "tcp", "session", "detect", "frame", "time", "limits"]),
     (
         "output",
         &[
-            "distinct", "identity", "incident", "detect", "ledger", "session", "smtp", "tcp", "site", "frame", "net",
-            "time", "weird", "wire", "error", "schema",
+            "distinct", "flooders", "identity", "incident", "detect", "ledger", "session", "smtp", "tcp", "site",
+            "frame", "net", "time", "weird", "wire", "error", "schema",
         ],
     ),
     // A message quotes what an operator wrote.

@@ -85,7 +85,10 @@ fn written(capture: &Path, flags: &[String], workers: usize) -> (String, String)
     let Command::Replay(args) = Args::try_parse_from(argv).unwrap().command else { panic!("not replay") };
     let args = *args;
     let environment = Environment { no_color: true, terminal: false, columns: None, cpus: 1 };
-    let config = Config::resolve(args, FileConfig::default(), Arc::clone(&RULES), &environment).unwrap();
+    let mut config = Config::resolve(args, FileConfig::default(), Arc::clone(&RULES), &environment).unwrap();
+    // So that some thousand frames are a flood.
+    config.limits.detect.flood_attempts_min = 1_000;
+    config.limits.decode.flood_fragments_min = 1_000;
     // What is wrong with a capture is part of its report.
     replay(&config, &mut |_| {}).unwrap();
     (fs::read_to_string(report).unwrap(), fs::read_to_string(sessions).unwrap())
@@ -198,4 +201,43 @@ fn captures_of_the_corpus_come_out_the_same_with_any_number_of_workers() {
         lines.insert(file, sessions.lines().count());
     }
     assert!(lines.values().sum::<usize>() > 100, "{lines:?}");
+}
+
+/// A capture of SYNs from made-up addresses of ours, and of first fragments, by two cards.
+fn floods() -> Vec<u8> {
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
+        file.extend(word.to_le_bytes());
+    }
+    for n in 0..6_000_u32 {
+        let fragment = n % 2 == 1;
+        let [_, _, high, low] = n.to_be_bytes();
+        let mut frame = [0_u8; 82];
+        frame[..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2 + u8::from(fragment), 8, 0]);
+        frame[14..34]
+            .copy_from_slice(&[0x45, 0, 0, 68, high, low, 0, 0, 64, 6, 0, 0, 10, 1, high, low, 198, 51, 100, low]);
+        frame[34..38].copy_from_slice(&[high | 4, low, 0, 25]);
+        (frame[46], frame[47]) = (0x50, 2);
+        if fragment {
+            frame[20] = 0x20;
+        }
+        for word in [1_772_617_327 + n / 200, n % 200 * 5_000, 82, 82] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(frame);
+    }
+    file
+}
+
+#[test]
+fn floods_come_out_the_same_with_any_number_of_workers() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("floods.pcap");
+    fs::write(&capture, floods()).unwrap();
+    let report: Value = serde_json::from_str(&check(&capture, &[]).0).unwrap();
+    let floods = report["capture"]["floods"].as_array().unwrap();
+    let told: Vec<_> = floods.iter().map(|flood| (&flood["kind"], &flood["mac"])).collect();
+    let macs = ["02:00:00:00:00:02", "02:00:00:00:00:03"].map(Value::from);
+    assert_eq!(told, [(&"attempts".into(), &macs[0]), (&"fragments".into(), &macs[1])]);
+    assert!(floods[0]["count"].as_u64() > Some(2_500) && floods[1]["count"].as_u64() > Some(1_900), "{floods:?}");
 }

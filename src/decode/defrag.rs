@@ -10,8 +10,9 @@
 use foldhash::fast::RandomState;
 use hashlink::LinkedHashMap;
 
+use crate::flooders::{Flooder, Senders, Sent};
 use crate::limits::DecodeLimits;
-use crate::net::HostKey;
+use crate::net::{HostKey, Mac};
 use crate::time::{Span, Ts};
 
 use super::outcome::FragmentStats;
@@ -36,6 +37,8 @@ pub(super) struct FragmentKey {
 pub(super) struct Fragment<'f> {
     pub(super) key: FragmentKey,
     pub(super) head: IpHead,
+    /// The card that sent it.
+    pub(super) mac: Option<Mac>,
     /// Where its bytes belong.
     pub(super) offset: usize,
     /// Whether others follow it.
@@ -78,10 +81,13 @@ pub(super) struct DefragPool {
     bytes_max: usize,
     pieces_max: usize,
     timeout: Span,
+    /// Who sent what had to go.
+    senders: Senders,
 }
 
 struct Partial {
     started: Ts,
+    mac: Option<Mac>,
     /// The first fragment showed that nothing here is ours: the others need not be held.
     refused: bool,
     head: IpHead,
@@ -115,6 +121,7 @@ impl DefragPool {
             bytes_max: limits.defrag_bytes_max,
             pieces_max: limits.defrag_pieces_max,
             timeout: limits.defrag_timeout,
+            senders: Senders::new(limits.flood_fragments_min),
         }
     }
 
@@ -134,7 +141,7 @@ impl DefragPool {
                 return Pushed::Limit;
             }
             gaps += known.pieces.len();
-        } else if !Partial::new(now, fragment.head).fits(fragment, self.pieces_max) {
+        } else if !Partial::new(now, fragment.head, fragment.mac).fits(fragment, self.pieces_max) {
             return Pushed::Limit;
         }
         let cost = fragment.bytes.len() + gaps * PIECE_OVERHEAD;
@@ -142,11 +149,11 @@ impl DefragPool {
             return Pushed::Limit;
         }
         while self.held + cost > self.bytes_max {
-            self.evict(stats);
+            self.evict(now, stats);
         }
         if !self.partials.contains_key(&fragment.key) {
-            self.make_room(stats);
-            self.partials.insert(fragment.key, Partial::new(now, fragment.head));
+            self.make_room(now, stats);
+            self.partials.insert(fragment.key, Partial::new(now, fragment.head, fragment.mac));
         }
         let Some(partial) = self.partials.get_mut(&fragment.key) else {
             return Pushed::Limit; // a limit of no datagram at all
@@ -176,8 +183,8 @@ impl DefragPool {
             partial.refused = true;
             partial.pieces = Vec::new();
         } else {
-            self.make_room(stats);
-            self.partials.insert(key, Partial { refused: true, ..Partial::new(now, head) });
+            self.make_room(now, stats);
+            self.partials.insert(key, Partial { refused: true, ..Partial::new(now, head, None) });
         }
     }
 
@@ -199,27 +206,41 @@ impl DefragPool {
         }
     }
 
-    fn evict(&mut self, stats: &mut FragmentStats) {
-        match self.partials.pop_front() {
-            Some((_, oldest)) => {
-                stats.evicted += u64::from(!oldest.refused);
-                self.held -= oldest.cost();
-            }
-            None => self.held = 0,
+    /// The cards from which came what had to go, if that was a flood.
+    pub(super) fn flooders(&self) -> Vec<Flooder> {
+        self.senders.flooders()
+    }
+
+    /// Those of them that were forgotten.
+    pub(super) const fn flooders_forgotten(&self) -> u64 {
+        self.senders.forgotten()
+    }
+
+    fn evict(&mut self, now: Ts, stats: &mut FragmentStats) {
+        let Some((key, oldest)) = self.partials.pop_front() else {
+            self.held = 0;
+            return;
+        };
+        self.held -= oldest.cost();
+        if !oldest.refused {
+            stats.evicted += 1;
+            let (mac, started) = (oldest.mac, oldest.started);
+            let sent = Sent { mac, source: key.src, toward: Some(key.dst), count: 1, first: started, last: started };
+            self.senders.add(now, &sent);
         }
     }
 
     /// Room for one more datagram.
-    fn make_room(&mut self, stats: &mut FragmentStats) {
+    fn make_room(&mut self, now: Ts, stats: &mut FragmentStats) {
         while !self.partials.is_empty() && self.partials.len() >= self.datagrams_max {
-            self.evict(stats);
+            self.evict(now, stats);
         }
     }
 }
 
 impl Partial {
-    const fn new(started: Ts, head: IpHead) -> Self {
-        Self { started, refused: false, head, pieces: Vec::new(), end: None }
+    const fn new(started: Ts, head: IpHead, mac: Option<Mac>) -> Self {
+        Self { started, mac, refused: false, head, pieces: Vec::new(), end: None }
     }
 
     fn cost(&self) -> usize {

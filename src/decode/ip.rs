@@ -304,6 +304,7 @@ impl<'w> Walk<'w, '_> {
         let fragment = Fragment {
             key: FragmentKey { src: head.src, dst: head.dst, protocol: next, id },
             head,
+            mac: self.link_facts().macs.map(|(src, _)| src),
             offset,
             more,
             bytes: self.bytes.get(at..).unwrap_or_default(),

@@ -8,6 +8,7 @@ use super::behind_nat::Strangers;
 use super::context::Context;
 use super::domains::LocalDomains;
 use super::finding::Finding;
+use super::flooders::FloodWatch;
 use super::hosts::{HostBook, HostIdx, PerHost};
 use super::names::NameBook;
 use super::novelty::Recent;
@@ -60,6 +61,7 @@ pub struct Judge {
     began: Option<Ts>,
     now: At,
     strangers: Strangers,
+    pub(super) floods: FloodWatch,
     events: u64,
 }
 
@@ -113,6 +115,7 @@ impl Judge {
             began: None,
             now: At::default(),
             strangers: Strangers::default(),
+            floods: FloodWatch::new(limits.flood_attempts_min),
             events: 0,
         }
     }
@@ -245,6 +248,7 @@ impl Judge {
         }
         self.now = At { ts: self.now.ts.max(event.at.ts), frame: event.at.frame };
         let at = event.at;
+        self.floods.handle(event, coming.way, self.now.ts);
         match &event.kind {
             SessionEventKind::Unanswered(attempt) => self.show(at, coming, None, What::Unanswered(attempt)),
             SessionEventKind::Flooded(flood) => self.show(at, coming, None, What::Flooded(flood)),

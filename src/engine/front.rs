@@ -3,6 +3,7 @@
 
 use super::clock::{EventClock, Stamp};
 use crate::decode::{Asked, DecodeStats, Decoded, Decoder, PortSet, Segment, TcpFlags, Told, TwinFinder};
+use crate::flooders::Flooder;
 use crate::frame::{At, Frame, FrameNo, LinkType};
 use crate::limits::Limits;
 use crate::net::Translation;
@@ -51,6 +52,10 @@ impl std::fmt::Debug for Front {
 pub struct FrontStats {
     /// What they were.
     pub decode: DecodeStats,
+    /// The cards that flood with fragments, the busiest first.
+    pub flooders: Vec<Flooder>,
+    /// Those of them that had to be forgotten.
+    pub flooders_forgotten: u64,
     /// Event time.
     pub now: Ts,
     /// Frames stamped more than a second before an earlier frame.
@@ -128,6 +133,8 @@ impl Front {
     pub fn stats(&self) -> FrontStats {
         FrontStats {
             decode: self.decoder.stats().clone(),
+            flooders: self.decoder.flooders(),
+            flooders_forgotten: self.decoder.flooders_forgotten(),
             now: self.clock.now(),
             stamps_backward: self.clock.backward(),
             stamps_ignored: self.clock.jumps_ignored(),

@@ -92,7 +92,7 @@ fn run(path: &Path, workers: usize) -> Option<Written> {
 fn limits() -> Limits {
     Limits {
         tcp: TcpLimits { flows_max: 256, attempts_max: 256, closed_max: 64, ..TcpLimits::default() },
-        detect: DetectLimits { hosts_max: 64, triplets_max: 1024, clients_max: 64 },
+        detect: DetectLimits { hosts_max: 64, triplets_max: 1024, clients_max: 64, flood_attempts_min: 4 },
         ..Limits::default()
     }
 }

@@ -65,7 +65,7 @@ fn run(paths: &[PathBuf], at_once: usize) -> Option<(String, String)> {
     }
     feeds.push(Box::new(ZeekLogs::open(&conns, &smtps, &[25, 587]).ok()?));
 
-    let limits = DetectLimits { hosts_max: 64, triplets_max: 1024, clients_max: 64 };
+    let limits = DetectLimits { hosts_max: 64, triplets_max: 1024, clients_max: 64, flood_attempts_min: 4 };
     let mut judge = Judge::new(Site::default(), Arc::clone(&RULES), &DetectSettings::default(), &limits);
     let mut events = Vec::new();
     let merged = lines::merge(&mut feeds, &mut |event| {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::detect::Judge;
+use crate::flooders::Flooder;
 use crate::incident::Judgement;
 use crate::net::HostKey;
 use crate::schema::{NamedCounts, Time};
@@ -127,6 +128,8 @@ pub struct RunFacts {
     pub drops: Counts,
     /// Times that a limit took something away, by limit.
     pub limits_hit: Counts,
+    /// Cards that flooded with fragments whose datagrams never ended, the busiest first.
+    pub fragment_flooders: Vec<Flooder>,
     /// What session lines did not tell, by kind; of captures nothing.
     pub unseen: Counts,
 }
@@ -154,6 +157,7 @@ impl Results<'_> {
         hit.add("judge_roles", stats.roles_evicted);
         hit.add("judge_names", stats.names_evicted);
         hit.add("judge_filters", stats.early_turns);
+        hit.add("flooders_forgotten", self.judge.flooders_forgotten());
         for (detector, stats) in stats.detectors {
             hit.add(format!("{detector}_hosts"), stats.evicted);
             hit.add(format!("{detector}_filters"), stats.early_turns);

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 
 use self::text::Text;
 use super::facts::Results;
-use super::table::{looked_at, ranking, story, unseen};
+use super::table::{FLOODS_MAX, looked_at, ranking, story, unseen};
 use super::text::{counted, grouped, period};
 use super::timeline::Timeline;
 use crate::detect::{Peer, Tier};
@@ -50,6 +50,7 @@ pub fn write(out: &mut dyn Write, results: &Results<'_>, timeline: Option<&Timel
             writeln!(out, "<p class=\"soft\">{} in the report (<code>--report FILE</code>).</p>", Text(more))?;
         }
     }
+    floods(out, results)?;
     unseen(out, results)?;
     writeln!(
         out,
@@ -261,6 +262,19 @@ fn list(out: &mut dyn Write, label: &str, mut peers: Vec<&Peer>) -> io::Result<(
         writeln!(out, "<li>and {} more</li>", grouped((peers.len() - PEERS_MAX) as u64))?;
     }
     writeln!(out, "</ul>")
+}
+
+fn floods(out: &mut dyn Write, results: &Results<'_>) -> io::Result<()> {
+    let floods = results.floods();
+    if floods.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<section>\n<h2>Floods</h2>\n<ul>")?;
+    floods.iter().take(FLOODS_MAX).try_for_each(|flood| writeln!(out, "<li>{}</li>", Text(flood.says())))?;
+    if floods.len() > FLOODS_MAX {
+        writeln!(out, "<li>and {} more in the report</li>", grouped((floods.len() - FLOODS_MAX) as u64))?;
+    }
+    writeln!(out, "</ul>\n</section>")
 }
 
 fn unseen(out: &mut dyn Write, results: &Results<'_>) -> io::Result<()> {

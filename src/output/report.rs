@@ -15,6 +15,7 @@ use serde::{Serialize, Serializer};
 
 use super::facts::{Counts, FrameCounts, InputFacts, Results};
 use super::file::BUFFER_BYTES;
+use super::floods::Flood;
 use super::layout::Lines;
 use crate::detect::{Class, Confidence, Family, Numbers, Peer, RelayVerdict, Rounded, Severity, Standing, Tier};
 use crate::frame::FrameNo;
@@ -158,6 +159,10 @@ struct Capture<'a> {
     drops: &'a Counts,
     #[schemars(with = "NamedCounts")]
     limits_hit: Counts,
+    /// Left out where nobody floods.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<Vec<Flood>>")]
+    floods: Vec<Flood>,
     /// Left out of what was judged from frames.
     #[serde(skip_serializing_if = "Counts::is_empty")]
     #[schemars(with = "Option<NamedCounts>")]
@@ -336,6 +341,7 @@ impl<'a> Report<'a> {
                 translated: facts.translated,
                 drops: &facts.drops,
                 limits_hit: results.limits_hit(),
+                floods: results.floods(),
                 unseen: &facts.unseen,
             },
             site: SiteRecord::of(results),

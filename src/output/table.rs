@@ -16,6 +16,9 @@ use crate::site::Site;
 /// Incidents told in full: more would not be read; the report has all.
 const STORIES_MAX: usize = 50;
 
+/// Floods told: more have made-up cards.
+pub(super) const FLOODS_MAX: usize = 5;
+
 /// Writes everything for people.
 pub fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) -> io::Result<()> {
     paragraph(out, "", &looked_at(results), style.columns())?;
@@ -36,7 +39,25 @@ pub fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) -> io::Re
             paragraph(out, "\n", &format!("{more} in the report (--report FILE)."), style.columns())?;
         }
     }
+    floods(out, results, style)?;
     unseen::write(out, results, style)
+}
+
+/// Who floods, which is no incident of a host: made-up addresses are nobody's.
+fn floods(out: &mut dyn Write, results: &Results<'_>, style: Style) -> io::Result<()> {
+    let floods = results.floods();
+    if floods.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.paint(Tone::Heading, "Floods:"))?;
+    for flood in floods.iter().take(FLOODS_MAX) {
+        paragraph(out, " - ", &flood.says(), style.columns())?;
+    }
+    if floods.len() > FLOODS_MAX {
+        let more = counted((floods.len() - FLOODS_MAX) as u64, "more stands", "more stand");
+        paragraph(out, " - ", &format!("{more} in the report (--report FILE)"), style.columns())?;
+    }
+    Ok(())
 }
 
 /// What was read, in a sentence.

@@ -13,7 +13,7 @@ use crate::activity::{ActivityBook, said};
 use crate::capture::LiveStats;
 use crate::incident::{Incident, Judgement, RankedHost};
 use crate::net::{Endpoint, HostKey};
-use crate::output::RunFacts;
+use crate::output::{Flood, RunFacts};
 use crate::session::{SessionEvent, SessionEventKind};
 use crate::tcp::ConnId;
 use crate::time::Ts;
@@ -151,6 +151,8 @@ pub struct Snapshot {
     pub sessions: Vec<SessionLine>,
     /// What was read and lost.
     pub facts: RunFacts,
+    /// Who floods.
+    pub floods: Vec<Flood>,
     /// What the device gave and lost; `None` in a replay.
     pub live: Option<LiveStats>,
     /// Connections between hosts of which none is ours.

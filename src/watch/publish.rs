@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::capture::LiveStats;
 use crate::incident::Judgement;
-use crate::output::RunFacts;
+use crate::output::{Results, RunFacts};
 use crate::pipeline::SoFar;
 use crate::session::SessionEvent;
 use crate::tui::{Recent, Snapshot, Stage};
@@ -87,12 +87,14 @@ impl Publisher {
         self.serial += 1;
         let judge = so_far.judge;
         let nobody = judgement.hosts.is_empty();
+        let floods = Results { facts: &facts, judge, judgement: &judgement, candidates: &[] }.floods();
         let snapshot = Snapshot {
             serial: self.serial,
             now: so_far.front.now.max(judge.now().ts),
             judgement,
             sessions: self.recent.lines(),
             facts,
+            floods,
             live,
             foreign: judge.stats().foreign,
             candidates: if nobody { judge.strangers().candidates() } else { Vec::new() },

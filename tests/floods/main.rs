@@ -32,6 +32,8 @@ use wire::{ACK, Ip, PSH, RST, SYN, Writer, spoofed, stranger};
 const FLOODER: Ip = [192, 168, 10, 66];
 const INFECTED: &str = "192.168.10.23";
 const SERVER: Ip = [192, 168, 10, 10];
+/// The network card that all floods come from.
+const CARD: &str = "02:00:00:00:66:66";
 /// Outside, as which a gateway shows the flooder.
 const GATEWAY: Ip = [203, 0, 113, 66];
 
@@ -54,7 +56,12 @@ fn limits(size: Size) -> Limits {
     }
     let all = Limits::default();
     Limits {
-        decode: DecodeLimits { defrag_datagrams_max: 16, defrag_bytes_max: 64 << 10, ..all.decode },
+        decode: DecodeLimits {
+            defrag_datagrams_max: 16,
+            defrag_bytes_max: 64 << 10,
+            flood_fragments_min: all.decode.flood_fragments_min / 100,
+            ..all.decode
+        },
         tcp: TcpLimits {
             attempts_max: all.tcp.attempts_max / 100,
             flows_max: all.tcp.flows_max / 100,
@@ -66,6 +73,7 @@ fn limits(size: Size) -> Limits {
             hosts_max: all.detect.hosts_max / 100,
             triplets_max: all.detect.triplets_max / 100,
             clients_max: all.detect.clients_max / 100,
+            flood_attempts_min: all.detect.flood_attempts_min / 100,
         },
         ..all
     }
@@ -124,6 +132,10 @@ impl Stage {
 struct Outcome {
     incidents: Vec<(Class, Tier, String)>,
     limits_hit: Value,
+    /// What the report tells of floods.
+    floods: Value,
+    /// The hosts of the report, the worst first.
+    hosts: Value,
     grown_kib: u64,
 }
 
@@ -204,14 +216,17 @@ fn flood(name: &str, size: Size, count: u64, mut step: impl FnMut(&mut Stage, u6
     let outcome = Outcome {
         incidents: judgement.incidents.iter().map(|i| (i.class, i.tier, i.host.to_string())).collect(),
         limits_hit: report["capture"]["limits_hit"].clone(),
+        floods: report["capture"]["floods"].clone(),
+        hosts: report["hosts"].clone(),
         grown_kib: peak_kib().zip(before).map_or(0, |(after, before)| after.saturating_sub(before)),
     };
     if size.full {
         eprintln!(
             "{name}: {total} frames, {unanswered} unanswered, {closed} connections, {} KiB more at the peak, limits hit {}, \
-             worst {:?}",
+             floods {}, worst {:?}",
             outcome.grown_kib,
             outcome.limits_hit,
+            outcome.floods,
             outcome.incidents.iter().take(4).collect::<Vec<_>>(),
         );
     }
@@ -377,22 +392,56 @@ fn named(outcome: &Outcome) {
     assert!(!of.is_empty(), "{:?}", outcome.incidents);
 }
 
+/// The card that floods is named, and no other, with nearly all of the flood: of the minutes at its ends one may be too short.
+fn card_named(outcome: &Outcome, kind: &str) -> Value {
+    let floods = outcome.floods.as_array().unwrap();
+    let [flood] = floods.as_slice() else { panic!("{floods:?}") };
+    assert_eq!(
+        (&flood["kind"], &flood["mac"], &flood["router"]),
+        (&kind.into(), &CARD.into(), &false.into()),
+        "{flood}"
+    );
+    assert!(flood["count"].as_u64().unwrap() >= SMALL.packets / 10 * 9, "{flood}");
+    flood.clone()
+}
+
+/// Nearly each had an address of its own.
+fn from_everywhere(flood: &Value) {
+    let (sources, count) = (flood["sources"].as_u64().unwrap(), flood["count"].as_u64().unwrap());
+    assert!(flood["source"].is_null() && sources.abs_diff(count) < count / 10, "{flood}");
+}
+
 floods! {
     one_host_of_ours_scans_the_world = syns_of_one => |outcome| {
         named(outcome);
+        let flood = card_named(outcome, "attempts");
+        assert_eq!((&flood["source"], &flood["sources"]), (&"192.168.10.66".into(), &1.into()), "{flood}");
+        assert!(flood["toward"].is_null(), "{flood}");
         assert!(outcome.hit("attempts_evicted") > 0, "{:?}", outcome.limits_hit);
         assert!(outcome.grown_kib < 400 << 10, "{} KiB", outcome.grown_kib);
     }
     the_world_knocks_at_our_server = syns_of_strangers => |outcome| {
+        let flood = card_named(outcome, "attempts");
+        from_everywhere(&flood);
+        assert_eq!(flood["toward"], "192.168.10.10", "{flood}");
         assert!(outcome.hit("attempts_evicted") > 0, "{:?}", outcome.limits_hit);
         assert!(outcome.grown_kib < 400 << 10, "{} KiB", outcome.grown_kib);
     }
     hosts_that_do_not_exist_knock_at_the_world = syns_of_the_made_up => |outcome| {
+        let flood = card_named(outcome, "attempts");
+        from_everywhere(&flood);
+        assert!(flood["toward"].is_null(), "{flood}");
+        // Who does not exist is accused of nothing, and pushes nobody out of the report.
+        assert!(outcome.incidents.iter().all(|(_, _, host)| !host.starts_with("10.")), "{:?}", outcome.incidents);
+        let first: Vec<_> = (0..5).filter_map(|n| outcome.hosts[n]["ip"].as_str()).collect();
+        assert!(first.iter().all(|host| host.starts_with("192.168.10.")), "{first:?}");
+        assert_eq!(first[..2], [INFECTED, "192.168.10.10"]);
         assert!(outcome.hit("attempts_evicted") > 0, "{:?}", outcome.limits_hit);
         assert!(outcome.grown_kib < 1_200 << 10, "{} KiB", outcome.grown_kib);
     }
     connections_are_opened_and_left = half_open => |outcome| {
         named(outcome);
+        assert_eq!(card_named(outcome, "attempts")["source"], "192.168.10.66");
         assert!(outcome.hit("quiet_connections_evicted") > 0, "{:?}", outcome.limits_hit);
         assert!(outcome.grown_kib < 800 << 10, "{} KiB", outcome.grown_kib);
     }
@@ -421,6 +470,8 @@ floods! {
         assert!(outcome.grown_kib < 800 << 10, "{} KiB", outcome.grown_kib);
     }
     fragments_never_end = fragments => |outcome| {
+        let flood = card_named(outcome, "fragments");
+        assert_eq!((&flood["source"], &flood["sources"]), (&"192.168.10.66".into(), &1.into()), "{flood}");
         assert!(outcome.hit("fragments_evicted") > 0, "{:?}", outcome.limits_hit);
         assert!(outcome.grown_kib < 400 << 10, "{} KiB", outcome.grown_kib);
     }

@@ -14,7 +14,7 @@ fn head(ttl: u8) -> IpHead {
 }
 
 fn fragment(id: u32, offset: usize, more: bool, bytes: &[u8]) -> Fragment<'_> {
-    Fragment { key: key(id), head: head(64), offset, more, bytes, wire_len: bytes.len() }
+    Fragment { key: key(id), head: head(64), mac: None, offset, more, bytes, wire_len: bytes.len() }
 }
 
 fn at(secs: i64) -> Ts {
@@ -262,4 +262,28 @@ proptest! {
         pool.pool.finish(&mut pool.stats);
         prop_assert_eq!(pool.pool.held, 0);
     }
+}
+
+#[test]
+fn a_card_whose_datagrams_had_to_go_floods() {
+    let limits = DecodeLimits { defrag_datagrams_max: 4, flood_fragments_min: 100, ..DecodeLimits::default() };
+    let mut pool = Pool::new(&limits);
+    let of = |id, mac| Fragment { mac: Some(Mac([mac; 6])), ..fragment(id, 0, true, b"aaaaaaaa") };
+    for id in 0..120 {
+        pool.push(at(0), &of(id, if id % 20 == 0 { 4 } else { 2 }));
+    }
+    let [flooder] = pool.pool.flooders().try_into().unwrap();
+    assert_eq!((flooder.mac, flooder.source, flooder.toward), (Some(Mac([2; 6])), Some(key(0).src), Some(key(0).dst)));
+    // Four wait still, and six were of others.
+    assert_eq!((flooder.count, pool.stats.evicted), (110, 116));
+
+    // What is complete, refused or out of time is no flood.
+    let mut pool = Pool::new(&limits);
+    for id in 0..500 {
+        pool.push(at(0), &of(3 * id, 2));
+        pool.push(at(0), &fragment(3 * id, 8, false, b"b"));
+        pool.pool.refuse(at(0), key(3 * id + 1), head(64), &mut pool.stats);
+        pool.push(at(i64::from(id) * 60), &of(3 * id + 2, 2));
+    }
+    assert_eq!(pool.pool.flooders(), []);
 }

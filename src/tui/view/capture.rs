@@ -9,6 +9,9 @@ use crate::output::Counts;
 use crate::tui::app::App;
 use crate::tui::text::{clean, grouped, short, span};
 
+/// Floods that are told; more have made-up cards.
+const FLOODS_MAX: usize = 5;
+
 /// Draws the view.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     detail::draw(app, "what was read, and what was lost", &[left(app), right(app)], area, buffer);
@@ -49,6 +52,12 @@ fn left(app: &App) -> Page {
         let text = "Frames were lost on the way in: mails may be missing, and what is found is surer than what is not. A larger \
                     --buffer, fewer tunnels or a filter help.";
         page.hanging("", theme.text, text, theme.doubtful);
+    }
+    if !snapshot.floods.is_empty() {
+        page.heading("Floods", theme.heading);
+        for flood in snapshot.floods.iter().take(FLOODS_MAX) {
+            page.hanging("", theme.text, clean(&flood.says()), theme.bad);
+        }
     }
     page
 }
