@@ -84,7 +84,8 @@ impl Letters {
         str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    /// The letters as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
         self.letters.get(..usize::from(self.len)).unwrap_or(&self.letters)
     }
 
