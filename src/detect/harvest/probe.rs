@@ -97,12 +97,12 @@ impl Prober {
         let mut prober = Self::new(way, now);
         prober.valid = u64::from(known.valid);
         prober.mailed = u64::from(known.mailed);
-        if let Some((then, is_callout)) = known.invalid {
+        if let Some(then) = known.invalid {
             (prober.first, prober.last) = (then, known.last);
             prober.invalid = 1;
             prober.hour = (known.began, 1, u64::from(known.valid_in_window));
             prober.invalid_most = 1;
-            if !is_callout {
+            if !known.is_callout {
                 prober.sum.add(10.0 * (settings.p1 / settings.p0).log10(), then);
             }
         }
