@@ -152,35 +152,33 @@ pub struct Judgement {
 impl Judgement {
     /// Puts the judge's findings together, as of now.
     pub fn of(judge: &Judge) -> Self {
-        Self::over(judge.findings(), judge)
+        let mut stories = Stories::new();
+        judge.findings().into_iter().for_each(|finding| add(&mut stories, finding));
+        Self::over(stories, judge)
     }
 
     /// The same at the end of a run, in less memory: see [`Judge::last_findings`].
     pub fn last(judge: &mut Judge) -> Self {
-        let findings = judge.last_findings();
-        Self::over(findings, judge)
+        let mut stories = Stories::new();
+        judge.last_findings(&mut |finding| add(&mut stories, finding));
+        Self::over(stories, judge)
     }
 
-    fn over(findings: Vec<Finding>, judge: &Judge) -> Self {
+    fn over(mut stories: Stories, judge: &Judge) -> Self {
         let rows: BTreeMap<HostKey, HostRow> = judge.hosts().into_iter().map(|row| (row.host, row)).collect();
-        let mut stories: BTreeMap<(HostKey, Class), Vec<Finding>> = BTreeMap::new();
-        for finding in findings {
-            stories.entry((finding.host, finding.class)).or_default().push(finding);
-        }
         scanners_are_not_worms(&mut stories);
         adopt(&mut stories);
         let routers = routers(rows.values());
         let servers: Vec<IpAddr> =
             rows.values().filter(|row| row.role == Role::Server).map(|row| row.host.ip()).collect();
-        let mut incidents: Vec<Incident> = stories
-            .into_iter()
-            .filter_map(|((host, class), findings)| {
-                let row = rows.get(&host)?;
-                let behind_router = neighbours(&routers, row);
-                assemble(class, row, behind_router, &servers, findings)
-            })
-            .collect();
-        incidents.sort_by(|a, b| {
+        // Nearly every story comes to an incident, and room that doubled would be the most that a judgement takes.
+        let mut incidents = Vec::with_capacity(stories.len());
+        incidents.extend(stories.into_iter().filter_map(|((host, class), findings)| {
+            let row = rows.get(&host)?;
+            let behind_router = neighbours(&routers, row);
+            assemble(class, row, behind_router, &servers, findings)
+        }));
+        incidents.sort_unstable_by(|a: &Incident, b: &Incident| {
             (a.class.is_victim(), b.tier, b.severity)
                 .cmp(&(b.class.is_victim(), a.tier, a.severity))
                 .then(b.score_db.unwrap_or(0.0).total_cmp(&a.score_db.unwrap_or(0.0)))
@@ -190,9 +188,21 @@ impl Judgement {
     }
 }
 
+/// What was found of each host, by what it speaks for.
+type Stories = BTreeMap<(HostKey, Class), Vec<Finding>>;
+
+fn add(stories: &mut Stories, finding: Finding) {
+    let story = stories.entry((finding.host, finding.class)).or_default();
+    if story.len() == story.capacity() {
+        // Findings are large and stories short: doubling would take half as much again in all.
+        story.reserve_exact(1 + story.len() / 2);
+    }
+    story.push(finding);
+}
+
 /// Who calls servers and has nothing to say to them scans: what speaks for a worm there (many servers, most of them
 /// silent) belongs to the scan's story, and is shown in it without weight.
-fn scanners_are_not_worms(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>) {
+fn scanners_are_not_worms(stories: &mut Stories) {
     let scanners: Vec<HostKey> =
         stories.keys().filter(|(_, class)| *class == Class::PortScan).map(|(host, _)| *host).collect();
     for host in scanners {
@@ -204,7 +214,7 @@ fn scanners_are_not_worms(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>
 /// A server that relays has a cause. Where the cause is seen, an abused account or a proven relay, that the server's own
 /// mail is refused is evidence of that incident and no second one; and so are its reports to senders whom the same
 /// clients forged.
-fn adopt(stories: &mut BTreeMap<(HostKey, Class), Vec<Finding>>) {
+fn adopt(stories: &mut Stories) {
     let causes: Vec<(HostKey, Class)> = stories
         .iter()
         .filter(|((_, class), findings)| match class {
@@ -431,7 +441,7 @@ fn rank(
             }
         })
         .collect();
-    hosts.sort_by(|a, b| {
+    hosts.sort_unstable_by(|a, b| {
         (b.tier, b.severity)
             .cmp(&(a.tier, a.severity))
             .then(b.score_db.total_cmp(&a.score_db))

@@ -427,17 +427,17 @@ impl Judge {
         all
     }
 
-    /// The same for the last time: nothing is learned afterwards. What a detector holds is given back as soon as it has told
-    /// what it found, so that at the end of a run a judgement and all that led to it are never in memory together; how full
-    /// its tables were is still known.
-    pub fn last_findings(&mut self) -> Vec<Finding> {
-        let mut all = Vec::new();
+    /// Tells the same for the last time: nothing is learned afterwards. What a detector holds is given back as soon as it has
+    /// told what it found, so that at the end of a run a judgement and all that led to it are never in memory together; how
+    /// full its tables were is still known.
+    pub fn last_findings(&mut self, tell: &mut impl FnMut(Finding)) {
+        let mut some = Vec::new();
         for place in 0..self.detectors.len() {
             let detector = &self.detectors[place];
-            detector.findings(self.now, &self.context(), &mut all);
+            detector.findings(self.now, &self.context(), &mut some);
             self.detectors[place] = Box::new(Told::of(detector.as_ref()));
+            some.drain(..).for_each(&mut *tell);
         }
-        all
     }
 
     /// A copy of all rows of the ledger, roles and names filled in, in the order of their addresses.
