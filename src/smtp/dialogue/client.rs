@@ -116,7 +116,7 @@ impl Dialogue {
             self.client.pos = start + used as u64;
             self.client_line(&line, at, acked, cx);
             // The next byte may be read otherwise now, or be TLS's first.
-            if self.phase != phase || matches!(input.first(), Some(20..=23)) {
+            if self.phase != phase || input.first().is_some_and(|next| self.begins_tls(*next)) {
                 self.client.lines = lines;
                 return used;
             }

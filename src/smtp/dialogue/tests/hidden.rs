@@ -142,3 +142,12 @@ fn tls_of_the_client_alone() {
     check_events(&events, true, &["EHLO -", "STARTTLS -"], &[], &[]);
     assert_eq!(play_events(&events, true).facts.tls.state, TlsState::Starttls);
 }
+
+#[test]
+fn tls_begins_at_a_lines_first_byte_wherever_segments_end() {
+    // The length byte of SSL 2.0's hello, right behind a STARTTLS that changes nothing, in its segment and in one of its own.
+    let text = |between: &str| format!("{HELLO}C| STARTTLS\\r\\nSTARTTLS\\r\\n{between}\\x80\\x2e\\x01\\x03\\x01");
+    for text in [text(""), text("\nC| ")] {
+        assert_eq!(play(&text).facts.tls.state, TlsState::Starttls, "{text}");
+    }
+}
