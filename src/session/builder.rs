@@ -159,24 +159,18 @@ impl SessionBuilder {
 
     fn head(&mut self, start: &ConnStart) -> Arc<SessionHead> {
         let Self { facts, head, head_stale, gapped, .. } = self;
-        let changed = std::mem::take(head_stale);
-        if let Some(head) = head.as_mut().filter(|_| changed) {
+        let stale = std::mem::take(head_stale) || head.is_none();
+        let head = head.get_or_insert_with(|| {
+            let (greeting, helo) = (None, None);
+            Arc::new(SessionHead { id: start.id, first: start.first, link: start.link, greeting, helo, lossy: false })
+        });
+        if stale {
             // In place, unless an event that has the old one was not judged yet.
             let head = Arc::make_mut(head);
             head.greeting.clone_from(&facts.greeting);
             head.helo.clone_from(&facts.helo);
             head.lossy = *gapped;
         }
-        let head = head.get_or_insert_with(|| {
-            Arc::new(SessionHead {
-                id: start.id,
-                first: start.first,
-                link: start.link,
-                greeting: facts.greeting.clone(),
-                helo: facts.helo.clone(),
-                lossy: *gapped,
-            })
-        });
         Arc::clone(head)
     }
 
