@@ -159,7 +159,7 @@ impl ZeekLogs {
                     line.service.as_deref().is_some_and(|service| service.split(',').any(|one| one == "smtp"));
                 if line.proto == "tcp" && (is_smtp || ports.contains(&line.resp_p)) {
                     let mails = mails.remove(&line.uid).unwrap_or_default();
-                    tell(line, mails, number, &mut events);
+                    tell(&line, mails, number, &mut events);
                 }
             })?;
         }
@@ -214,7 +214,7 @@ impl Feed for ZeekLogs {
 }
 
 /// The events of a connection.
-fn tell(line: ConnLine, mut mails: Vec<SmtpLine>, number: u64, out: &mut Vec<SessionEvent>) {
+fn tell(line: &ConnLine, mut mails: Vec<SmtpLine>, number: u64, out: &mut Vec<SessionEvent>) {
     mails.sort_by_key(|mail| mail.trans_depth);
     let frame = FrameNo(number);
     let id = ConnId {
