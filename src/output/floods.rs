@@ -24,6 +24,16 @@ pub enum FloodKind {
     Fragments,
 }
 
+impl FloodKind {
+    /// The name, as in the report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attempts => "attempts",
+            Self::Fragments => "fragments",
+        }
+    }
+}
+
 /// A card that floods.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Flood")]

@@ -82,6 +82,15 @@ pub fn write(out: &mut dyn Write, results: &Results<'_>, tally: &Tally) -> io::R
             page.sample("host_score_db", &[("host", &host.row.host)], format!("{:.1}", host.score_db))?;
         }
     }
+    let floods = results.floods();
+    if !floods.is_empty() {
+        page.family("flood_last_seen_timestamp_seconds", Kind::Gauge, "When a card last sent what makes it a flood.")?;
+        for flood in floods.iter().take(TOP) {
+            let mac = flood.mac.map_or_else(|| "none".to_owned(), |mac| mac.to_string());
+            let labels: [(&str, &dyn Display); 2] = [("kind", &flood.kind.name()), ("mac", &mac)];
+            page.sample("flood_last_seen_timestamp_seconds", &labels, seconds(flood.last_ts))?;
+        }
+    }
     Ok(())
 }
 
@@ -134,9 +143,11 @@ impl Page<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Case, quiet_host};
+    use super::super::testing::{BEGIN, Case, quiet_host};
     use super::*;
     use crate::detect::Tier;
+    use crate::flooders::Flooder;
+    use crate::net::Mac;
 
     fn page(case: &Case) -> String {
         let mut out = Vec::new();
@@ -163,6 +174,26 @@ mod tests {
             let name = line.split(['{', ' ']).next().unwrap();
             assert!(page.contains(&format!("# TYPE {name} ")), "{name}");
         }
+    }
+
+    #[test]
+    fn who_floods_has_a_series_and_made_up_cards_have_few() {
+        let mut case = Case::infected();
+        assert!(!page(&case).contains("smtphound_flood"));
+        let flooder = |n| Flooder {
+            mac: Some(Mac([2, 0, 0, 0, 0, n])),
+            source: None,
+            sources: 9,
+            toward: None,
+            count: 20_000,
+            first: BEGIN,
+            last: BEGIN,
+        };
+        case.facts.fragment_flooders = (0..64).map(flooder).collect();
+        let page = page(&case);
+        assert_eq!(page.matches("smtphound_flood_last_seen_timestamp_seconds{").count(), TOP);
+        let first = r#"{kind="fragments",mac="02:00:00:00:00:00"} "#;
+        assert!(page.contains(first), "{page}");
     }
 
     #[test]
