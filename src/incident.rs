@@ -445,19 +445,14 @@ fn rank(
         (b.tier, b.severity)
             .cmp(&(a.tier, a.severity))
             .then(b.score_db.total_cmp(&a.score_db))
-            .then((!b.classes.is_empty(), spoke(&b.row)).cmp(&(!a.classes.is_empty(), spoke(&a.row))))
+            // Thousands of made-up addresses must not come before the others, of which a report lists only so many.
+            .then((!b.classes.is_empty(), b.row.spoke()).cmp(&(!a.classes.is_empty(), a.row.spoke())))
             .then((b.row.last, a.row.host).cmp(&(a.row.last, b.row.host)))
     });
     for (i, host) in hosts.iter_mut().enumerate() {
         host.rank = i + 1;
     }
     hosts
-}
-
-/// Whether a host held a conversation. The address of one that only knocked may be made up: thousands of those must not come
-/// before the others, of which a report lists only so many.
-fn spoke(row: &HostRow) -> bool {
-    row.counts.sessions > 0 || row.served > 0
 }
 
 #[cfg(test)]

@@ -190,6 +190,11 @@ impl HostRow {
         }
     }
 
+    /// Whether it held a conversation or took a connection. The address of one that only knocked may be made up.
+    pub const fn spoke(&self) -> bool {
+        self.counts.sessions > 0 || self.served > 0
+    }
+
     /// Notes when it was seen: something `began`, and is told of at `now`.
     pub fn note_seen(&mut self, began: Ts, now: Ts) {
         self.first = self.first.min(began);

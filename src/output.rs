@@ -23,7 +23,7 @@ use std::io::Write;
 
 pub use facts::{Counts, FrameCounts, InputFacts, Results, RunFacts};
 pub use file::{Sink, Target};
-pub use floods::{Flood, FloodKind};
+pub use floods::{FLOODS_MAX, Flood, FloodKind};
 pub use sessions::{LineForm, SessionWriter};
 pub use text::Style;
 pub(crate) use text::{counted, grouped, paragraph, period};

@@ -14,6 +14,9 @@ use crate::time::Ts;
 /// Addresses of ours that are named as those of a card: with more it is a router's (see `incident::RankedHost`).
 const HOSTS_MAX: usize = 2;
 
+/// Floods that people are told of; more have made-up cards, and stand in the report.
+pub const FLOODS_MAX: usize = 5;
+
 /// What a flood is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -91,7 +94,7 @@ impl Results<'_> {
     /// named.
     fn spoken_with(&self, mac: Mac) -> Vec<HostKey> {
         let rows = self.judgement.hosts.iter().map(|host| &host.row);
-        let real = rows.filter(|row| (row.counts.sessions > 0 || row.banner.is_some()) && row.macs.contains(&mac));
+        let real = rows.filter(|row| row.spoke() && row.macs.contains(&mac));
         let mut hosts: Vec<HostKey> = real.map(|row| row.host).take(HOSTS_MAX + 1).collect();
         hosts.sort_unstable();
         hosts

@@ -11,7 +11,8 @@ use std::io::{self, Write};
 
 use self::text::Text;
 use super::facts::Results;
-use super::table::{FLOODS_MAX, looked_at, ranking, story, unseen};
+use super::floods::FLOODS_MAX;
+use super::table::{looked_at, ranking, story, unseen};
 use super::text::{counted, grouped, period};
 use super::timeline::Timeline;
 use crate::detect::{Peer, Tier};

@@ -10,14 +10,12 @@ pub(super) mod unseen;
 use std::io::{self, Write};
 
 use super::facts::Results;
+use super::floods::FLOODS_MAX;
 use super::text::{Style, Tone, counted, paragraph, period, safe};
 use crate::site::Site;
 
 /// Incidents told in full: more would not be read; the report has all.
 const STORIES_MAX: usize = 50;
-
-/// Floods told: more have made-up cards.
-pub(super) const FLOODS_MAX: usize = 5;
 
 /// Writes everything for people.
 pub fn write(out: &mut dyn Write, results: &Results<'_>, style: Style) -> io::Result<()> {

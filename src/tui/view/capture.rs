@@ -5,12 +5,9 @@ use ratatui::layout::Rect;
 
 use super::detail;
 use super::page::Page;
-use crate::output::Counts;
+use crate::output::{Counts, FLOODS_MAX};
 use crate::tui::app::App;
 use crate::tui::text::{clean, grouped, short, span};
-
-/// Floods that are told; more have made-up cards.
-const FLOODS_MAX: usize = 5;
 
 /// Draws the view.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
