@@ -156,7 +156,7 @@ pub fn run_watched(
         reader.read(|taken, filtered| {
             match taken {
                 Taken::Frame(no, frame) => {
-                    engine.handle_frame(no, &frame, &mut |event| watcher.handle(event));
+                    engine.handle_frame(no, frame, &mut |event| watcher.handle(event));
                     until_look -= 1;
                 }
                 Taken::Idle(now) => {
@@ -196,23 +196,27 @@ struct Reader<'a> {
 
 /// What a source gave that the engine wants.
 enum Taken<'a> {
-    Frame(FrameNo, Frame<'a>),
+    /// By reference: it was just written piece by piece, and to read it whole at once would wait for that.
+    Frame(FrameNo, &'a Frame<'a>),
     Idle(Ts),
 }
 
 impl Reader<'_> {
     fn read(&mut self, mut take: impl FnMut(Taken<'_>, u64)) {
         let mut until_progress = PROGRESS_EVERY;
-        while let Some(next) = self.source.next_frame() {
+        loop {
+            // Looked at where it is, for the same reason.
+            let next = self.source.next_frame();
             match next {
-                Ok(Captured::Frame(no, frame)) => take(Taken::Frame(no, frame), self.filtered),
-                Ok(Captured::Filtered(..)) => self.filtered += 1,
-                Ok(Captured::Idle(now)) => {
+                Some(Ok(Captured::Frame(no, ref frame))) => take(Taken::Frame(no, frame), self.filtered),
+                Some(Ok(Captured::Filtered(..))) => self.filtered += 1,
+                Some(Ok(Captured::Idle(now))) => {
                     take(Taken::Idle(now), self.filtered);
                     // Somebody waits for what there is.
                     until_progress = 1;
                 }
-                Err(error) => self.errors.push(error),
+                Some(Err(error)) => self.errors.push(error),
+                None => break,
             }
             until_progress -= 1;
             if until_progress == 0 {
@@ -253,7 +257,7 @@ fn run_threads(reader: &mut Reader<'_>, plan: &Plan<'_>, judge: Judge, watcher: 
         let mut dealer = Dealer::new(to_workers, total, spent);
         reader.read(|taken, filtered| match taken {
             Taken::Frame(no, frame) => {
-                front.handle_frame(no, &frame, &mut |item| dealer.deal(item));
+                front.handle_frame(no, frame, &mut |item| dealer.deal(item));
                 if dealer.is_full() {
                     tell(&front, filtered);
                     dealer.send();

@@ -55,7 +55,11 @@ struct Pair {
 #[derive(Debug)]
 pub struct TwinFinder {
     syns: Box<[Option<Syn>]>,
+    /// The numbers of these, close together: most SYNs are no pair, and are not to wait for another one far away.
+    numbers: Box<[SeqNum]>,
     pairs: Box<[Option<Pair>]>,
+    /// Pairs there are: most networks have none.
+    waiting: usize,
     window: Span,
 }
 
@@ -63,7 +67,13 @@ impl TwinFinder {
     /// With limits.
     pub fn new(limits: &DecodeLimits) -> Self {
         let entries = limits.twin_entries.max(1).next_power_of_two();
-        Self { syns: vec![None; entries].into(), pairs: vec![None; entries].into(), window: limits.twin_window }
+        Self {
+            syns: vec![None; entries].into(),
+            numbers: vec![SeqNum(0); entries].into(),
+            pairs: vec![None; entries].into(),
+            waiting: 0,
+            window: limits.twin_window,
+        }
     }
 
     /// Looks at a segment with SYN set; other segments tell nothing here.
@@ -79,16 +89,21 @@ impl TwinFinder {
     fn call(&mut self, ends: Ends, head: &SegmentHeader) -> Option<Translation> {
         let new = Syn { ends, seq: head.seq, window: head.window, ttl: head.ip.ttl, ts: head.at.ts };
         let place = self.place(head.seq);
-        let found = self.syns[place].and_then(|old| old.pair(&new, self.window));
+        let same = std::mem::replace(&mut self.numbers[place], head.seq) == head.seq;
+        let found = if same { self.syns[place].and_then(|old| old.pair(&new, self.window)) } else { None };
         self.syns[place] = Some(new);
         let (inner, outer) = found?;
         let ack = head.seq.plus(1);
         let place = self.place(ack);
-        self.pairs[place] = Some(Pair { inner, outer, ack, answered: None });
+        let before = self.pairs[place].replace(Pair { inner, outer, ack, answered: None });
+        self.waiting += usize::from(before.is_none());
         Some(Translation { inner, outer, proven: false })
     }
 
     fn answer(&mut self, ends: Ends, head: &SegmentHeader) -> Option<Translation> {
+        if self.waiting == 0 {
+            return None;
+        }
         let place = self.place(head.ack);
         let pair = self.pairs[place].as_mut()?;
         if pair.ack != head.ack || (ends != pair.inner && ends != pair.outer) {
@@ -98,6 +113,7 @@ impl TwinFinder {
             Some((other, seq)) if other != ends => {
                 let Pair { inner, outer, .. } = *pair;
                 self.pairs[place] = None;
+                self.waiting -= 1;
                 (seq == head.seq).then_some(Translation { inner, outer, proven: true })
             }
             // The first one, or a repetition of it.
