@@ -86,11 +86,18 @@ pub(super) struct Overlap {
     pub(super) disagrees: bool,
 }
 
+/// Where at most [`TAIL`] bytes at an offset stand in the tail: from a place on, and the rest of them from its beginning on.
+fn in_ring(offset: u64, bytes: &[u8]) -> (usize, &[u8], &[u8]) {
+    let at = (offset % TAIL as u64) as usize;
+    let (until_end, from_begin) = bytes.split_at(bytes.len().min(TAIL - at));
+    (at, until_end, from_begin)
+}
+
 /// See the head of the module.
 ///
 /// Invariants: `held` is sorted and without overlaps; every chunk is at least one unit long and begins at or after `next`;
-/// `cost` is the sum of the chunks' costs; the last `tail_len` bytes of `tail` are the bytes before `next`. The order of the
-/// fields matters to [`Half`](super::half::Half).
+/// `cost` is the sum of the chunks' costs; `tail` holds the last `tail_len` bytes before `next`, each at its offset modulo
+/// [`TAIL`]. The order of the fields matters to [`Half`](super::half::Half).
 #[repr(C)]
 pub(super) struct Assembler {
     next: u64,
@@ -146,10 +153,9 @@ impl Assembler {
         let from = tail_start.max(offset);
         let to = self.next.min(offset + bytes.len() as u64);
         let disagrees = from < to && {
-            let behind = (self.next - from) as usize;
-            let len = (to - from) as usize;
-            let old = &self.tail[TAIL - behind..][..len];
-            old != &bytes[(from - offset) as usize..][..len]
+            let bytes = &bytes[(from - offset) as usize..(to - offset) as usize];
+            let (at, until_end, from_begin) = in_ring(from, bytes);
+            self.tail[at..][..until_end.len()] != *until_end || self.tail[..from_begin.len()] != *from_begin
         };
         Overlap { disagrees }
     }
@@ -158,11 +164,11 @@ impl Assembler {
     pub(super) fn advance(&mut self, bytes: &[u8]) {
         self.next += bytes.len() as u64;
         let kept = bytes.len().min(TAIL);
-        // Mail data fill the tail at once; commands and replies shift it.
-        if kept < TAIL {
-            self.tail.copy_within(kept.., 0);
+        let (at, until_end, from_begin) = in_ring(self.next - kept as u64, &bytes[bytes.len() - kept..]);
+        self.tail[at..][..until_end.len()].copy_from_slice(until_end);
+        if !from_begin.is_empty() {
+            self.tail[..from_begin.len()].copy_from_slice(from_begin);
         }
-        self.tail[TAIL - kept..].copy_from_slice(&bytes[bytes.len() - kept..]);
         self.tail_len = (usize::from(self.tail_len) + kept).min(TAIL) as u8;
     }
 

@@ -87,15 +87,15 @@ impl<T> Slab<T> {
 
     /// Takes a value in; it is on no list yet.
     pub(super) fn insert(&mut self, value: T) -> u32 {
-        let new = Place { older: NIL, younger: NIL, value: Some(value) };
         let free = self.free;
         if let Some(place) = self.place_mut(free) {
-            // Nothing is in it: it is written over, and not taken out.
-            let next = place.older;
-            *place = new;
+            let next = std::mem::replace(&mut place.older, NIL);
+            place.younger = NIL;
+            place.value = Some(value);
             self.free = next;
             return free;
         }
+        let new = Place { older: NIL, younger: NIL, value: Some(value) };
         let slot = self.len() as u32;
         match self.blocks.last_mut() {
             Some(last) if last.len() < Self::BLOCK => last.push(new),
