@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::frame::{At, FrameNo};
 use crate::identity::Fact;
@@ -43,6 +44,24 @@ impl SessionEvent {
         match &self.kind {
             SessionEventKind::Unanswered(_) | SessionEventKind::Closed(_) => 1,
             SessionEventKind::Flooded(flood) => flood.attempts,
+            _ => 0,
+        }
+    }
+
+    /// Reads something of what was put away long ago and will be needed to judge the event and to tell it, so that it is
+    /// near by then. It changes nothing; the number means nothing.
+    pub fn touch(&self) -> u64 {
+        match &self.kind {
+            SessionEventKind::Greeted(head) => u64::from(head.lossy),
+            SessionEventKind::Transaction(head, tx) => u64::from(head.lossy) ^ tx.touch(),
+            SessionEventKind::Closed(session) => {
+                let smtp = &session.smtp;
+                let greeting = smtp.greeting.as_ref().map_or(0, |reply| reply.text.touch());
+                let helo = smtp.helo.as_ref().map_or(0, Wire::touch) ^ smtp.ehlo_keywords.last().map_or(0, Wire::touch);
+                let told = smtp.transactions.iter().fold(0, |read, tx| read ^ tx.touch());
+                let commands = [smtp.commands.first(), smtp.commands.last()].into_iter().flatten();
+                commands.fold(greeting ^ helo ^ told, |read, log| read ^ log.said.as_nanos() as u64)
+            }
             _ => 0,
         }
     }
@@ -161,7 +180,7 @@ pub struct SmtpFacts {
     /// The client used pipelining (several commands before a reply).
     pub pipelined: bool,
     /// Mail transactions in order (bounded; see `transactions_total`).
-    pub transactions: Vec<Arc<Transaction>>,
+    pub transactions: SmallVec<[Arc<Transaction>; 1]>,
     /// What the heads of its events were like.
     pub heads: HeadLog,
     /// The greeting.
@@ -202,7 +221,7 @@ pub struct CommandLog {
 #[repr(C)]
 pub struct Transaction {
     /// Recipients in order (bounded; see `rcpt_total`).
-    pub rcptto: Vec<Recipient>,
+    pub rcptto: SmallVec<[Recipient; 1]>,
     /// RCPT commands, counted also beyond the bound.
     pub rcpt_total: u32,
     /// Accepted ones of them, counted also beyond the bound.
@@ -237,6 +256,20 @@ pub struct Transaction {
     pub size: u64,
     /// What the mail data's headers tell, if any were sent.
     pub content: Option<Box<MailFacts>>,
+}
+
+impl Transaction {
+    /// See [`SessionEvent::touch`].
+    fn touch(&self) -> u64 {
+        let replies = [&self.mail_reply, &self.data_cmd_reply, &self.data_reply];
+        let content = self.content.as_ref().and_then(|content| content.msg_id.as_ref()).map_or(0, Wire::touch);
+        let read = self.mailfrom.touch() ^ content;
+        let read = replies.into_iter().flatten().fold(read, |read, reply| read ^ reply.text.touch());
+        self.rcptto
+            .iter()
+            .take(4)
+            .fold(read, |read, rcpt| read ^ rcpt.to.touch() ^ rcpt.reply.as_ref().map_or(0, |reply| reply.text.touch()))
+    }
 }
 
 /// One RCPT.

@@ -31,4 +31,4 @@ pub use history::Letters;
 pub use sink::{ConnStart, FlowSink};
 pub use stats::TcpStats;
 pub use syn::ToldSyn;
-pub use table::{FlowTable, LookUp};
+pub use table::{FlowTable, LookUp, Near};

@@ -26,8 +26,19 @@ pub struct Wire(Kept);
 enum Kept {
     /// So many of the bytes; the others are zero.
     Short(u8, [u8; SHORT]),
+    /// One of [`FREQUENT`].
+    Frequent(&'static [u8]),
     Long(Arc<[u8]>),
 }
+
+/// Longer ones that are said in a large part of all sessions, to DATA and to QUIT: by Postfix, Exim, Exchange and sendmail.
+static FREQUENT: [&[u8]; 5] = [
+    b"End data with <CR><LF>.<CR><LF>",
+    b"Enter message, ending with \".\" on a line by itself",
+    b"Start mail input; end with <CRLF>.<CRLF>",
+    b"Service closing transmission channel",
+    b"Enter mail, end with \".\" on a line by itself",
+];
 
 /// What fits into 32 bytes: addresses, host names, and what servers answer when all is well.
 pub const SHORT: usize = 30;
@@ -42,7 +53,10 @@ impl Wire {
                 place.copy_from_slice(bytes);
                 Kept::Short(bytes.len() as u8, short)
             }
-            None => Kept::Long(bytes.into()),
+            None => match FREQUENT.iter().find(|frequent| **frequent == bytes) {
+                Some(frequent) => Kept::Frequent(frequent),
+                None => Kept::Long(bytes.into()),
+            },
         })
     }
 
@@ -51,6 +65,7 @@ impl Wire {
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Kept::Short(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or(bytes),
+            Kept::Frequent(bytes) => bytes,
             Kept::Long(bytes) => bytes,
         }
     }
@@ -59,8 +74,14 @@ impl Wire {
     pub fn short(&self) -> Option<(&[u8; SHORT], usize)> {
         match &self.0 {
             Kept::Short(len, bytes) => Some((bytes, usize::from(*len))),
-            Kept::Long(_) => None,
+            Kept::Frequent(_) | Kept::Long(_) => None,
         }
+    }
+
+    /// Reads one of the bytes, so that they are near when they are needed.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        self.as_bytes().first().map_or(0, |byte| u64::from(*byte))
     }
 
     /// Whether there is nothing.
@@ -85,7 +106,9 @@ impl PartialEq for Wire {
         match (&self.0, &other.0) {
             // What does not count of them is zero.
             (Kept::Short(len, bytes), Kept::Short(other_len, other)) => len == other_len && bytes == other,
+            (Kept::Frequent(bytes), Kept::Frequent(other)) => bytes == other,
             (Kept::Long(bytes), Kept::Long(other)) => Arc::ptr_eq(bytes, other) || bytes == other,
+            // The same bytes are always kept in the same way.
             _ => false,
         }
     }
@@ -289,6 +312,21 @@ mod tests {
             assert_eq!((wire.clone(), wire.is_empty()), (Wire::capped(text.as_bytes(), len), len == 0));
         }
         assert!(all.is_sorted());
+    }
+
+    #[test]
+    fn frequent_texts_are_like_others_and_take_no_memory_of_their_own() {
+        for frequent in FREQUENT {
+            assert!(frequent.len() > SHORT, "it would stand in place");
+            let (wire, more) = (Wire::from(frequent), Wire::from([frequent, b"!"].concat()));
+            assert_eq!(
+                (wire.as_bytes().as_ptr(), wire.clone()),
+                (frequent.as_ptr(), Wire::capped(frequent, usize::MAX))
+            );
+            assert_eq!(Wire::capped(more.as_bytes(), frequent.len()), wire);
+            assert_ne!(more, wire);
+            assert!(wire < more && wire.short().is_none());
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
+use smallvec::SmallVec;
+
 use crate::detect::replies::ReplyRules;
 use crate::detect::{DetectSettings, Finding, Judge};
 use crate::frame::{At, FrameNo};
@@ -373,7 +375,7 @@ impl Letter {
             null_sender: sender.is_empty(),
             declared_size: None,
             mail_reply: Some(reply("250 2.1.0 ok")),
-            rcptto: Vec::new(),
+            rcptto: SmallVec::new(),
             rcpt_total: 0,
             rcpt_accepted: 0,
             rcpt_rejected: 0,

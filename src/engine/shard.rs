@@ -8,20 +8,33 @@ use crate::frame::At;
 use crate::limits::{Limits, SmtpLimits};
 use crate::net::FlowKey;
 use crate::session::{Conversation, Flood, Floods, Known, Session, SessionEvent, SessionEventKind};
-use crate::tcp::{Attempt, ConnStart, Connection, FlowSink, FlowTable, LookUp, StreamEvent, TcpStats};
+use crate::tcp::{Attempt, ConnStart, Connection, FlowSink, FlowTable, LookUp, Near, StreamEvent, TcpStats};
 use crate::time::Ts;
 
 /// A shard.
 pub struct Shard {
     flows: FlowTable<Box<Conversation>>,
+    beside: Beside,
+}
+
+/// What a shard keeps beside its connections.
+struct Beside {
     floods: Floods,
+    /// New conversations where others were: the next one begins where the last one ended, which is in the processor's caches
+    /// still.
+    #[expect(clippy::vec_box, reason = "they are handed on as they are, in their place")]
+    spare: Vec<Box<Conversation>>,
     limits: SmtpLimits,
 }
+
+/// Places that are kept for conversations to come.
+const SPARE_MAX: usize = 16;
 
 impl Shard {
     /// One of `limits.tcp.shards` equal parts.
     pub fn new(ports: &[u16], limits: &Limits) -> Self {
-        Self { flows: FlowTable::new(ports, &limits.tcp), floods: Floods::default(), limits: limits.smtp.clone() }
+        let beside = Beside { floods: Floods::default(), spare: Vec::new(), limits: limits.smtp.clone() };
+        Self { flows: FlowTable::new(ports, &limits.tcp), beside }
     }
 
     /// Takes a segment that belongs here; its key was looked up here.
@@ -34,22 +47,22 @@ impl Shard {
         out: &mut impl FnMut(SessionEvent),
     ) {
         let segment = Segment { head, options, payload };
-        let emit = &mut Emit { out, floods: &mut self.floods, limits: &self.limits };
+        let emit = &mut Emit { out, beside: &mut self.beside };
         self.flows.handle_segment(look_up, &segment, emit);
     }
 
     /// Expires what is due.
     pub fn handle_tick(&mut self, now: At, out: &mut impl FnMut(SessionEvent)) {
-        let emit = &mut Emit { out, floods: &mut self.floods, limits: &self.limits };
+        let emit = &mut Emit { out, beside: &mut self.beside };
         self.flows.handle_idle(now, emit);
-        self.floods.handle_tick(now.ts, &mut |sum| out(flooded(now, sum)));
+        self.beside.floods.handle_tick(now.ts, &mut |sum| out(flooded(now, sum)));
     }
 
     /// The end of the capture: all that is open closes.
     pub fn finish(&mut self, at: At, out: &mut impl FnMut(SessionEvent)) {
-        let emit = &mut Emit { out, floods: &mut self.floods, limits: &self.limits };
+        let emit = &mut Emit { out, beside: &mut self.beside };
         self.flows.finish(at, emit);
-        self.floods.tell_all(&mut |sum| out(flooded(at, sum)));
+        self.beside.floods.tell_all(&mut |sum| out(flooded(at, sum)));
     }
 
     /// See [`FlowTable::look_up`].
@@ -57,9 +70,9 @@ impl Shard {
         self.flows.look_up(key)
     }
 
-    /// Brings the connection at a guessed place near.
-    pub(super) fn touch_flow(&self, place: u32) -> u64 {
-        self.flows.touch(place)
+    /// The connection at a guessed place.
+    pub(super) fn near(&self, place: u32) -> Option<Near<'_, Box<Conversation>>> {
+        self.flows.near(place)
     }
 
     /// Where the connections stand that will be told by `now` because they are over.
@@ -89,30 +102,35 @@ fn flooded(at: At, sum: Box<Flood>) -> SessionEvent {
 /// Turns what the flow table finds out into session events.
 struct Emit<'a, F> {
     out: &'a mut F,
-    floods: &'a mut Floods,
-    limits: &'a SmtpLimits,
+    beside: &'a mut Beside,
 }
 
 impl<F: FnMut(SessionEvent)> FlowSink for Emit<'_, F> {
     type App = Box<Conversation>;
 
     fn open(&mut self, _: &ConnStart) -> Self::App {
-        Box::new(Conversation::new(self.limits))
+        let Beside { spare, limits, .. } = &mut *self.beside;
+        spare.pop().unwrap_or_else(|| Box::new(Conversation::new(limits)))
     }
 
     fn stream(&mut self, app: &mut Self::App, start: &ConnStart, event: StreamEvent<'_>) {
-        app.handle(&event, Known { start, limits: self.limits }, self.out);
+        app.handle(&event, Known { start, limits: &self.beside.limits }, self.out);
     }
 
     fn close(&mut self, mut app: Self::App, start: &ConnStart, conn: Connection, at: At) {
-        let smtp = app.finish(at, conn.cut_short, Known { start, limits: self.limits }, self.out);
+        let Beside { spare, limits, .. } = &mut *self.beside;
+        let smtp = app.finish(at, conn.cut_short, Known { start, limits }, self.out);
+        if spare.len() < SPARE_MAX {
+            *app = Conversation::new(limits);
+            spare.push(app);
+        }
         let session = Session { conn, smtp, outer: None };
         (self.out)(SessionEvent { at, kind: SessionEventKind::Closed(session.into()) });
     }
 
     fn unanswered(&mut self, attempt: Attempt, at: At) {
-        let Self { out, floods, .. } = self;
-        if !floods.take(&attempt, &mut |sum| out(flooded(at, sum))) {
+        let Self { out, beside } = self;
+        if !beside.floods.take(&attempt, &mut |sum| out(flooded(at, sum))) {
             out(SessionEvent { at, kind: SessionEventKind::Unanswered(Box::new(attempt)) });
         }
     }

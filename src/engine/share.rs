@@ -5,15 +5,15 @@
 //! segment, each time for nothing else. So all connections of the next segments are looked up first, in loops that do
 //! nothing but touch: a processor runs many such iterations at once, and the waits coincide. What was seen then is a guess
 //! (a segment before may end the connection), so it only brings memory near, and says where to look first; the table looks
-//! whether it is still so. (The dialogues are not touched: that cost as much as it brought.)
+//! whether it is still so.
 
 use std::hint::black_box;
 
 use super::Shard;
 use super::batch::{Batch, Item, ItemKind};
 use crate::frame::At;
-use crate::session::SessionEvent;
-use crate::tcp::LookUp;
+use crate::session::{Conversation, SessionEvent};
+use crate::tcp::{LookUp, Near};
 
 /// Segments that are looked up together: what their connections take fits into a core's second-level
 /// cache beside all else.
@@ -22,9 +22,8 @@ const AHEAD: usize = 64;
 /// Every `of`-th of a run's shards, from one of the first `of` on.
 #[derive(Debug)]
 pub struct Share {
-    shards: Vec<Shard>,
-    first: usize,
-    of: usize,
+    /// Each at its number in the run; those of other shares are not here.
+    shards: Vec<Option<Shard>>,
 }
 
 /// What caused an event: the place of the item, and the shard that found the event out.
@@ -40,9 +39,10 @@ impl Share {
     /// Deals all shards of a run out into `of` shares.
     pub fn deal(all: Vec<Shard>, of: usize) -> Vec<Self> {
         let of = of.max(1);
-        let mut shares: Vec<_> = (0..of).map(|first| Self { shards: Vec::new(), first, of }).collect();
+        let empty = |_| Self { shards: all.iter().map(|_| None).collect() };
+        let mut shares: Vec<_> = (0..of).map(empty).collect();
         for (no, shard) in all.into_iter().enumerate() {
-            shares[no % of].shards.push(shard);
+            shares[no % of].shards[no] = Some(shard);
         }
         shares
     }
@@ -59,7 +59,7 @@ impl Share {
                         let rest = bytes.get(at as usize..).unwrap_or_default();
                         let (options, rest) = rest.split_at_checked(usize::from(options)).unwrap_or_default();
                         let payload = rest.get(..payload as usize).unwrap_or_default();
-                        if let Some(own) = self.shards.get_mut(usize::from(shard) / self.of) {
+                        if let Some(own) = self.shards.get_mut(usize::from(shard)).and_then(Option::as_mut) {
                             let cause = Cause { order, shard };
                             own.handle_segment(look_up, head, options, payload, &mut |event| tell(cause, event));
                         }
@@ -70,7 +70,7 @@ impl Share {
                         }
                     }
                     &mut ItemKind::Tick(now) => {
-                        for (shard, cause) in Self::causes(&mut self.shards, self.first, self.of, order) {
+                        for (shard, cause) in Self::causes(&mut self.shards, order) {
                             shard.handle_tick(now, &mut |event| tell(cause, event));
                         }
                     }
@@ -82,46 +82,64 @@ impl Share {
     /// The end of the capture: all that is open closes.
     pub fn finish(&mut self, at: At, tell: &mut impl FnMut(Cause, SessionEvent)) {
         for no in 0..self.shards.len() {
-            self.finish_shard(self.first + no * self.of, at, tell);
+            self.finish_shard(no, at, tell);
         }
     }
 
     /// The same for one shard of the run, if it is here.
     pub fn finish_shard(&mut self, no: usize, at: At, tell: &mut impl FnMut(Cause, SessionEvent)) {
-        if no % self.of == self.first
-            && let Some(own) = self.shards.get_mut(no / self.of)
-        {
+        if let Some(own) = self.shards.get_mut(no).and_then(Option::as_mut) {
             let cause = Cause { order: u32::MAX, shard: no as u16 };
             own.finish(at, &mut |event| tell(cause, event));
         }
     }
 
     /// The shards.
-    pub fn shards(&self) -> &[Shard] {
-        &self.shards
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().flatten()
     }
 
-    fn causes(shards: &mut [Shard], first: usize, of: usize, order: u32) -> impl Iterator<Item = (&mut Shard, Cause)> {
-        let cause = move |no: usize| Cause { order, shard: (first + no * of) as u16 };
-        shards.iter_mut().enumerate().map(move |(no, shard)| (shard, cause(no)))
+    fn causes(shards: &mut [Option<Shard>], order: u32) -> impl Iterator<Item = (&mut Shard, Cause)> {
+        let all = shards.iter_mut().enumerate();
+        all.filter_map(move |(no, shard)| Some((shard.as_mut()?, Cause { order, shard: no as u16 })))
     }
 
     /// Brings what the next items need near; changes nothing. Returns what each segment's key was looked up to.
     fn look_ahead(&self, items: &[Item]) -> [LookUp; AHEAD] {
         let (mut look_ups, mut places) = ([LookUp::default(); AHEAD], [None; AHEAD]);
         for ((look_up, place), item) in look_ups.iter_mut().zip(&mut places).zip(items) {
-            if let ItemKind::Segment { head, shard, .. } = &item.kind
-                && let Some(own) = self.shards.get(usize::from(*shard) / self.of)
+            if let ItemKind::Segment { head, shard, payload, .. } = &item.kind
+                && let Some(Some(own)) = self.shards.get(usize::from(*shard))
             {
                 *look_up = own.look_up(&head.key);
-                *place = look_up.likely.map(|place| (own, place));
+                *place = look_up.likely.map(|place| (own, place, *payload > 0));
             }
         }
-        black_box(places.iter().flatten().fold(0, |sum, (own, place)| sum ^ own.touch_flow(*place)));
-        if let Some(ItemKind::Segment { head, .. }) = items.last().map(|item| &item.kind) {
-            let all = self.shards.iter().flat_map(|own| own.due(head.at.ts).map(move |place| (own, place)));
-            black_box(all.take(AHEAD).fold(0, |sum, (own, place)| sum ^ own.touch_flow(place)));
+        // One after the other: each leads to the next, and is there by then. Nothing is said without a payload.
+        let (mut speaking, mut read) = ([None; AHEAD], 0);
+        for ((own, place, speaks), speaking) in places.iter().flatten().zip(&mut speaking) {
+            let near = own.near(*place);
+            read ^= near.map_or(0, Near::touch);
+            *speaking = near.filter(|_| *speaks);
         }
+        read ^= touch_dialogues(&speaking);
+        if let Some(ItemKind::Segment { head, .. }) = items.last().map(|item| &item.kind) {
+            let due = self.shards().flat_map(|own| own.due(head.at.ts).filter_map(|place| own.near(place)));
+            let mut over = [None; AHEAD];
+            for (near, over) in due.zip(&mut over) {
+                read ^= near.touch();
+                *over = Some(near);
+            }
+            read ^= touch_dialogues(&over);
+        }
+        black_box(read);
         look_ups
     }
+}
+
+/// Brings dialogues near, and then what they lead to.
+fn touch_dialogues(all: &[Option<Near<'_, Box<Conversation>>>]) -> u64 {
+    let all = || all.iter().flatten().map(|near| near.app());
+    let read = all().fold(0, |read, dialogue| read ^ dialogue.touch());
+    all().fold(read, |read, dialogue| read ^ dialogue.touch_behind())
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::Unseen;
 use super::record::{AuthLine, Decimal, DsnLine, Micros, QuestionLine, SessionLine, SynLine, TransactionLine};
 use crate::frame::{At, FrameNo};
@@ -141,7 +143,7 @@ fn facts(line: SessionLine, begin: Ts, end: At, weird: WeirdSet) -> SmtpFacts {
     // What ends with the connection is mostly told with it.
     let ended_last = line.transactions.iter().filter(|tx| tx.ended.is_none()).count() as u32;
     let mails = (1..).zip(line.transactions);
-    let transactions: Vec<_> = mails.map(|(depth, tx)| Arc::new(transaction(tx, depth, begin, end))).collect();
+    let transactions: SmallVec<_> = mails.map(|(depth, tx)| Arc::new(transaction(tx, depth, begin, end))).collect();
     let tls_bytes = line.tls_bytes.map_or((0, 0), |bytes| (bytes.orig, bytes.resp));
     let auth: Vec<_> = line.auth.into_iter().map(|line| attempt(line, begin)).collect();
     let events = line.events;
@@ -206,7 +208,7 @@ fn attempt(line: AuthLine, begin: Ts) -> AuthAttempt {
 
 /// A mail at its place in the list, of a connection that lasted so long.
 fn transaction(line: TransactionLine, depth: u32, begin: Ts, end: At) -> Transaction {
-    let rcptto: Vec<Recipient> =
+    let rcptto: SmallVec<[Recipient; 1]> =
         line.rcptto.into_iter().map(|rcpt| Recipient { to: rcpt.to, reply: rcpt.reply.map(Reply::from) }).collect();
     let count =
         |is: fn(&Reply) -> bool| rcptto.iter().filter(|rcpt| rcpt.reply.as_ref().is_some_and(is)).count() as u32;

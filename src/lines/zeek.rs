@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use smallvec::SmallVec;
 
 use super::file::{LineError, Lines};
 use super::{Feed, LinesRead};
@@ -249,7 +250,7 @@ fn tell(line: &ConnLine, mut mails: Vec<SmtpLine>, number: u64, out: &mut Vec<Se
         out.push(SessionEvent { at: At { ts: id.ts, frame }, kind: SessionEventKind::Greeted(Arc::clone(&head)) });
     }
     let last_reply = mails.last().and_then(|mail| mail.last_reply.as_deref()).map(|text| parse_words(text.as_bytes()));
-    let mut transactions = Vec::new();
+    let mut transactions = SmallVec::new();
     let ends: Vec<Ts> = mails.iter().skip(1).map(|mail| mail.ts.ts()).chain([over.ts]).collect();
     for (mail, end) in mails.into_iter().zip(ends) {
         let Some(tx) = transaction(&mail, At { ts: end.max(id.ts), frame }) else { continue };
@@ -298,7 +299,8 @@ fn transaction(mail: &SmtpLine, ended: At) -> Option<Transaction> {
         mail.last_reply.as_deref().map(|text| parse_words(text.as_bytes())).filter(|reply| reply.code != Some(BYE));
     // A header was seen: mail data were sent, and the last reply is the one to them.
     let with_data = mail.msg_id.is_some() || !mail.fuids.is_empty();
-    let mut rcptto: Vec<Recipient> = mail.rcptto.iter().map(|to| Recipient { to: path(to), reply: None }).collect();
+    let mut rcptto: SmallVec<[Recipient; 1]> =
+        mail.rcptto.iter().map(|to| Recipient { to: path(to), reply: None }).collect();
     let verdict = |reply: &Reply| match reply {
         reply if reply.is_permanent() => Outcome::Rejected,
         reply if reply.is_transient() => Outcome::Deferred,

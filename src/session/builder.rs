@@ -21,6 +21,7 @@ mod envelope;
 use std::sync::Arc;
 
 use envelope::{Answer, Effect, Envelope};
+use smallvec::SmallVec;
 
 use super::{
     AuthAttempt, CommandLog, Outcome, Recipient, SessionEvent, SessionEventKind, SessionHead, SmtpFacts, TlsState,
@@ -72,6 +73,8 @@ pub struct Known<'a> {
 /// A transaction under way.
 #[derive(Debug)]
 struct Open {
+    /// MAIL was refused.
+    refused: bool,
     /// A RCPT was refused for good.
     permanent: bool,
     /// A reply was not seen.
@@ -101,6 +104,23 @@ impl SessionBuilder {
     /// A builder for a connection.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// See [`Conversation::touch`].
+    fn touch(&self) -> u64 {
+        u64::from(self.begun) ^ u64::from(self.facts.commands_total)
+    }
+
+    /// See [`Conversation::touch_behind`].
+    fn touch_behind(&self) -> u64 {
+        // The counts of what is shared stand before it.
+        let open = self
+            .open
+            .as_ref()
+            .map_or(0, |open| Arc::strong_count(&open.transaction) as u64 ^ u64::from(open.transaction.rcpt_total));
+        let head = self.head.as_ref().map_or(0, |head| Arc::strong_count(head) as u64 ^ u64::from(head.lossy));
+        let log = self.facts.commands.last().map_or(0, |log| log.said.as_nanos() as u64);
+        open ^ head ^ log ^ self.facts.last_reply.as_ref().map_or(0, |reply| reply.text.touch())
     }
 
     /// Takes the next step.
@@ -150,11 +170,11 @@ impl SessionBuilder {
 
     /// Ends the session. `lost`: the capture ended or a limit cut the connection short, or only one side was captured,
     /// so that what is missing means nothing. Nothing may be handled afterwards.
-    pub fn finish(&mut self, at: At, lost: bool, known: Known<'_>, out: &mut Out<'_>) -> SmtpFacts {
+    pub fn finish(&mut self, at: At, lost: bool, known: Known<'_>, out: &mut Out<'_>) -> &mut SmtpFacts {
         self.end(at, if lost { Why::Lost } else { Why::Closed }, known, out);
         // They were kept as they ended; a session tells them in the order of their MAIL commands.
         self.facts.transactions.sort_by_key(|tx| tx.trans_depth);
-        std::mem::take(&mut self.facts)
+        &mut self.facts
     }
 
     fn head(&mut self, start: &ConnStart) -> Arc<SessionHead> {
@@ -267,7 +287,9 @@ impl SessionBuilder {
         self.head_stale = true;
         let Some(reply) = reply else { return };
         let mut lines = reply.lines();
-        let text = Wire::from(lines.next().unwrap_or_default());
+        let first = lines.next().unwrap_or_default();
+        let whole = first.len() == reply.text.as_bytes().len();
+        let text = if whole { reply.text.clone() } else { Wire::from(first) };
         if esmtp && reply.is_positive() && facts.ehlo_keywords.is_empty() {
             facts.ehlo_keywords = lines.take(limits.keywords_max).map(Wire::from).collect();
         }
@@ -279,9 +301,7 @@ impl SessionBuilder {
     fn envelope(&self) -> Envelope {
         match &self.open {
             None => Envelope::Closed,
-            Some(open) if open.transaction.mail_reply.as_ref().is_some_and(|reply| !reply.is_positive()) => {
-                Envelope::Refused
-            }
+            Some(open) if open.refused => Envelope::Refused,
             Some(_) => Envelope::Open,
         }
     }
@@ -297,7 +317,7 @@ impl SessionBuilder {
                 null_sender: false,
                 declared_size: None,
                 mail_reply: None,
-                rcptto: Vec::new(),
+                rcptto: SmallVec::new(),
                 rcpt_total: 0,
                 rcpt_accepted: 0,
                 rcpt_rejected: 0,
@@ -309,6 +329,7 @@ impl SessionBuilder {
                 outcome: Outcome::Incomplete,
                 content: None,
             }),
+            refused: false,
             permanent: false,
             unseen: false,
             shut: false,
@@ -325,6 +346,7 @@ impl SessionBuilder {
                 transaction.null_sender = path.is_empty();
                 transaction.mailfrom = path;
                 transaction.declared_size = size;
+                open.refused = reply.as_ref().is_some_and(|reply| !reply.is_positive());
                 transaction.mail_reply = reply;
             }
             Sent::Rcpt { path } => {
@@ -470,6 +492,16 @@ impl Conversation {
         Self { dialogue: Dialogue::new(limits), builder: SessionBuilder::new(), ended: None }
     }
 
+    /// Reads something of each line of memory that a command or a reply needs, so that it is near when one comes.
+    pub fn touch(&self) -> u64 {
+        self.ended.map_or(0, |at| at.frame.0) ^ self.dialogue.touch() ^ self.builder.touch()
+    }
+
+    /// The same of what these lines lead to.
+    pub fn touch_behind(&self) -> u64 {
+        self.dialogue.touch_behind() ^ self.builder.touch_behind()
+    }
+
     /// Takes the next event of the connection's streams.
     pub fn handle(&mut self, event: &StreamEvent<'_>, known: Known<'_>, out: &mut Out<'_>) {
         let Self { dialogue, builder, ended } = self;
@@ -494,10 +526,10 @@ impl Conversation {
         let out = &mut |event| out(SessionEvent { at, ..event });
         let told = builder.facts.heads.told;
         let tls = dialogue.finish(ended, known.limits, &mut |step| builder.handle(step, known, out));
-        let mut facts = builder.finish(ended, lost, known, out);
+        let facts = builder.finish(ended, lost, known, out);
         facts.tls = super::Tls { state: facts.tls.state, ..tls };
         facts.heads.late = facts.heads.told - told;
-        facts
+        std::mem::take(facts)
     }
 }
 

@@ -188,6 +188,18 @@ impl Dialogue {
         }
     }
 
+    /// Reads something of each line of memory that a command or a reply needs, so that it is near when one comes.
+    pub fn touch(&self) -> u64 {
+        let Self { client, server, queue, assembler, mail, first_acked, .. } = self;
+        let bits = u64::from(self.past_greeting) ^ u64::from(assembler.is_open()) ^ u64::from(mail.is_some());
+        bits ^ client.pos ^ server.pos ^ queue.bytes() as u64 ^ first_acked.unwrap_or(0)
+    }
+
+    /// The same of what these lines lead to.
+    pub fn touch_behind(&self) -> u64 {
+        self.queue.front().map_or(0, |waiting| waiting.acked)
+    }
+
     /// Takes the next event of the connection's streams.
     pub fn handle(&mut self, event: &StreamEvent<'_>, limits: &SmtpLimits, sink: &mut Sink<'_>) {
         let cx = &mut Context { limits, sink };

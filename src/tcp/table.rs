@@ -15,7 +15,11 @@
 //! connection that was evicted must not make a new one. SYN-ACKs and payload do, unless they are of a connection that was
 //! told a moment ago (`closed`).
 
+mod near;
+
 use std::collections::VecDeque;
+
+pub use near::{LookUp, Near};
 
 use super::attempts::{Attempts, HalfOpen, Index};
 use super::closed::ClosedConnections;
@@ -48,16 +52,6 @@ impl<A> Entry<A> {
         let (orig, resp) = (self.start.id.orig, self.start.id.resp);
         (orig == lower && resp == upper) || (orig == upper && resp == lower)
     }
-}
-
-/// Where to look for a connection.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct LookUp {
-    /// Of the key, under the table's random seed.
-    hash: u32,
-    /// Where the connection probably stands: the place may be of another one with the same hash, or be another's by the time it
-    /// is needed.
-    pub(crate) likely: Option<u32>,
 }
 
 /// A connection in the queue of those that wait; its first frame tells it from a later one in the same place.
@@ -140,7 +134,7 @@ impl<A> FlowTable<A> {
         self.attempts.len()
     }
 
-    /// Where to look for the connection of a key, from the index alone. With [`Self::touch`] it brings near what
+    /// Where to look for the connection of a key, from the index alone. With [`Near::touch`] it brings near what
     /// [`Self::handle_segment`] will need soon.
     pub fn look_up(&self, key: &FlowKey) -> LookUp {
         let hash = (key.seeded_hash(&self.seed) >> 32) as u32;
@@ -151,9 +145,9 @@ impl<A> FlowTable<A> {
         LookUp { hash, likely }
     }
 
-    /// Reads something of each line of memory that a segment in order needs of the connection at a place.
-    pub fn touch(&self, place: u32) -> u64 {
-        self.flows.get(place).map_or(0, |entry| entry.start.first.0 ^ entry.flow.touch() ^ u64::from(entry.hash))
+    /// The connection at a place, if there is one still.
+    pub fn near(&self, place: u32) -> Option<Near<'_, A>> {
+        self.flows.get(place).map(Near)
     }
 
     /// Where the connections stand that will be told by `now` because they are over, the next ones first.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use super::*;
 use crate::frame::{At, FrameNo};
 use crate::net::{Encap, Endpoint, Ends, HostKey, LinkFacts, Mac};
@@ -86,7 +88,7 @@ fn transaction() -> Transaction {
         null_sender: false,
         declared_size: None,
         mail_reply: Some(reply(250, Some((2, 1, 0)), "ok")),
-        rcptto: vec![Recipient { to: "c@d.example".into(), reply: Some(reply(550, Some((5, 1, 1)), "unknown")) }],
+        rcptto: smallvec![Recipient { to: "c@d.example".into(), reply: Some(reply(550, Some((5, 1, 1)), "unknown")) }],
         rcpt_total: 1,
         rcpt_accepted: 0,
         rcpt_rejected: 1,
@@ -122,7 +124,7 @@ fn session() -> Session {
                 result: AuthResult::Failed,
                 reply: Some(reply(535, Some((5, 7, 8)), "bad credentials")),
             }],
-            transactions: vec![Arc::new(transaction())],
+            transactions: smallvec![Arc::new(transaction())],
             transactions_total: 1,
             commands: vec![
                 command("EHLO", Some(250), 100, Some(200)),
@@ -279,7 +281,7 @@ fn nothing_that_a_detector_needs_is_missing() {
         body_hash: Some(0xff),
         dsn: Some(Dsn { status: Some("5.1.1".into()), recipients: 1, ..Dsn::default() }),
     }));
-    smtp.transactions = vec![Arc::new(tx)];
+    smtp.transactions = smallvec![Arc::new(tx)];
 
     let line = value(&line(session));
     crate::output::testing::assert_documented(&line, &[]);
@@ -334,7 +336,7 @@ fn what_follows_from_the_rest_is_left_out() {
         ..MailFacts::default()
     }));
     let last = Transaction { trans_depth: 2, ended: at(1462, 33), ..tx.clone() };
-    session.smtp.transactions = vec![Arc::new(tx), Arc::new(last)];
+    session.smtp.transactions = smallvec![Arc::new(tx), Arc::new(last)];
     session.smtp.heads.late = 1;
     let told = value(&line(session.clone()));
     for (no, missing) in [(0, &[][..]), (1, &["ended"][..])] {
