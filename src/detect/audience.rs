@@ -31,6 +31,11 @@ impl Audience {
 }
 
 impl Wanted {
+    /// Whether the detector at a place is one of them.
+    pub(super) const fn has(self, place: usize) -> bool {
+        self.0 >> place & 1 != 0
+    }
+
     /// Their places, in the order of the registry.
     pub(super) fn places(self) -> impl Iterator<Item = usize> {
         let later = |left: &u32| Some(left & left.wrapping_sub(1));

@@ -129,7 +129,11 @@ impl Detector for BehindNat {
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let (Way::Outbound, SessionEventKind::Closed(_)) = (coming.way, coming.kind) else { return 0 };
         let state = coming.client.and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| state.connections ^ state.signatures.first().map_or(0, |(_, seen)| *seen))
+        state.map_or(0, |state| {
+            let (last, signature) =
+                (state.last.as_nanos() as u64, state.signatures.first().map_or(0, |(_, seen)| *seen));
+            state.connections ^ last ^ signature
+        })
     }
 
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

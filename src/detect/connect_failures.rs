@@ -301,13 +301,15 @@ impl Detector for ConnectFailures {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let pair = coming.keys.pair;
-        let state = |host| self.hosts.get(host).map_or(0, |state| state.voices.own().contacts);
+        let state = |host| self.hosts.get(host).map_or(0, |state| state.voices.own().contacts ^ state.lately.contacts);
         match coming.kind {
             _ if coming.way != Way::Outbound => 0,
             SessionEventKind::Unanswered(_) => {
                 self.contacted.fetch(pair) ^ self.dead.fetch(pair) ^ coming.client.map_or(0, state)
             }
-            SessionEventKind::Greeted(_) => self.contacted.fetch(pair) ^ coming.client.map_or(0, state),
+            SessionEventKind::Greeted(_) => {
+                self.contacted.fetch(pair) ^ self.reached.fetch(pair) ^ coming.client.map_or(0, state)
+            }
             _ => 0,
         }
     }

@@ -46,17 +46,18 @@ impl Default for Settings {
 }
 
 /// Networks told apart exactly within an hour; the thresholds lie far below.
-const EXACT_MAX: usize = 32;
+const EXACT_MAX: usize = u32::BITS as usize;
 
 /// The networks of one hour.
 #[derive(Debug, Default)]
 struct Hour {
     began: Ts,
-    /// Up to [`EXACT_MAX`] networks and whether they were mailed.
-    exact: Vec<(HostKey, bool)>,
+    /// Up to [`EXACT_MAX`] networks.
+    exact: Vec<HostKey>,
+    /// Those that were mailed, a bit for each place.
+    mailed: u32,
     /// The end of each one's address, to look through all at once: a flood asks for ever new ones.
     tags: [u32; EXACT_MAX],
-    mailed: usize,
     /// More networks than are told apart.
     overflow: Distinct,
 }
@@ -67,13 +68,14 @@ impl Hour {
         let tag = tag(site);
         // Without a branch for each, and over unused places, too: eight comparisons at a time.
         let likely = self.tags.iter().fold(false, |any, known| any | (*known == tag));
-        if likely && let Some((_, known)) = self.exact.iter_mut().find(|(known, _)| *known == site) {
-            self.mailed += usize::from(mailed && !*known);
-            *known |= mailed;
-        } else if self.exact.len() < EXACT_MAX {
-            self.tags[self.exact.len()] = tag;
-            self.exact.push((site, mailed));
-            self.mailed += usize::from(mailed);
+        let known = likely.then(|| self.exact.iter().position(|known| *known == site)).flatten();
+        let place = known.unwrap_or(self.exact.len());
+        if place < EXACT_MAX {
+            self.mailed |= u32::from(mailed) << place;
+            if known.is_none() {
+                self.tags[place] = tag;
+                self.exact.push(site);
+            }
         } else {
             self.overflow.insert_hash(hash);
         }
@@ -81,14 +83,13 @@ impl Hour {
 
     /// Networks, those without a mail counted half; beyond the exact ones all count half.
     fn weight(&self) -> f64 {
-        let exact = self.mailed as f64 + (self.exact.len() - self.mailed) as f64 / 2.0;
         // The estimate is only asked for where there is something to estimate.
-        exact + if self.exact.len() < EXACT_MAX { 0.0 } else { self.overflow.count() as f64 / 2.0 }
+        self.exact_weight() + if self.exact.len() < EXACT_MAX { 0.0 } else { self.overflow.count() as f64 / 2.0 }
     }
 
     /// The part of the weight that thresholds are held against: enough of it is exact to reach them all.
     fn exact_weight(&self) -> f64 {
-        self.mailed as f64 + (self.exact.len() - self.mailed) as f64 / 2.0
+        self.exact.len() as f64 / 2.0 + f64::from(self.mailed.count_ones()) / 2.0
     }
 }
 

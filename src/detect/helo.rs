@@ -261,7 +261,10 @@ impl Detector for Helo {
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let (Way::Outbound, SessionEventKind::Closed(_)) = (coming.way, coming.kind) else { return 0 };
         let state = coming.client.and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| state.voices.own().lapses.sessions() ^ state.voices.own().hour.1.len() as u64)
+        state.map_or(0, |state| {
+            let own = state.voices.own();
+            own.lapses.sessions() ^ own.hour.1.len() as u64 ^ own.hour.0.as_nanos() as u64 ^ u64::from(own.several)
+        })
     }
 
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

@@ -122,6 +122,9 @@ impl Detector for Interception {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         match coming.kind {
+            SessionEventKind::Closed(session) if coming.way == Way::Outbound => {
+                self.inside.fetch(coming) ^ self.outside.fetch(session)
+            }
             SessionEventKind::Greeted(_) | SessionEventKind::Closed(_) => self.inside.fetch(coming),
             _ => 0,
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::audience::Audience;
+use super::audience::{Audience, Wanted};
 use super::behind_nat::Strangers;
 use super::context::Context;
 use super::domains::LocalDomains;
@@ -164,15 +164,19 @@ impl Judge {
 
     /// Learns from one event.
     pub fn handle(&mut self, event: &SessionEvent) {
-        let (coming, rules) = (self.coming(event), Arc::clone(&self.rules));
-        self.handle_one(event, &coming, &rules);
+        self.handle_all(std::slice::from_ref(event), &mut |_| ());
     }
 
     /// Learns from events in order, and then shows each to `after`. It makes no difference to what is learned how events are
     /// put together; it is faster to have many at once.
     pub fn handle_all(&mut self, events: &[SessionEvent], after: &mut dyn FnMut(&SessionEvent)) {
         let mut coming: Vec<Coming<'_>> = events.iter().map(|event| self.coming(event)).collect();
-        if coming.len() > 1 {
+        let many = events.len() > 1;
+        if many {
+            std::hint::black_box(events.iter().fold(0, |read, event| read ^ event.touch()));
+        }
+        coming.iter_mut().for_each(Coming::work_out_keys);
+        if many {
             self.fetch(&mut coming);
         }
         let rules = Arc::clone(&self.rules);
@@ -183,7 +187,8 @@ impl Judge {
         events.iter().for_each(after);
     }
 
-    /// Works out where an event will be looked up.
+    /// Works out where an event will be looked up; its keys are still to come. Nothing but that: in a row, the look-ups of
+    /// many events wait for memory together.
     fn coming<'e>(&self, event: &'e SessionEvent) -> Coming<'e> {
         let id = match &event.kind {
             SessionEventKind::Unanswered(attempt) => attempt.id,
@@ -201,20 +206,16 @@ impl Judge {
             }
         };
         let way = self.way(id);
-        let keys = match &event.kind {
-            SessionEventKind::Transaction(_, tx) => Keys::of(id).with_mail(id, way, tx),
-            _ => Keys::of(id),
-        };
         let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hosts.find(id.orig.host)).flatten();
         let server = matches!(way, Way::Inbound | Way::Inside).then(|| self.hosts.find(id.resp.host)).flatten();
         let ends = [client, server];
-        Coming { kind: &event.kind, id, way, ends, client, server, keys }
+        let wanted = Kind::of(&event.kind).map_or(Wanted::default(), |kind| self.audience.wanted_by(way, kind));
+        Coming { kind: &event.kind, id, way, ends, client, server, keys: Keys::default(), wanted }
     }
 
     /// Asks memory for what events will need.
     fn fetch(&mut self, coming: &mut [Coming<'_>]) {
-        let mut read = 0;
-        for coming in coming {
+        for coming in &mut *coming {
             for end in [&mut coming.client, &mut coming.server] {
                 let Some(host) = *end else { continue };
                 let near = &mut self.near[host.place() % NEAR_HOSTS];
@@ -222,19 +223,26 @@ impl Judge {
                     *end = None;
                 }
             }
-            let Some(kind) = Kind::of(coming.kind) else { continue };
-            read ^= self.roles.fetch(coming);
-            if kind == Kind::Transaction {
+        }
+        let mut read = coming.iter().fold(0, |read, coming| read ^ self.roles.fetch(coming));
+        for coming in &*coming {
+            if matches!(coming.kind, SessionEventKind::Transaction(..)) {
                 read ^= self.triplets.fetch(coming.keys.mail.triplet);
             }
-            if let (Way::Outbound, Kind::Unanswered | Kind::Closed, [Some(client), _]) = (coming.way, kind, coming.ends)
+        }
+        for coming in &*coming {
+            for host in [coming.client, coming.server].into_iter().flatten() {
+                read ^= self.ledger.get(host).map_or(0, HostRow::touch);
+            }
+            if let (Way::Outbound, [Some(client), _]) = (coming.way, coming.ends)
+                && let SessionEventKind::Unanswered(_) | SessionEventKind::Closed(_) = coming.kind
             {
                 let row = self.ledger.get(client);
                 read ^= row.map_or(0, |row| row.servers.outside[0].fetch(coming.keys.server, coming.keys.site));
             }
-            for place in self.audience.wanted_by(coming.way, kind).places() {
-                read ^= self.detectors[place].fetch(coming);
-            }
+        }
+        for (place, detector) in self.detectors.iter().enumerate() {
+            read ^= detector.fetch_all(coming, place);
         }
         std::hint::black_box(read);
     }

@@ -1,6 +1,7 @@
 //! What every detector looks at: an event of a session, with the things that several detectors would otherwise work out
 //! each for itself.
 
+use super::audience::Wanted;
 use super::hosts::HostIdx;
 use super::novelty::{key, key_lower};
 use super::replies::{OutcomeClass, ReplyRules, Stage, Verdict};
@@ -119,6 +120,19 @@ pub struct Coming<'a> {
     pub server: Option<HostIdx>,
     /// Hashes.
     pub keys: Keys,
+    /// The detectors that will be told.
+    pub(super) wanted: Wanted,
+}
+
+impl Coming<'_> {
+    /// Works out the keys.
+    pub(super) fn work_out_keys(&mut self) {
+        let keys = Keys::of(self.id);
+        self.keys = match self.kind {
+            SessionEventKind::Transaction(_, tx) => keys.with_mail(self.id, self.way, tx),
+            _ => keys,
+        };
+    }
 }
 
 /// Hashes of an event that several look-ups go by, or that one goes by after asking memory ahead.

@@ -406,7 +406,7 @@ impl Detector for OutcomeBurst {
         let mut read = self.rcpts.fetch(key) ^ self.rcpts_hour.fetch(key);
         if let Some(state) = coming.client.and_then(|client| self.hosts.get(client)) {
             let own = state.voices.own();
-            read ^= own.counts[0] ^ own.hour.1 ^ own.sites.fetch(own.next_site);
+            read ^= own.counts[0] ^ own.hour.1 ^ own.mix[0].to_bits() ^ own.sites.fetch(own.next_site);
         }
         read
     }

@@ -440,7 +440,10 @@ impl Detector for RepliesInTime {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let state = coming.client.and_then(|client| self.hosts.get(client));
-        state.map_or(0, |state| state.refused ^ state.networks.fetch(0) ^ state.refusers.fetch(0) ^ state.waits.fetch())
+        state.map_or(0, |state| {
+            let recent = state.recent.front().map_or(0, |first| first.as_nanos() as u64);
+            state.refused ^ recent ^ state.networks.fetch(0) ^ state.refusers.fetch(0) ^ state.waits.fetch()
+        })
     }
 
     fn findings(&self, _: At, ctx: &Context<'_>, out: &mut Vec<Finding>) {

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::super::DetectorStats;
 use super::super::context::Context;
 use super::super::finding::{Finding, Numbers, Peer, Ruling};
-use super::super::novelty::{self, Recent};
+use super::super::novelty::{self, Recent, key_lower};
 use super::super::observation::Observation;
 use super::super::replies::{ReplyClass, Stage};
 use super::super::replies_in_time::{Settings as ReplySettings, Tarpit, Waits, with_tarpit};
@@ -135,17 +135,23 @@ impl Outside {
     pub(super) fn submitted(&mut self, seen: &Observation<'_>, session: &Session) {
         for tx in &session.smtp.transactions {
             if logged_in(session) {
-                self.logged_in.insert(&[&lower(&tx.mailfrom)], seen.at.ts);
+                self.logged_in.insert_hash(key_of(&tx.mailfrom), seen.at.ts);
             }
-            self.sent_inside.insert(&[&lower(&tx.mailfrom)], seen.at.ts);
+            self.sent_inside.insert_hash(key_of(&tx.mailfrom), seen.at.ts);
         }
     }
 
     /// A session to the world: its senders are ours, too, if what they sent was taken (a relayed spam mostly is not).
     pub(super) fn sent(&mut self, seen: &Observation<'_>, session: &Session) {
         for tx in session.smtp.transactions.iter().filter(|tx| tx.outcome == Outcome::Accepted) {
-            self.sent_inside.insert(&[&lower(&tx.mailfrom)], seen.at.ts);
+            self.sent_inside.insert_hash(key_of(&tx.mailfrom), seen.at.ts);
         }
+    }
+
+    /// Asks memory for what [`Self::sent`] will need.
+    pub(super) fn fetch(&self, session: &Session) -> u64 {
+        let first = session.smtp.transactions.iter().find(|tx| tx.outcome == Outcome::Accepted);
+        first.map_or(0, |tx| self.sent_inside.fetch(key_of(&tx.mailfrom)))
     }
 
     /// A session from the world.
@@ -153,7 +159,7 @@ impl Outside {
         let (client, server, now) = (seen.id.orig.host, seen.id.resp.host, seen.at.ts);
         if logged_in(session) {
             for tx in &session.smtp.transactions {
-                self.logged_in.insert(&[&lower(&tx.mailfrom)], now);
+                self.logged_in.insert_hash(key_of(&tx.mailfrom), now);
             }
             return;
         }
@@ -179,9 +185,9 @@ impl Outside {
             let Some(domain) = MailPath::new(tx.mailfrom.as_bytes()).domain() else { continue };
             if ctx.owns(server, domain) {
                 local += 1;
-                let sender = lower(&tx.mailfrom);
-                let logs_in = self.logged_in.contains(&[&sender], now);
-                let known = logs_in || self.sent_inside.contains(&[&sender], now);
+                let sender = key_of(&tx.mailfrom);
+                let logs_in = self.logged_in.contains_hash(sender, now);
+                let known = logs_in || self.sent_inside.contains_hash(sender, now);
                 self.local_mail(seen, session, tx, ctx, (known, logs_in));
             } else if let Some(known) = state_of(&mut self.servers, server, client) {
                 push_new(&mut known.others, Wire::capped(&domain.to_ascii_lowercase(), ADDRESS_MAX));
@@ -207,7 +213,7 @@ impl Outside {
         let (client, server, now) = (seen.id.orig.host, seen.id.resp.host, seen.at.ts);
         let settings = &self.settings;
         let Some(state) = self.servers.get_mut(server) else { return };
-        let sender = Wire::capped(&lower(&tx.mailfrom), ADDRESS_MAX);
+        let sender = Wire::capped(&tx.mailfrom.as_bytes().to_ascii_lowercase(), ADDRESS_MAX);
         state.note_sender(&sender, client, now);
         state.make_room(client);
         let record = state.clients.entry(client).or_insert_with(|| Client::new(seen.id.ts));
@@ -510,8 +516,9 @@ fn logged_in(session: &Session) -> bool {
     session.smtp.auth.iter().any(|auth| auth.result == AuthResult::Succeeded)
 }
 
-fn lower(address: &Wire) -> Vec<u8> {
-    address.as_bytes().to_ascii_lowercase()
+/// A hash of an address, whose case does not count.
+fn key_of(address: &Wire) -> u64 {
+    key_lower(0, address.as_bytes())
 }
 
 /// `AUTH ...` in an EHLO reply; `AUTH=...` is an old server's way.
