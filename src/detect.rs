@@ -90,6 +90,13 @@ pub trait Detector: std::fmt::Debug + Send {
         0
     }
 
+    /// The same for many events at once, of those that this detector wants; `place` is its own in the registry. Nothing
+    /// stands between one reading and the next, so that a processor has many under way.
+    fn fetch_all(&self, coming: &[Coming<'_>], place: usize) -> u64 {
+        let wanted = coming.iter().filter(|coming| coming.wanted.has(place));
+        wanted.fold(0, |read, coming| read ^ self.fetch(coming))
+    }
+
     /// All that stands against a host at `now`, hosts in the order of their addresses.
     fn findings(&self, now: At, ctx: &Context<'_>, out: &mut Vec<Finding>);
 
