@@ -190,8 +190,8 @@ impl HostRow {
         }
     }
 
-    /// Reads something of each line of memory that an event needs, so that they are near; the number means nothing.
-    pub(crate) fn touch(&self) -> u64 {
+    /// Asks memory for what an event will need; the number means nothing.
+    pub(crate) fn fetch(&self) -> u64 {
         let Self { counts, served, macs, helos, systems, last, .. } = self;
         let places = macs.len() ^ helos.len() ^ systems.len();
         let helo = helos.first().map_or(0, Wire::touch);

@@ -258,6 +258,9 @@ pub struct Transaction {
     pub content: Option<Box<MailFacts>>,
 }
 
+/// Recipients that are touched: nearly all mails have no more, and one with thousands would push out what is near already.
+const TOUCHED_MAX: usize = 4;
+
 impl Transaction {
     /// See [`SessionEvent::touch`].
     fn touch(&self) -> u64 {
@@ -267,7 +270,7 @@ impl Transaction {
         let read = replies.into_iter().flatten().fold(read, |read, reply| read ^ reply.text.touch());
         self.rcptto
             .iter()
-            .take(4)
+            .take(TOUCHED_MAX)
             .fold(read, |read, rcpt| read ^ rcpt.to.touch() ^ rcpt.reply.as_ref().map_or(0, |reply| reply.text.touch()))
     }
 }

@@ -229,10 +229,8 @@ impl Judge {
             if matches!(coming.kind, SessionEventKind::Transaction(..)) {
                 read ^= self.triplets.fetch(coming.keys.mail.triplet);
             }
-        }
-        for coming in &*coming {
             for host in [coming.client, coming.server].into_iter().flatten() {
-                read ^= self.ledger.get(host).map_or(0, HostRow::touch);
+                read ^= self.ledger.get(host).map_or(0, HostRow::fetch);
             }
             if let (Way::Outbound, [Some(client), _]) = (coming.way, coming.ends)
                 && let SessionEventKind::Unanswered(_) | SessionEventKind::Closed(_) = coming.kind
@@ -282,7 +280,8 @@ impl Judge {
             }
             let (voice, keys, what) = (Voice::Own, coming.keys, What::DnsQuery(query));
             let (role, takes_mail) = (Role::Unknown, false); // nobody asks of a question
-            self.teach(&Observation { at, id, way, client, server, voice, role, takes_mail, keys, what });
+            let seen = Observation { at, id, way, client, server, voice, role, takes_mail, keys, what };
+            self.teach(&seen, coming.wanted);
         }
     }
 
@@ -331,11 +330,11 @@ impl Judge {
         self.reputation.handle(&seen, &self.rules);
         self.domains.handle(&seen, &self.rules);
         self.keep(&seen);
-        self.teach(&seen);
+        self.teach(&seen, coming.wanted);
     }
 
     /// Shows an observation to the detectors.
-    fn teach(&mut self, seen: &Observation<'_>) {
+    fn teach(&mut self, seen: &Observation<'_>, wanted: Wanted) {
         let began = *self.began.get_or_insert(seen.at.ts);
         // Not `self.context()`: the detectors are borrowed for writing beside it.
         let ctx = Context {
@@ -350,7 +349,7 @@ impl Judge {
             began,
             now: self.now.ts,
         };
-        for place in self.audience.wanted_by(seen.way, seen.what.kind()).places() {
+        for place in wanted.places() {
             self.detectors[place].handle(seen, &ctx);
         }
     }

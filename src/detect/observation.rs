@@ -231,21 +231,6 @@ pub enum What<'a> {
     DnsQuery(&'a DnsQuery),
 }
 
-impl What<'_> {
-    /// Its kind.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Unanswered(_) => Kind::Unanswered,
-            Self::Flooded(_) => Kind::Flooded,
-            Self::Greeted(_) => Kind::Greeted,
-            Self::Auth(..) => Kind::Auth,
-            Self::Transaction(_) => Kind::Transaction,
-            Self::Closed(_) => Kind::Closed,
-            Self::DnsQuery(_) => Kind::DnsQuery,
-        }
-    }
-}
-
 /// A mail transaction, judged by the replies to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Mail<'a> {

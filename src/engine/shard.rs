@@ -27,7 +27,8 @@ struct Beside {
     limits: SmtpLimits,
 }
 
-/// Places that are kept for conversations to come.
+/// Places that are kept for conversations to come: about as many as end one soon after the other. More would only hold memory
+/// that is far away again.
 const SPARE_MAX: usize = 16;
 
 impl Shard {
