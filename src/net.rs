@@ -60,7 +60,14 @@ impl HostKey {
     #[must_use]
     #[inline]
     pub const fn site(self) -> Self {
-        let host_bits = if self.is_v4() { 8 } else { 80 };
+        self.prefix(24, 48)
+    }
+
+    /// The network of so many bits that an IPv4 or an IPv6 address is in, of which at least one is left over.
+    #[must_use]
+    #[inline]
+    pub const fn prefix(self, v4_bits: u32, v6_bits: u32) -> Self {
+        let host_bits = if self.is_v4() { 32 - v4_bits } else { 128 - v6_bits };
         Self::of_number(self.number() >> host_bits << host_bits)
     }
 
@@ -199,12 +206,18 @@ impl FlowKey {
         }
     }
 
+    #[inline]
+    const fn ports_number(&self) -> u64 {
+        let [lower, upper] = self.ports;
+        (lower as u64) << 16 | upper as u64
+    }
+
     /// The addresses and ports as numbers, for hashing.
     #[inline]
     const fn words(&self) -> [u64; 5] {
-        let ([lower, upper], [lower_port, upper_port]) = (self.hosts, self.ports);
+        let [lower, upper] = self.hosts;
         let ([lower_low, lower_high], [upper_low, upper_high]) = (lower.words(), upper.words());
-        [lower_low, lower_high, upper_low, upper_high, (lower_port as u64) << 16 | upper_port as u64]
+        [lower_low, lower_high, upper_low, upper_high, self.ports_number()]
     }
 
     /// A hash that is the same in every run and for both directions: for what reaches a report, and for the choice of
@@ -217,9 +230,10 @@ impl FlowKey {
 
     /// A hash for tables whose keys are the attacker's choice, the same for both directions.
     pub(crate) fn seeded_hash(&self, seed: &Seed) -> u64 {
-        let [lower_low, lower_high, upper_low, upper_high, ports] = self.words();
-        let [a, b, c, d] = seed.0;
-        mix(mix(lower_low ^ a, lower_high ^ ports << 32 ^ b), mix(upper_low ^ c, upper_high ^ ports ^ d))
+        let ([lower, upper], ports, [a, b, c, d]) = (self.hosts, self.ports_number(), seed.0);
+        let (lower, upper) =
+            (folded(lower.high ^ ports ^ a, lower.low ^ b), folded(upper.high ^ ports ^ c, upper.low ^ d));
+        lower ^ upper.rotate_left(32)
     }
 
     /// The key as bytes, for hashing.
@@ -248,12 +262,18 @@ impl End {
 /// (the fractions of the square roots of 2 and 3) keep zeros from swallowing the other factor.
 #[inline]
 pub(crate) const fn mix(a: u64, b: u64) -> u64 {
-    let product = (a ^ 0x6a09_e667_f3bc_c909) as u128 * (b ^ 0xbb67_ae85_84ca_a73b) as u128;
+    folded(a ^ 0x6a09_e667_f3bc_c909, b ^ 0xbb67_ae85_84ca_a73b)
+}
+
+/// A product of 128 bits, its upper half over its lower.
+#[inline]
+const fn folded(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
     (product >> 64) as u64 ^ product as u64
 }
 
-/// Random numbers for hashes that nobody must be able to foretell. Each factor of a [`mix`] whose other factor is the
-/// attacker's choice wants one of its own, or that choice could make it zero.
+/// Random numbers for hashes that nobody must be able to foretell. Each factor that is the attacker's choice wants one of its
+/// own, or that choice could make it zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Seed([u64; 4]);
 
@@ -267,7 +287,7 @@ impl Seed {
     #[inline]
     pub(crate) const fn fold(&self, hash: u64, [one, other]: [u64; 2]) -> u64 {
         let [a, b, ..] = self.0;
-        mix(hash ^ one ^ a, other ^ b)
+        folded(hash ^ one ^ a, other ^ b)
     }
 
     /// Goes on from `hash` with bytes, sixteen at a time; their number has to go in elsewhere.

@@ -112,14 +112,14 @@ impl Share {
                 && let Some(Some(own)) = self.shards.get(usize::from(*shard))
             {
                 *look_up = own.look_up(&head.key);
-                *place = look_up.likely.map(|place| (own, place, *payload > 0));
+                *place = look_up.likely.map(|place| (own, place, head, *payload > 0));
             }
         }
         // One after the other: each leads to the next, and is there by then. Nothing is said without a payload.
         let (mut speaking, mut read) = ([None; AHEAD], 0);
-        for ((own, place, speaks), speaking) in places.iter().flatten().zip(&mut speaking) {
+        for ((own, place, head, speaks), speaking) in places.iter().flatten().zip(&mut speaking) {
             let near = own.near(*place);
-            read ^= near.map_or(0, Near::touch);
+            read ^= near.map_or(0, |near| near.touch(head));
             *speaking = near.filter(|_| *speaks);
         }
         read ^= touch_dialogues(&speaking);
@@ -127,7 +127,7 @@ impl Share {
             let due = self.shards().flat_map(|own| own.due(head.at.ts).filter_map(|place| own.near(place)));
             let mut over = [None; AHEAD];
             for (near, over) in due.zip(&mut over) {
-                read ^= near.touch();
+                read ^= near.touch_all();
                 *over = Some(near);
             }
             read ^= touch_dialogues(&over);

@@ -23,7 +23,7 @@ use super::half::{EDGE_SLACK, Half, Scale, WINDOW_MAX};
 use super::history::{History, Repeated};
 use super::stats::TcpStats;
 use super::{Connection, SynSignature};
-use crate::decode::{Segment, TcpFlags};
+use crate::decode::{Segment, SegmentHeader, TcpFlags};
 use crate::frame::At;
 use crate::limits::TcpLimits;
 use crate::net::{End, SeqNum, Side};
@@ -102,6 +102,11 @@ struct Told {
     data: bool,
 }
 
+/// Whether a segment with these flags acknowledges, or brings data, and does nothing else.
+const fn is_plain(flags: TcpFlags) -> bool {
+    flags.has(TcpFlags::ACK) && !flags.any(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST)
+}
+
 const fn index(side: Side) -> usize {
     match side {
         Side::Orig => 0,
@@ -162,6 +167,18 @@ impl Flow {
     pub(super) fn touch(&self) -> u64 {
         let [orig, resp] = &self.halves;
         self.last.frame.0 ^ orig.touch() ^ resp.touch()
+    }
+
+    /// The same of what a segment needs that is news to the history, and of what is told of the connection at its end.
+    pub(super) fn touch_history(&self) -> u64 {
+        self.history.touch() ^ self.missed
+    }
+
+    /// Whether a segment of a side is news to the history.
+    pub(super) fn is_news(&self, side: Side, head: &SegmentHeader) -> bool {
+        let told = self.told[index(side)];
+        let known = if head.payload_len > 0 { told.data } else { told.ack };
+        !known || !is_plain(head.flags)
     }
 
     /// The side that a segment from `end` belongs to.
@@ -235,11 +252,11 @@ impl Flow {
         self.last = at;
         self.halves[index(side)].frames = self.halves[index(side)].frames.saturating_add(1);
         let control = syn || fin || rst;
-        let told = &mut self.told[index(side)];
-        let known = if len > 0 { &mut told.data } else { &mut told.ack };
-        let new = control || !flags.has(TcpFlags::ACK) || !std::mem::replace(known, true);
+        let new = self.is_news(side, head);
         if new {
             self.history.segment(side, flags, head.seq, len);
+            let told = &mut self.told[index(side)];
+            *(if len > 0 { &mut told.data } else { &mut told.ack }) |= is_plain(flags);
         }
         if head.window == 0 && !rst && self.history.window_matters(side) {
             self.history.repeated(side, Repeated::ZeroWindow);

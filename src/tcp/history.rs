@@ -131,6 +131,11 @@ impl History {
         Self { ends: [end; 2], letters: Letters::NONE }
     }
 
+    /// See [`Flow::touch`](super::flow::Flow::touch).
+    pub(super) fn touch(&self) -> u64 {
+        u64::from(self.ends[0].seen) ^ u64::from(self.letters.len)
+    }
+
     /// The first frame was the responder's.
     pub(super) fn flipped(&mut self) {
         self.write('^');

@@ -110,9 +110,7 @@ pub(super) struct Inside {
 /// What counts as one network here: /16 of IPv4 and /32 of IPv6, what one operator is given. A provider's machines that
 /// share a name mostly lie within.
 fn network(host: HostKey) -> HostKey {
-    let mut octets = host.octets();
-    octets[if host.is_v4() { 14 } else { 4 }..].fill(0);
-    HostKey::v6(octets)
+    host.prefix(16, 32)
 }
 
 impl Inside {

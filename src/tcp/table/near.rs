@@ -1,6 +1,7 @@
 //! Looking a connection up ahead of its segment, so that its memory is near by then.
 
 use super::Entry;
+use crate::decode::SegmentHeader;
 
 /// Where to look for a connection.
 #[derive(Clone, Copy, Default, Debug)]
@@ -25,9 +26,16 @@ impl<A> Copy for Near<'_, A> {}
 
 impl<'a, A> Near<'a, A> {
     /// Reads something of each line of memory that a segment in order needs; the number means nothing.
-    pub fn touch(self) -> u64 {
+    pub fn touch(self, head: &SegmentHeader) -> u64 {
         let Entry { start, flow, hash, .. } = self.0;
-        start.first.0 ^ flow.touch() ^ u64::from(*hash)
+        let history = if flow.is_news(flow.side(head.from), head) { flow.touch_history() } else { 0 };
+        start.first.0 ^ flow.touch() ^ history ^ u64::from(*hash)
+    }
+
+    /// The same of what is needed to tell it.
+    pub fn touch_all(self) -> u64 {
+        let Entry { start, flow, hash, .. } = self.0;
+        start.first.0 ^ flow.touch() ^ flow.touch_history() ^ u64::from(*hash)
     }
 
     /// What the caller keeps of it.
