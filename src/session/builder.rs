@@ -497,9 +497,9 @@ impl Conversation {
         self.ended.map_or(0, |at| at.frame.0) ^ self.dialogue.touch() ^ self.builder.touch()
     }
 
-    /// The same of what these lines lead to.
+    /// The same of what these lines lead to. Mail data lead to nothing but themselves, and come one segment after the other.
     pub fn touch_behind(&self) -> u64 {
-        self.dialogue.touch_behind() ^ self.builder.touch_behind()
+        if self.dialogue.reads_data() { 0 } else { self.dialogue.touch_behind() ^ self.builder.touch_behind() }
     }
 
     /// Takes the next event of the connection's streams.

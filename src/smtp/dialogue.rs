@@ -195,6 +195,11 @@ impl Dialogue {
         bits ^ client.pos ^ server.pos ^ queue.bytes() as u64 ^ first_acked.unwrap_or(0)
     }
 
+    /// Whether the client's next bytes are mail data.
+    pub fn reads_data(&self) -> bool {
+        matches!(self.phase, Phase::Data | Phase::Chunk)
+    }
+
     /// The same of what these lines lead to.
     pub fn touch_behind(&self) -> u64 {
         self.queue.front().map_or(0, |waiting| waiting.acked)

@@ -112,9 +112,9 @@ impl Assembler {
         Self { next: 0, held: VecDeque::new(), cost: 0, tail_len: 0, tail: [0; TAIL] }
     }
 
-    /// See [`Flow::touch`](super::flow::Flow::touch).
-    pub(super) const fn touch(&self) -> u64 {
-        self.next ^ self.tail[TAIL - 1] as u64
+    /// See [`Flow::touch_tail`](super::flow::Flow::touch_tail).
+    pub(super) const fn touch_tail(&self) -> u64 {
+        self.tail[TAIL - 1] as u64
     }
 
     /// How far the stream has been handed on, gaps included.

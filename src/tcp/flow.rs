@@ -169,6 +169,11 @@ impl Flow {
         self.last.frame.0 ^ orig.touch() ^ resp.touch()
     }
 
+    /// The same of what the payload of a side needs beside that.
+    pub(super) fn touch_tail(&self, side: Side) -> u64 {
+        self.halves[index(side)].bytes.touch_tail()
+    }
+
     /// The same of what a segment needs that is news to the history, and of what is told of the connection at its end.
     pub(super) fn touch_history(&self) -> u64 {
         self.history.touch() ^ self.missed

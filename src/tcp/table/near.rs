@@ -28,8 +28,10 @@ impl<'a, A> Near<'a, A> {
     /// Reads something of each line of memory that a segment in order needs; the number means nothing.
     pub fn touch(self, head: &SegmentHeader) -> u64 {
         let Entry { start, flow, hash, .. } = self.0;
-        let history = if flow.is_news(flow.side(head.from), head) { flow.touch_history() } else { 0 };
-        start.first.0 ^ flow.touch() ^ history ^ u64::from(*hash)
+        let side = flow.side(head.from);
+        let tail = if head.payload_len > 0 { flow.touch_tail(side) } else { 0 };
+        let history = if flow.is_news(side, head) { flow.touch_history() } else { 0 };
+        start.first.0 ^ flow.touch() ^ tail ^ history ^ u64::from(*hash)
     }
 
     /// The same of what is needed to tell it.
