@@ -305,7 +305,7 @@ impl Seed {
 /// Fewer than sixteen bytes as two numbers. Their first and their last bytes are read, which may be some of them twice: other
 /// bytes of the same number are other numbers.
 #[inline]
-fn last_words(rest: &[u8]) -> [u64; 2] {
+pub(crate) fn last_words(rest: &[u8]) -> [u64; 2] {
     if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
         return [u64::from_le_bytes(*first), u64::from_le_bytes(*last)];
     }

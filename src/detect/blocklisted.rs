@@ -336,7 +336,7 @@ impl Detector for Blocklisted {
     }
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        let state = coming.ends[0].filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| match coming.kind {
             SessionEventKind::Transaction(..) => {
                 let served = state.served(coming.keys.server).map_or(0, |served| served.hash);

@@ -6,6 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::net::{last_words, mix};
 use crate::time::{Span, Ts};
 
 /// Keys seen within a window of event time.
@@ -237,19 +238,50 @@ pub(crate) fn key(parts: &[&[u8]]) -> u64 {
 
 /// A hash that goes on from `begun` with a name in lower case.
 pub(crate) fn key_lower(begun: u64, name: &[u8]) -> u64 {
-    let mut buffer = [0; 64]; // longer than nearly all names, and soon cleared
-    let rest = |hash: u64, part: &[u8]| xxh3_64(part) ^ hash.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    name.chunks(buffer.len()).fold(begun, |hash, part| {
-        buffer[..part.len()].copy_from_slice(part);
-        // All of it, which has a fixed length, is faster than a part.
-        buffer.make_ascii_lowercase();
-        rest(hash, &buffer[..part.len()])
+    let (chunks, rest) = name.as_chunks();
+    let words = |chunk: &[u8; 16]| {
+        let number = u128::from_le_bytes(*chunk);
+        [number as u64, (number >> 64) as u64]
+    };
+    let all = chunks.iter().map(words).chain((!rest.is_empty()).then(|| last_words(rest)));
+    let hash = begun.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ name.len() as u64;
+    all.fold(hash, |hash, [one, other]| {
+        let (one, other) = (lower(one), lower(other));
+        // Nothing is lost where a name was made so that a factor is zero.
+        hash.rotate_left(23) ^ mix(hash ^ one, other) ^ one ^ other.rotate_left(32)
     })
+}
+
+/// Eight bytes with the capital letters among them (ASCII) made small.
+const fn lower(bytes: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // Sums of seven bits do not carry into the next byte.
+    let seven = bytes & (0x7f * EACH);
+    let (from_a, past_z) = (seven + (0x80 - b'A' as u64) * EACH, seven + (0x7f - b'Z' as u64) * EACH);
+    let capitals = (from_a & !past_z & !bytes) & (0x80 * EACH);
+    bytes | capitals >> 2
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        /// The case of letters does not count, all else does.
+        #[test]
+        fn names_are_alike_but_for_their_case(name in proptest::collection::vec(0_u8.., 0..70), at in 0..70_usize, other: u8) {
+            let key = |name: &[u8]| key_lower(7, name);
+            proptest::prop_assert_eq!(key(&name), key(&name.to_ascii_uppercase()));
+            let mut changed = name.clone();
+            if let Some(byte) = changed.get_mut(at) {
+                *byte = other;
+            }
+            let alike = changed.eq_ignore_ascii_case(&name);
+            proptest::prop_assert_eq!(key(&name) == key(&changed), alike);
+            proptest::prop_assert_ne!(key(&name), key(&[&name[..], &[other]].concat()));
+            proptest::prop_assert_ne!(key(&name), key_lower(8, &name));
+        }
+    }
 
     #[test]
     fn a_key_is_new_once_a_window() {

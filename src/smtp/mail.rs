@@ -48,7 +48,7 @@ pub struct MailScanner {
 /// What follows the header.
 #[derive(Debug)]
 struct Body {
-    hash: Box<BodyHash>,
+    hash: BodyHash,
     report: Option<Report>,
 }
 
@@ -88,7 +88,7 @@ impl MailScanner {
             self.lines.reset();
             let boundary = self.headers.get(Kept::ContentType).and_then(report_boundary);
             let report = boundary.map(|boundary| Report::new(&boundary, self.dsn_max, self.dsn_search_max));
-            self.body = Some(Body { hash: Box::default(), report });
+            self.body = Some(Body { hash: BodyHash::default(), report });
         }
         if let Some(body) = &mut self.body {
             body.hash.update(rest);
@@ -98,13 +98,13 @@ impl MailScanner {
         }
     }
 
-    /// What there was to know.
-    pub fn finish(mut self) -> MailFacts {
+    /// What there was to know; the scanner has done its work.
+    pub fn finish(&mut self) -> MailFacts {
         if self.body.is_none() && !self.torn {
             self.headers.line(&self.lines.take_pending());
         }
-        let (body_hash, report) = match self.body {
-            Some(body) => (body.hash.finish(), body.report.and_then(Report::finish)),
+        let (body_hash, report) = match &mut self.body {
+            Some(body) => (body.hash.finish(), body.report.take().and_then(Report::finish)),
             None => (None, None),
         };
         let headers = &self.headers;
@@ -358,7 +358,7 @@ impl BodyHash {
     }
 
     /// `None` for a body of nothing but empty lines: all of those are alike.
-    fn finish(mut self) -> Option<u128> {
+    fn finish(&mut self) -> Option<u128> {
         if std::mem::take(&mut self.cr) {
             self.text(b"\r");
         }

@@ -424,7 +424,7 @@ impl Dialogue {
             let sent = Sent::Other("XEXCH50");
             self.queue.push(Waiting { sent, kind: Kind::Other, at, acked, exchange: None });
         } else if self.chunk.1 {
-            let end = self.mail.take().map(|mail| mail.finish(true));
+            let end = self.mail.take().map(|mut mail| mail.finish(true));
             let waiting = self.queue.newest(|waiting| waiting.kind == Kind::Bdat);
             if let Some(Sent::Bdat { mail, last: true, .. }) = waiting.map(|waiting| &mut waiting.sent) {
                 *mail = end;

@@ -1,5 +1,7 @@
 //! Mail data under way: their contents, and the places where a server may have seen their end.
 
+use smallvec::SmallVec;
+
 use super::end_of_data::{DotScanner, Stop};
 use crate::frame::At;
 use crate::limits::SmtpLimits;
@@ -123,7 +125,7 @@ pub(super) struct MailData {
     /// Line ends so far.
     lines: LineEnds,
     /// The last bytes of the data, at most [`AROUND`].
-    last: Vec<u8>,
+    last: SmallVec<[u8; AROUND]>,
     /// A dot line of another form is followed by a command.
     pub(super) smuggling: bool,
     /// The first such place.
@@ -142,7 +144,7 @@ impl MailData {
             acked: None,
             other: None,
             lines: LineEnds::default(),
-            last: Vec::new(),
+            last: SmallVec::new(),
             smuggling: false,
             false_end: None,
             verdict: None,
@@ -223,7 +225,7 @@ impl MailData {
     }
 
     /// The data stop without an end.
-    pub(super) fn cut(mut self) -> MailEnd {
+    pub(super) fn cut(&mut self) -> MailEnd {
         let held = self.dots.flush();
         self.size += held.len() as u64;
         self.scanner.handle(held);
@@ -239,7 +241,7 @@ impl MailData {
     }
 
     /// The data are whole if `complete`, or end nobody knows where.
-    pub(super) fn finish(mut self, complete: bool) -> MailEnd {
+    pub(super) fn finish(&mut self, complete: bool) -> MailEnd {
         if !complete {
             self.scanner.handle_gap();
         }
@@ -251,7 +253,7 @@ impl MailData {
     }
 
     /// The data ended at `other`.
-    pub(super) fn finish_at(mut self, other: &OtherEnd) -> MailEnd {
+    pub(super) fn finish_at(&mut self, other: &OtherEnd) -> MailEnd {
         let only = other.tail.bytes().is_empty() && !other.tail.overflow;
         self.size = other.size;
         self.holes |= other.gap;
@@ -282,7 +284,7 @@ impl MailData {
     /// Notes a place. An earlier one is kept if a command follows it at once, for then it is the better guess.
     fn note_other(&mut self, at: At, acked: u64, end: u64, gap: bool, limits: &SmtpLimits) {
         self.judge_other();
-        let (size, lines, before) = (self.size, self.lines, self.last.clone());
+        let (size, lines, before) = (self.size, self.lines, self.last.to_vec());
         let tail = match self.other.take().map(|other| *other) {
             // (Where bytes are missing after it, it cannot be read again.)
             Some(mut other) if begins_with_command(other.tail.bytes()) => {
