@@ -130,9 +130,9 @@ impl Detector for BehindNat {
         let (Way::Outbound, SessionEventKind::Closed(_)) = (coming.way, coming.kind) else { return 0 };
         let state = coming.client.and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| {
-            let (last, signature) =
-                (state.last.as_nanos() as u64, state.signatures.first().map_or(0, |(_, seen)| *seen));
-            state.connections ^ last ^ signature
+            let signature = state.signatures.first().map_or(0, |(_, seen)| *seen);
+            let name = state.helos.first().map_or(0, |(_, seen, _)| *seen);
+            state.connections ^ state.last.as_nanos() as u64 ^ u64::from(state.first.is_some()) ^ signature ^ name
         })
     }
 

@@ -336,13 +336,13 @@ impl Detector for Blocklisted {
     }
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let state = coming.ends[0].filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| match coming.kind {
             SessionEventKind::Transaction(..) => {
                 let served = state.served(coming.keys.server).map_or(0, |served| served.hash);
                 state.domains.fetch(coming.keys.mail.domain) ^ served
             }
-            _ => state.throttled,
+            _ => u64::from(state.first_outbound.is_some()) ^ state.last_outbound.as_nanos() as u64,
         })
     }
 

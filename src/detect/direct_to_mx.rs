@@ -227,7 +227,7 @@ impl Detector for DirectToMx {
     }
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let state = coming.ends[0].filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
+        let state = coming.client.filter(|_| coming.way == Way::Outbound).and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| {
             let own = state.voices.own();
             own.mails

@@ -263,7 +263,8 @@ impl Detector for Helo {
         let state = coming.client.and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| {
             let own = state.voices.own();
-            own.lapses.sessions() ^ own.hour.1.len() as u64 ^ own.hour.0.as_nanos() as u64 ^ u64::from(own.several)
+            let shape = u64::from(own.shape.is_some()) ^ u64::from(own.several);
+            own.lapses.sessions() ^ own.hour.1.len() as u64 ^ own.hour.0.as_nanos() as u64 ^ shape
         })
     }
 

@@ -33,10 +33,6 @@ use crate::wire::Wire;
 /// within four.
 const NOVEL_FOR: Span = Span::hours(4);
 
-/// Hosts whose memory is taken to be near once it was asked for: what is kept of so many fits into a core's cache beside all
-/// else. Asking again and again for one that floods would cost more than it brings.
-const NEAR_HOSTS: usize = 32;
-
 /// The ends of what belongs to no connection.
 const NOWHERE: Endpoint = Endpoint { host: HostKey::v6([0; 16]), port: 0 };
 
@@ -54,8 +50,6 @@ pub struct Judge {
     triplets: Recent,
     detectors: Vec<Box<dyn Detector>>,
     audience: Audience,
-    /// Hosts whose memory was asked for lately, by the low bits of their places.
-    near: [Option<HostIdx>; NEAR_HOSTS],
     ledger: PerHost<HostRow>,
     /// When the first observation was made.
     began: Option<Ts>,
@@ -109,7 +103,6 @@ impl Judge {
             names: NameBook::new(limits.hosts_max),
             triplets: Recent::new(NOVEL_FOR, limits.triplets_max),
             audience: Audience::of(&detectors),
-            near: [None; NEAR_HOSTS],
             detectors,
             ledger: PerHost::default(),
             began: None,
@@ -177,7 +170,7 @@ impl Judge {
         }
         coming.iter_mut().for_each(Coming::work_out_keys);
         if many {
-            self.fetch(&mut coming);
+            self.fetch(&coming);
         }
         let rules = Arc::clone(&self.rules);
         for (event, coming) in events.iter().zip(&coming) {
@@ -208,31 +201,21 @@ impl Judge {
         let way = self.way(id);
         let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hosts.find(id.orig.host)).flatten();
         let server = matches!(way, Way::Inbound | Way::Inside).then(|| self.hosts.find(id.resp.host)).flatten();
-        let ends = [client, server];
         let wanted = Kind::of(&event.kind).map_or(Wanted::default(), |kind| self.audience.wanted_by(way, kind));
-        Coming { kind: &event.kind, id, way, ends, client, server, keys: Keys::default(), wanted }
+        Coming { kind: &event.kind, id, way, client, server, keys: Keys::default(), wanted }
     }
 
     /// Asks memory for what events will need.
-    fn fetch(&mut self, coming: &mut [Coming<'_>]) {
-        for coming in &mut *coming {
-            for end in [&mut coming.client, &mut coming.server] {
-                let Some(host) = *end else { continue };
-                let near = &mut self.near[host.place() % NEAR_HOSTS];
-                if near.replace(host) == Some(host) {
-                    *end = None;
-                }
-            }
-        }
+    fn fetch(&self, coming: &[Coming<'_>]) {
         let mut read = coming.iter().fold(0, |read, coming| read ^ self.roles.fetch(coming));
-        for coming in &*coming {
+        for coming in coming {
             if matches!(coming.kind, SessionEventKind::Transaction(..)) {
                 read ^= self.triplets.fetch(coming.keys.mail.triplet);
             }
             for host in [coming.client, coming.server].into_iter().flatten() {
                 read ^= self.ledger.get(host).map_or(0, HostRow::fetch);
             }
-            if let (Way::Outbound, [Some(client), _]) = (coming.way, coming.ends)
+            if let (Way::Outbound, Some(client)) = (coming.way, coming.client)
                 && let SessionEventKind::Unanswered(_) | SessionEventKind::Closed(_) = coming.kind
             {
                 let row = self.ledger.get(client);
@@ -365,7 +348,7 @@ impl Judge {
 
     /// Looks up the ends that are ours. A server that did not answer may be made up, and is not entered.
     fn hear(&mut self, coming: &Coming<'_>, answered: bool) -> (Option<HostIdx>, Option<HostIdx>) {
-        let &Coming { id, way, ends: [client_at, server_at], .. } = coming;
+        let &Coming { id, way, client: client_at, server: server_at, .. } = coming;
         let client = matches!(way, Way::Outbound | Way::Inside).then(|| self.hear_of(id.orig.host, client_at));
         let server = matches!(way, Way::Inbound | Way::Inside) && answered;
         (client, server.then(|| self.hear_of(id.resp.host, server_at)))

@@ -112,9 +112,7 @@ pub struct Coming<'a> {
     pub id: ConnId,
     /// Which way it goes.
     pub way: Way,
-    /// Where client and server stand in the book, if they are ours and known.
-    pub ends: [Option<HostIdx>; 2],
-    /// The client, if it is one of ours and known, and was not asked for lately.
+    /// Where the client stands in the book, if it is ours and known.
     pub client: Option<HostIdx>,
     /// The server, in the same way.
     pub server: Option<HostIdx>,

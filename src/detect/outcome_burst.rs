@@ -406,7 +406,8 @@ impl Detector for OutcomeBurst {
         let mut read = self.rcpts.fetch(key) ^ self.rcpts_hour.fetch(key);
         if let Some(state) = coming.client.and_then(|client| self.hosts.get(client)) {
             let own = state.voices.own();
-            read ^= own.counts[0] ^ own.hour.1 ^ own.mix[0].to_bits() ^ own.sites.fetch(own.next_site);
+            let sums = own.client.value().to_bits() ^ own.own.value().to_bits() ^ own.mix[0].to_bits();
+            read ^= own.counts[0] ^ own.hour.1 ^ sums ^ u64::from(own.first.is_some()) ^ own.sites.fetch(own.next_site);
         }
         read
     }

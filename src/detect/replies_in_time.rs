@@ -442,7 +442,8 @@ impl Detector for RepliesInTime {
         let state = coming.client.and_then(|client| self.hosts.get(client));
         state.map_or(0, |state| {
             let recent = state.recent.front().map_or(0, |first| first.as_nanos() as u64);
-            state.refused ^ recent ^ state.networks.fetch(0) ^ state.refusers.fetch(0) ^ state.waits.fetch()
+            let first = u64::from(state.first.is_some());
+            state.refused ^ first ^ recent ^ state.networks.fetch(0) ^ state.refusers.fetch(0) ^ state.waits.fetch()
         })
     }
 

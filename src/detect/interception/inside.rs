@@ -172,8 +172,7 @@ impl Inside {
 
     /// Asks memory for what an event will need.
     pub(super) fn fetch(&self, coming: &Coming<'_>) -> u64 {
-        let [client, server] = coming.ends;
-        let at = if coming.way == Way::Inbound { server } else { client };
+        let at = if coming.way == Way::Inbound { coming.server } else { coming.client };
         at.and_then(|at| self.hosts.get(at)).map_or(0, |state| {
             let network = hash_of(network(coming.id.resp.host));
             state.hashes[0] ^ state.greeted.fetch(network) ^ state.spoken.fetch(network)
