@@ -144,7 +144,14 @@ impl Assembler {
 
     /// Whether a run of `len` at `next` meets nothing that is held, so that it may pass through.
     pub(super) fn is_free(&self, len: u64) -> bool {
-        !self.is_holding() || self.held.front().is_none_or(|chunk| self.next + len <= chunk.offset)
+        !self.is_holding() || self.ends_before_held(len)
+    }
+
+    /// Out of the way: looked at beside it, `held` would be waited for with every segment.
+    #[cold]
+    #[inline(never)]
+    fn ends_before_held(&self, len: u64) -> bool {
+        self.held.front().is_none_or(|chunk| self.next + len <= chunk.offset)
     }
 
     /// Compares bytes that end at or before `next` with what is remembered of the first ones.
