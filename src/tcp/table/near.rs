@@ -29,9 +29,10 @@ impl<'a, A> Near<'a, A> {
     pub fn touch(self, head: &SegmentHeader) -> u64 {
         let Entry { start, flow, hash, .. } = self.0;
         let side = flow.side(head.from);
-        let tail = if head.payload_len > 0 { flow.touch_tail(side) } else { 0 };
+        // The hash stands beside what the caller keeps.
+        let spoken = if head.payload_len > 0 { flow.touch_tail(side) ^ u64::from(*hash) } else { 0 };
         let history = if flow.is_news(side, head) { flow.touch_history() } else { 0 };
-        start.first.0 ^ flow.touch() ^ tail ^ history ^ u64::from(*hash)
+        start.first.0 ^ flow.touch() ^ spoken ^ history
     }
 
     /// The same of what is needed to tell it.
