@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::dsn;
 use super::lines::LineSplitter;
-use super::pairs::{find_after, is_bare_lf};
+use super::pairs::BareLfs;
 use super::path::MailPath;
 use crate::limits::SmtpLimits;
 use crate::smtp::MailFacts;
@@ -73,6 +73,11 @@ impl MailScanner {
 
     /// Takes the next bytes of the content.
     pub fn handle(&mut self, content: &[u8]) {
+        self.handle_looked_at(content, BareLfs::Perhaps);
+    }
+
+    /// The same, where somebody may have looked for bare LFs.
+    pub(super) fn handle_looked_at(&mut self, content: &[u8], lfs: BareLfs) {
         let mut rest = content;
         if self.torn {
             return;
@@ -91,7 +96,7 @@ impl MailScanner {
             self.body = Some(Body { hash: BodyHash::default(), report });
         }
         if let Some(body) = &mut self.body {
-            body.hash.update(rest);
+            body.hash.update(rest, lfs);
             if let Some(report) = &mut body.report {
                 report.handle(rest);
             }
@@ -307,13 +312,13 @@ impl std::fmt::Debug for BodyHash {
 const BLOCK: usize = 16 << 10;
 
 impl BodyHash {
-    fn update(&mut self, bytes: &[u8]) {
+    fn update(&mut self, bytes: &[u8], lfs: BareLfs) {
         for block in bytes.chunks(BLOCK) {
-            self.block(block);
+            self.block(block, lfs);
         }
     }
 
-    fn block(&mut self, mut bytes: &[u8]) {
+    fn block(&mut self, mut bytes: &[u8], lfs: BareLfs) {
         let Some(first) = bytes.first() else { return };
         if std::mem::take(&mut self.cr) {
             if *first == b'\n' {
@@ -327,7 +332,7 @@ impl BodyHash {
             bytes = rest;
             self.cr = true;
         }
-        if has_bare_lf(bytes) {
+        if bytes.first() == Some(&b'\n') || lfs.are_in(bytes) {
             while let Some((line, rest)) = memchr(b'\n', bytes).and_then(|at| bytes.split_at_checked(at)) {
                 self.text(line.strip_suffix(b"\r").unwrap_or(line));
                 self.newlines += 1;
@@ -364,10 +369,6 @@ impl BodyHash {
         }
         (!self.is_empty).then(|| self.hash.digest128())
     }
-}
-
-fn has_bare_lf(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&b'\n') || find_after(bytes, is_bare_lf).is_some()
 }
 
 /// Finds the `message/delivery-status` part of a delivery report and keeps its beginning.

@@ -40,6 +40,22 @@ pub(super) const fn is_bare_lf(before: u8, byte: u8) -> bool {
     (byte == b'\n') & (before != b'\r')
 }
 
+/// Whether an LF may stand without its CR somewhere in a piece of text, other than as its first byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum BareLfs {
+    /// None does: somebody has looked.
+    None,
+    /// Nobody knows.
+    Perhaps,
+}
+
+impl BareLfs {
+    /// Whether one does.
+    pub(super) fn are_in(self, text: &[u8]) -> bool {
+        self == Self::Perhaps && find_after(text, is_bare_lf).is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

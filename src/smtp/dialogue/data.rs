@@ -7,7 +7,7 @@ use crate::frame::At;
 use crate::limits::SmtpLimits;
 use crate::smtp::SmugglingFacts;
 use crate::smtp::mail::MailScanner;
-use crate::smtp::pairs::{find_after, is_bare_lf};
+use crate::smtp::pairs::{BareLfs, is_bare_lf};
 use crate::smtp::{MailEnd, Reply};
 use crate::wire::Wire;
 
@@ -163,10 +163,10 @@ impl MailData {
     ) -> (usize, bool) {
         self.acked.get_or_insert(acked);
         let Self { dots, scanner, size, lines, .. } = self;
-        let (used, stop) = dots.scan(bytes, |content| {
-            lines.count(*size, content);
+        let (used, stop) = dots.scan(bytes, |content, lfs| {
+            lines.count(*size, content, lfs);
             *size += content.len() as u64;
-            scanner.handle(content);
+            scanner.handle_looked_at(content, lfs);
         });
         let taken = bytes.get(..used).unwrap_or(bytes);
         self.remember(taken);
@@ -318,14 +318,14 @@ struct LineEnds {
 
 impl LineEnds {
     /// Counts in `content`, before which there were `size` bytes.
-    fn count(&mut self, size: u64, content: &[u8]) {
+    fn count(&mut self, size: u64, content: &[u8], lfs: BareLfs) {
         let room = usize::try_from(LINES_WITHIN.saturating_sub(size)).unwrap_or(0);
         let content = content.get(..room).unwrap_or(content);
         let (Some(first), Some(last)) = (content.first(), content.last()) else { return };
         let all = memchr::memchr_iter(b'\n', content).count();
         let mut bare = usize::from(is_bare_lf(if self.after_cr { b'\r' } else { 0 }, *first));
         // Where one is bare, so are mostly all.
-        if find_after(content, is_bare_lf).is_some() {
+        if lfs.are_in(content) {
             bare += content.windows(2).filter(|pair| is_bare_lf(pair[0], pair[1])).count();
         }
         self.crlf += (all - bare) as u64;
@@ -426,9 +426,9 @@ mod tests {
     #[test]
     fn lines_are_counted_in_the_first_bytes_only() {
         let mut lines = LineEnds::default();
-        lines.count(0, b"a\r");
-        lines.count(2, b"\nb\n");
-        lines.count(LINES_WITHIN - 1, b"\n\n\n");
+        lines.count(0, b"a\r", BareLfs::Perhaps);
+        lines.count(2, b"\nb\n", BareLfs::Perhaps);
+        lines.count(LINES_WITHIN - 1, b"\n\n\n", BareLfs::Perhaps);
         assert_eq!((lines.crlf, lines.lf), (1, 2));
     }
 

@@ -6,7 +6,7 @@
 //!
 //! This room does not know which form the server took: that is what its replies are for.
 
-use crate::smtp::pairs::find_after;
+use crate::smtp::pairs::{BareLfs, find_after, is_bare_lf};
 
 /// What stands before a place in the data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,11 +72,17 @@ impl DotScanner {
     /// many bytes were used: all of them, or those up to the dot line's end.
     ///
     /// After [`Stop::OtherDot`] the scan may go on with the bytes after it: the dot line is then content.
-    pub(super) fn scan(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8])) -> (usize, Stop) {
+    pub(super) fn scan(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8], BareLfs)) -> (usize, Stop) {
         let owed = std::mem::take(&mut self.owed);
         if !owed.is_empty() {
-            content(owed);
+            content(owed, BareLfs::Perhaps);
         }
+        if self.edge == Edge::Text && is_plain(bytes) {
+            content(bytes, BareLfs::None);
+            self.before = self.before.then(bytes);
+            return (bytes.len(), Stop::Used);
+        }
+        let mut content = |bytes: &[u8]| content(bytes, BareLfs::Perhaps);
         // `from`: where content begins that was not given out; `at`: where to look next.
         let (mut from, mut at) = (0, 0);
         loop {
@@ -174,6 +180,14 @@ impl DotScanner {
     }
 }
 
+/// Whether there is text, and no dot begins a line of it and no LF stands alone: nearly all text is so, and one look is enough
+/// for all who ask.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
+fn is_plain(bytes: &[u8]) -> bool {
+    let is_odd = |before: u8, byte: u8| ((before <= b'\r') & (byte == b'.')) | is_bare_lf(before, byte);
+    bytes.first().is_some_and(|first| *first != b'.') && find_after(bytes, is_odd).is_none()
+}
+
 /// The first dot from `at` on that may begin a line: after a CR, an LF or a NUL, or with nothing of `bytes` before it
 /// where the text begins, at `from`.
 #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
@@ -231,7 +245,11 @@ mod tests {
         for piece in pieces {
             let mut rest = *piece;
             loop {
-                let (used, stop) = scanner.scan(rest, |bytes| contents.extend_from_slice(bytes));
+                let (used, stop) = scanner.scan(rest, |bytes, lfs| {
+                    let bare = BareLfs::Perhaps.are_in(bytes);
+                    assert!(!bare || lfs == BareLfs::Perhaps);
+                    contents.extend_from_slice(bytes);
+                });
                 rest = &rest[used..];
                 base += used;
                 match stop {
@@ -281,9 +299,9 @@ mod tests {
     fn a_dot_line_after_a_gap_needs_its_line_end() {
         let mut scanner = DotScanner::new();
         scanner.forget();
-        assert_eq!(scanner.scan(b".\r\n.\r\n", |_| ()), (6, Stop::End));
+        assert_eq!(scanner.scan(b".\r\n.\r\n", |_, _| ()), (6, Stop::End));
         scanner.forget();
-        assert_eq!(scanner.scan(b".\r\n", |_| ()), (3, Stop::Used));
+        assert_eq!(scanner.scan(b".\r\n", |_, _| ()), (3, Stop::Used));
     }
 
     proptest! {
