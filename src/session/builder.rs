@@ -499,7 +499,7 @@ impl Conversation {
 
     /// The same of what these lines lead to. Mail data lead to nothing but themselves, and come one segment after the other.
     pub fn touch_behind(&self) -> u64 {
-        if self.dialogue.reads_data() { 0 } else { self.dialogue.touch_behind() ^ self.builder.touch_behind() }
+        if self.dialogue.reads_data() { 0 } else { self.builder.touch_behind() }
     }
 
     /// Takes the next event of the connection's streams.

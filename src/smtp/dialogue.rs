@@ -15,6 +15,7 @@
 mod client;
 mod data;
 mod end_of_data;
+mod fifo;
 mod phase;
 mod queue;
 mod server;
@@ -59,7 +60,7 @@ const UNSEEN_MAX: usize = 8;
 /// The machine of both sides of one connection.
 ///
 /// Thousands of them stand in memory at once, nearly all outside the processor's fast caches: what a command or a reply
-/// needs stands together in front, in the first 384 bytes, and what few of them need behind it.
+/// needs stands together in front, in the first 512 bytes, and what few of them need behind it.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Dialogue {
@@ -111,7 +112,7 @@ pub struct Dialogue {
     looked: Option<(u64, u64)>,
 }
 
-const _: () = assert!(std::mem::offset_of!(Dialogue, tls) <= 384, "what a line needs stands together");
+const _: () = assert!(std::mem::offset_of!(Dialogue, tls) <= 512, "what a line needs stands together");
 
 /// One side's stream.
 #[derive(Debug)]
@@ -192,17 +193,13 @@ impl Dialogue {
     pub fn touch(&self) -> u64 {
         let Self { client, server, queue, assembler, mail, first_acked, .. } = self;
         let bits = u64::from(self.past_greeting) ^ u64::from(assembler.is_open()) ^ u64::from(mail.is_some());
-        bits ^ client.pos ^ server.pos ^ queue.bytes() as u64 ^ first_acked.unwrap_or(0)
+        let waiting = queue.front().map_or(0, |waiting| waiting.acked);
+        bits ^ client.pos ^ server.pos ^ queue.bytes() as u64 ^ waiting ^ first_acked.unwrap_or(0)
     }
 
     /// Whether the client's next bytes are mail data.
     pub fn reads_data(&self) -> bool {
         matches!(self.phase, Phase::Data | Phase::Chunk)
-    }
-
-    /// The same of what these lines lead to.
-    pub fn touch_behind(&self) -> u64 {
-        self.queue.front().map_or(0, |waiting| waiting.acked)
     }
 
     /// Takes the next event of the connection's streams.

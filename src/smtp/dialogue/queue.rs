@@ -1,7 +1,6 @@
 //! Commands that wait for their replies, oldest first (RFC 2920 section 3.2: a server answers in order).
 
-use std::collections::VecDeque;
-
+use super::fifo::Fifo;
 use super::phase::Kind;
 use crate::frame::At;
 use crate::smtp::{AuthExchange, Sent};
@@ -42,7 +41,7 @@ struct Doubt {
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    entries: VecDeque<Entry>,
+    entries: Fifo<Entry>,
     doubt: Option<Doubt>,
     /// Bytes of the commands' arguments.
     bytes: usize,
@@ -54,7 +53,7 @@ impl Queue {
         self.bytes
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
@@ -64,10 +63,6 @@ impl Queue {
 
     pub(super) fn push(&mut self, waiting: Waiting) {
         self.bytes += waiting.bytes();
-        if self.entries.capacity() == 0 {
-            // Room for one, where most clients put one command after the other: always the same lines of memory.
-            self.entries.reserve_exact(1);
-        }
         self.entries.push_back(Entry::Command(waiting));
     }
 
