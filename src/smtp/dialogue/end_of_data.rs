@@ -77,22 +77,17 @@ impl DotScanner {
         if !owed.is_empty() {
             content(owed, BareLfs::Perhaps);
         }
-        if self.edge == Edge::Text && is_plain(bytes) {
-            content(bytes, BareLfs::None);
-            self.before = self.before.then(bytes);
-            return (bytes.len(), Stop::Used);
-        }
-        let mut content = |bytes: &[u8]| content(bytes, BareLfs::Perhaps);
+        let mut lfs = BareLfs::None;
         // `from`: where content begins that was not given out; `at`: where to look next.
         let (mut from, mut at) = (0, 0);
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             match self.edge {
                 Edge::Text => {
-                    let Some(dot) = leading_dot(bytes, from, at) else {
+                    let Some(dot) = leading_dot(bytes, from, at, &mut lfs) else {
                         let rest = bytes.get(from..).unwrap_or_default();
                         if !rest.is_empty() {
-                            content(rest);
+                            content(rest, lfs);
                             self.before = self.before.then(rest);
                         }
                         return (bytes.len(), Stop::Used);
@@ -102,7 +97,7 @@ impl DotScanner {
                     at = dot + 1;
                     if before.end != LineEnd::None {
                         if !text.is_empty() {
-                            content(text);
+                            content(text, lfs);
                         }
                         self.before = before;
                         self.edge = Edge::Dot { nul: before.nul };
@@ -127,7 +122,7 @@ impl DotScanner {
                         _ => {
                             // Dot-stuffing is undone at strict line starts only, as a strict server does it.
                             if self.before.end != LineEnd::CrLf || self.before.nul {
-                                content(b".");
+                                content(b".", lfs);
                             }
                             self.before.end = LineEnd::None;
                             self.edge = Edge::Text;
@@ -180,29 +175,29 @@ impl DotScanner {
     }
 }
 
-/// Whether there is text, and no dot begins a line of it and no LF stands alone: nearly all text is so, and one look is enough
-/// for all who ask.
-#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
-fn is_plain(bytes: &[u8]) -> bool {
-    let is_odd = |before: u8, byte: u8| ((before <= b'\r') & (byte == b'.')) | is_bare_lf(before, byte);
-    bytes.first().is_some_and(|first| *first != b'.') && find_after(bytes, is_odd).is_none()
-}
-
 /// The first dot from `at` on that may begin a line: after a CR, an LF or a NUL, or with nothing of `bytes` before it
-/// where the text begins, at `from`.
+/// where the text begins, at `from`. On the way there it is seen whether LFs stand alone, which costs little beside it.
 #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
-fn leading_dot(bytes: &[u8], from: usize, at: usize) -> Option<usize> {
+fn leading_dot(bytes: &[u8], from: usize, at: usize, lfs: &mut BareLfs) -> Option<usize> {
     if at == from && bytes.get(at) == Some(&b'.') {
         return Some(at);
     }
     let mut begin = at.max(from + 1) - 1;
+    // One comparison instead of three: what else lies as low is rare in front of a dot.
+    let is_dot = |before: u8, byte: u8| (before <= b'\r') & (byte == b'.');
     loop {
-        // One comparison instead of three: what else lies as low is rare in front of a dot.
-        let dot = begin + find_after(bytes.get(begin..)?, |before, byte| (before <= b'\r') & (byte == b'.'))?;
-        if matches!(bytes.get(dot - 1), Some(b'\r' | b'\n' | 0)) {
-            return Some(dot);
+        let rest = bytes.get(begin..)?;
+        let odd = begin
+            + match lfs {
+                BareLfs::None => find_after(rest, |before, byte| is_dot(before, byte) | is_bare_lf(before, byte)),
+                BareLfs::Perhaps => find_after(rest, is_dot),
+            }?;
+        match (bytes.get(odd - 1), bytes.get(odd)) {
+            (Some(b'\r' | b'\n' | 0), Some(b'.')) => return Some(odd),
+            (_, Some(b'\n')) => *lfs = BareLfs::Perhaps,
+            _ => {}
         }
-        begin = dot;
+        begin = odd;
     }
 }
 
