@@ -193,8 +193,7 @@ impl Dialogue {
     pub fn touch(&self) -> u64 {
         let Self { client, server, queue, assembler, mail, first_acked, .. } = self;
         let bits = u64::from(self.past_greeting) ^ u64::from(assembler.is_open()) ^ u64::from(mail.is_some());
-        let waiting = queue.front().map_or(0, |waiting| waiting.acked);
-        bits ^ client.pos ^ server.pos ^ queue.bytes() as u64 ^ waiting ^ first_acked.unwrap_or(0)
+        bits ^ client.pos ^ server.pos ^ queue.touch() ^ first_acked.unwrap_or(0)
     }
 
     /// Whether the client's next bytes are mail data.

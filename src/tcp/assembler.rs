@@ -137,9 +137,9 @@ impl Assembler {
         self.held.len()
     }
 
-    /// The first held chunk.
+    /// The first held chunk. Nearly always there is none, which shows where all else is needed anyway.
     pub(super) fn front(&self) -> Option<&Chunk> {
-        self.held.front()
+        if self.is_holding() { self.held.front() } else { None }
     }
 
     /// Whether a run of `len` at `next` meets nothing that is held, so that it may pass through.
@@ -242,6 +242,9 @@ impl Assembler {
 
     /// Drops what is held and says how much that was; `next` stays.
     pub(super) fn clear(&mut self) -> u64 {
+        if !self.is_holding() {
+            return 0;
+        }
         let dropped = self.held.iter().map(|chunk| chunk.run().len()).sum();
         self.held = VecDeque::new();
         self.cost = 0;

@@ -85,6 +85,12 @@ impl Queue {
         self.doubt.is_some()
     }
 
+    /// Reads something of what is next in order; the number means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        let waiting = self.entries.front().and_then(Entry::command).map_or(0, |waiting| waiting.acked);
+        waiting ^ self.bytes as u64
+    }
+
     /// The entry that is next in order.
     pub(super) fn pop(&mut self) -> Option<Entry> {
         if let Some(doubt) = &mut self.doubt {
