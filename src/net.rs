@@ -63,7 +63,7 @@ impl HostKey {
         self.prefix(24, 48)
     }
 
-    /// The network of so many bits that an IPv4 or an IPv6 address is in, of which at least one is left over.
+    /// The network of so many bits, at least one, that an IPv4 or an IPv6 address is in.
     #[must_use]
     #[inline]
     pub const fn prefix(self, v4_bits: u32, v6_bits: u32) -> Self {
@@ -292,20 +292,26 @@ impl Seed {
 
     /// Goes on from `hash` with bytes, sixteen at a time; their number has to go in elsewhere.
     #[inline]
-    pub(crate) fn fold_bytes(&self, mut hash: u64, bytes: &[u8]) -> u64 {
-        let (chunks, rest) = bytes.as_chunks();
-        for chunk in chunks {
-            let number = u128::from_le_bytes(*chunk);
-            hash = self.fold(hash, [number as u64, (number >> 64) as u64]);
-        }
-        if rest.is_empty() { hash } else { self.fold(hash, last_words(rest)) }
+    pub(crate) fn fold_bytes(&self, hash: u64, bytes: &[u8]) -> u64 {
+        word_pairs(bytes).fold(hash, |hash, words| self.fold(hash, words))
     }
+}
+
+/// Bytes as pairs of numbers, sixteen at a time; their number is not among them.
+#[inline]
+pub(crate) fn word_pairs(bytes: &[u8]) -> impl Iterator<Item = [u64; 2]> {
+    let (chunks, rest) = bytes.as_chunks();
+    let whole = chunks.iter().map(|chunk| {
+        let number = u128::from_le_bytes(*chunk);
+        [number as u64, (number >> 64) as u64]
+    });
+    whole.chain((!rest.is_empty()).then(|| last_words(rest)))
 }
 
 /// Fewer than sixteen bytes as two numbers. Their first and their last bytes are read, which may be some of them twice: other
 /// bytes of the same number are other numbers.
 #[inline]
-pub(crate) fn last_words(rest: &[u8]) -> [u64; 2] {
+fn last_words(rest: &[u8]) -> [u64; 2] {
     if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
         return [u64::from_le_bytes(*first), u64::from_le_bytes(*last)];
     }

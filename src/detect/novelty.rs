@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::net::{last_words, mix};
+use crate::net::{mix, word_pairs};
 use crate::time::{Span, Ts};
 
 /// Keys seen within a window of event time.
@@ -238,14 +238,8 @@ pub(crate) fn key(parts: &[&[u8]]) -> u64 {
 
 /// A hash that goes on from `begun` with a name in lower case.
 pub(crate) fn key_lower(begun: u64, name: &[u8]) -> u64 {
-    let (chunks, rest) = name.as_chunks();
-    let words = |chunk: &[u8; 16]| {
-        let number = u128::from_le_bytes(*chunk);
-        [number as u64, (number >> 64) as u64]
-    };
-    let all = chunks.iter().map(words).chain((!rest.is_empty()).then(|| last_words(rest)));
     let hash = begun.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ name.len() as u64;
-    all.fold(hash, |hash, [one, other]| {
+    word_pairs(name).fold(hash, |hash, [one, other]| {
         let (one, other) = (lower(one), lower(other));
         // Nothing is lost where a name was made so that a factor is zero.
         hash.rotate_left(23) ^ mix(hash ^ one, other) ^ one ^ other.rotate_left(32)

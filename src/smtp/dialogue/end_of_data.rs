@@ -69,7 +69,8 @@ impl DotScanner {
     }
 
     /// Reads `bytes` up to the first dot line, and gives what is content to `content`, dot-stuffing undone. Says how
-    /// many bytes were used: all of them, or those up to the dot line's end.
+    /// many bytes were used: all of them, or those up to the dot line's end. With each piece of content comes what was seen of
+    /// LFs in it on the way.
     ///
     /// After [`Stop::OtherDot`] the scan may go on with the bytes after it: the dot line is then content.
     pub(super) fn scan(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8], BareLfs)) -> (usize, Stop) {
