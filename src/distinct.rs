@@ -179,7 +179,8 @@ impl<const BYTES: usize> Registers<BYTES> {
         for (byte, changed) in self.ranks[at..at + TOGETHER.1].iter_mut().zip(changed) {
             *byte ^= changed;
         }
-        let weight = |rank| 1.0 / (1_u64 << rank) as f32;
+        // 2^-rank, put together from its exponent: nothing is divided.
+        let weight = |rank| f32::from_bits((f32::MAX_EXP as u32 - 1 - rank) << (f32::MANTISSA_DIGITS - 1));
         self.zeros -= u32::from(before == 0);
         self.sum -= weight(before);
         self.sum += weight(rank);

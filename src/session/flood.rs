@@ -8,10 +8,11 @@
 //! Minutes are those of event time, by the first SYN.
 
 use std::collections::HashMap;
+use std::hint::black_box;
 
 use foldhash::fast::RandomState;
 
-use crate::distinct::Distinct;
+use crate::distinct::{Distinct, hash_of};
 use crate::frame::At;
 use crate::net::HostKey;
 use crate::tcp::Attempt;
@@ -27,8 +28,11 @@ const SUMMED_FOR: Span = Span::secs(10);
 /// Hosts counted at once by a shard; where more try, counting begins anew, and some are told more often one by one.
 const HOSTS_MAX: usize = 4096;
 
-/// Sums at once of a shard, 24 KB each; attempts of further hosts are told one by one. With 16 shards, 24 MB.
+/// Sums at once of a shard, 25 KB each; attempts of further hosts are told one by one. With 16 shards, 25 MB.
 const SUMS_MAX: usize = 64;
+
+/// Servers that are counted together: each has its places in the sketches elsewhere, and so the waits for memory coincide.
+const COUNTED_AT_ONCE: usize = 64;
 
 const MINUTE: i64 = 60_000_000_000;
 
@@ -56,9 +60,18 @@ impl Flood {
     pub fn minute(attempt: &Attempt) -> i64 {
         attempt.id.ts.as_nanos().div_euclid(MINUTE)
     }
+}
 
+/// A flood that goes on.
+struct Growing {
+    flood: Flood,
+    /// The hashes of servers that are not counted yet, and of their networks.
+    waiting: Vec<(u64, u64)>,
+}
+
+impl Growing {
     fn new(first: Attempt) -> Self {
-        let mut flood = Self {
+        let flood = Flood {
             first,
             last: first.last,
             attempts: 0,
@@ -67,19 +80,39 @@ impl Flood {
             servers: Distinct::default(),
             networks: Distinct::default(),
         };
-        flood.add(&first);
-        flood
+        let mut growing = Self { flood, waiting: Vec::with_capacity(COUNTED_AT_ONCE) };
+        growing.add(&first);
+        growing
     }
 
     /// Adds an attempt.
     fn add(&mut self, attempt: &Attempt) {
-        let server = attempt.id.resp;
-        self.attempts += 1;
-        self.syns += u64::from(attempt.syns);
-        self.port = self.port.filter(|port| *port == server.port);
-        self.last = self.last.max(attempt.last);
-        self.servers.insert(server.host);
-        self.networks.insert(server.host.site());
+        let (flood, server) = (&mut self.flood, attempt.id.resp);
+        flood.attempts += 1;
+        flood.syns += u64::from(attempt.syns);
+        flood.port = flood.port.filter(|port| *port == server.port);
+        flood.last = flood.last.max(attempt.last);
+        self.waiting.push((hash_of(server.host), hash_of(server.host.site())));
+        if self.waiting.len() >= COUNTED_AT_ONCE {
+            self.count();
+        }
+    }
+
+    fn count(&mut self) {
+        let Self { flood: Flood { servers, networks, .. }, waiting } = self;
+        let fetched =
+            waiting.iter().fold(0, |read, (server, network)| read ^ servers.fetch(*server) ^ networks.fetch(*network));
+        black_box(fetched);
+        for (server, network) in waiting.drain(..) {
+            servers.insert_hash(server);
+            networks.insert_hash(network);
+        }
+    }
+
+    /// What it came to.
+    fn told(mut self) -> Box<Flood> {
+        self.count();
+        Box::new(self.flood)
     }
 }
 
@@ -88,7 +121,7 @@ struct Counted {
     host: HostKey,
     minute: i64,
     told: u32,
-    sum: Option<Box<Flood>>,
+    sum: Option<Box<Growing>>,
 }
 
 /// The counts of one shard.
@@ -111,7 +144,7 @@ impl Floods {
         if counted.minute != minute {
             if let Some(sum) = counted.sum.take() {
                 self.sums -= 1;
-                tell(sum);
+                tell(sum.told());
             }
             (counted.minute, counted.told) = (minute, 0);
         }
@@ -123,7 +156,7 @@ impl Floods {
             Some(sum) => sum.add(attempt),
             None if self.sums >= SUMS_MAX => return false,
             none => {
-                *none = Some(Box::new(Flood::new(*attempt)));
+                *none = Some(Box::new(Growing::new(*attempt)));
                 self.sums += 1;
             }
         }
@@ -140,7 +173,7 @@ impl Floods {
 
     /// Tells all that was summed, in the order in which the hosts were first heard of.
     pub fn tell_all(&mut self, tell: &mut impl FnMut(Box<Flood>)) {
-        self.hosts.iter_mut().filter_map(|counted| counted.sum.take()).for_each(tell);
+        self.hosts.iter_mut().filter_map(|counted| counted.sum.take()).for_each(|sum| tell(sum.told()));
         self.sums = 0;
     }
 

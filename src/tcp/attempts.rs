@@ -1,14 +1,19 @@
 //! Connection attempts that nobody has answered yet, in a table of their own.
 //!
 //! A flood of SYNs to ever new hosts makes nothing but these. An entry is therefore small (a test holds it at 128 bytes with
-//! its list links, two cache lines), and taking the oldest out is as cheap as putting a new one in: under a flood the oldest
+//! its place, two cache lines), and taking the oldest out is as cheap as putting a new one in: under a flood the oldest
 //! lies just where the last one lay, so that memory is walked through in order.
+//!
+//! Whose turn it is to be given up stands in a queue beside the entries, and not in links through them: there the next ones
+//! are told, and brought near, without looking at any. An attempt that was answered leaves its turn behind, and one whose SYN
+//! was repeated gets another; old turns are told by their number, and swept out where they are more than the others.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
 use hashbrown::HashTable;
 
-use super::slab::{Slab, TimeList};
+use super::slab::Slab;
 use super::{Attempt, ConnId, SynSignature};
 use crate::decode::SegmentHeader;
 use crate::frame::{At, FrameNo};
@@ -65,7 +70,8 @@ pub(super) struct HalfOpen {
     isn: SeqNum,
     /// The last SYN's frame, counted from the first's; saturates.
     last_after: u32,
-    hash: u32,
+    /// The number of its last turn.
+    turn: u32,
     /// Saturates.
     syns: NonZeroU16,
     orig: Endpoint,
@@ -99,7 +105,7 @@ impl NonZeroVlan {
 
 impl HalfOpen {
     /// From the first SYN.
-    pub(super) fn new(hash: u32, head: &SegmentHeader, syn: &SynSignature) -> Self {
+    pub(super) fn new(head: &SegmentHeader, syn: &SynSignature) -> Self {
         let bit = |set: bool, bit: u8| u8::from(set) * bit;
         let (src, dst) = head.link.macs.unwrap_or_default();
         let [outer, inner] = head.link.vlans;
@@ -112,7 +118,7 @@ impl HalfOpen {
             tsval: syn.tsval.unwrap_or(0),
             isn: head.seq,
             last_after: 0,
-            hash,
+            turn: 0,
             syns: NonZeroU16::MIN,
             orig: head.key.end(head.from),
             resp: head.key.end(head.from.other()),
@@ -193,29 +199,52 @@ impl HalfOpen {
 pub(super) struct Attempts {
     index: Index,
     slab: Slab<HalfOpen>,
-    order: TimeList,
+    turns: VecDeque<Turn>,
+    /// The number of the next turn.
+    next_turn: u32,
+    len: usize,
     max: usize,
-    /// So many of the oldest were brought near.
+    /// What so many of the first turns are of was brought near.
     near: usize,
+}
+
+/// When an attempt, among the others, is to be given up.
+#[derive(Clone, Copy)]
+struct Turn {
+    /// As of its attempt; of another number than that has become, it is an old one.
+    number: u32,
+    slot: u32,
+    hash: u32,
+}
+
+impl Turn {
+    /// What it is the turn of, if it is not an old one.
+    fn of(self, slab: &Slab<HalfOpen>) -> Option<&HalfOpen> {
+        slab.get(self.slot).filter(|entry| entry.turn == self.number)
+    }
 }
 
 /// Attempts of which the oldest are brought near together. Under a flood each one taken out lies elsewhere in the index, and
 /// the waits for memory coincide (see `engine::share`).
 const NEAR: usize = 32;
 
+/// Old turns that are left standing at least.
+const OLD_TURNS: usize = 64;
+
 impl Attempts {
     /// An empty table for at most `max` attempts, at least one.
     pub(super) fn new(max: usize) -> Self {
         let max = max.max(1);
-        Self { index: Index::new(), slab: Slab::new(), order: TimeList::new(), max, near: 0 }
+        let (index, slab, turns) = (Index::new(), Slab::new(), VecDeque::new());
+        Self { index, slab, turns, next_turn: 0, len: 0, max, near: 0 }
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.order.len() >= self.max
+        self.len >= self.max
     }
 
     pub(super) fn len(&self) -> usize {
-        self.order.len()
+        self.len
     }
 
     pub(super) fn find(&self, hash: u32, key: &FlowKey) -> Option<u32> {
@@ -232,52 +261,86 @@ impl Attempts {
     }
 
     /// Takes in an attempt whose key is in no other; the caller has made room.
-    pub(super) fn insert(&mut self, attempt: HalfOpen) {
-        let hash = attempt.hash;
+    pub(super) fn insert(&mut self, hash: u32, mut attempt: HalfOpen) {
+        attempt.turn = self.next_turn;
         let slot = self.slab.insert(attempt);
-        self.slab.push(&mut self.order, slot);
+        self.len += 1;
+        self.push_turn(slot, hash);
         self.index.insert(hash, slot);
     }
 
     /// Another SYN of a known attempt.
-    pub(super) fn repeat(&mut self, slot: u32, at: At) {
+    pub(super) fn repeat(&mut self, slot: u32, hash: u32, at: At) {
+        let turn = self.next_turn;
         if let Some(entry) = self.slab.get_mut(slot) {
             entry.syns = entry.syns.saturating_add(1);
             entry.last_ts = at.ts;
             entry.last_after = u32::try_from(at.frame.0.saturating_sub(entry.first)).unwrap_or(u32::MAX);
+            entry.turn = turn;
+            self.push_turn(slot, hash);
         }
-        self.slab.refresh(&mut self.order, slot);
     }
 
-    pub(super) fn remove(&mut self, slot: u32) -> Option<HalfOpen> {
-        self.index.remove(self.slab.get(slot)?.hash, slot);
-        self.slab.remove(&mut self.order, slot)
+    /// Takes one out.
+    pub(super) fn remove(&mut self, slot: u32, hash: u32) -> Option<HalfOpen> {
+        let gone = self.slab.take(slot)?;
+        self.len -= 1;
+        self.index.remove(hash, slot);
+        Some(gone)
     }
 
     /// Takes out the one whose last SYN is the oldest.
     pub(super) fn pop_oldest(&mut self) -> Option<HalfOpen> {
-        let oldest = self.order.oldest()?;
-        self.near = self.near.checked_sub(1).unwrap_or_else(|| {
-            let slots = std::iter::successors(Some(oldest), |slot| self.slab.younger(*slot)).take(NEAR);
-            let mut hashes = [None; NEAR];
-            for (place, slot) in hashes.iter_mut().zip(slots) {
-                *place = self.slab.get(slot).map(|entry| entry.hash);
-            }
-            hashes.iter().flatten().for_each(|hash| self.guess(*hash));
-            NEAR - 1
-        });
-        self.remove(oldest)
+        let Turn { slot, hash, .. } = self.oldest()?;
+        self.pop_turn();
+        self.remove(slot, hash)
     }
 
     /// Takes out the oldest one if its last SYN is `timeout` before `now`.
     pub(super) fn pop_expired(&mut self, now: Ts, timeout: Span) -> Option<HalfOpen> {
-        let oldest = self.slab.get(self.order.oldest()?)?;
+        let oldest = self.oldest()?.of(&self.slab)?;
         if now.since(oldest.last_ts) >= timeout { self.pop_oldest() } else { None }
     }
 
-    /// All of them with their places, in no order that means anything.
-    pub(super) fn slots(&self) -> impl Iterator<Item = (u32, &HalfOpen)> {
-        self.slab.slots()
+    /// All of them with their places and hashes, from the one whose last SYN is the oldest on.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u32, u32, &HalfOpen)> {
+        self.turns.iter().filter_map(|turn| Some((turn.slot, turn.hash, turn.of(&self.slab)?)))
+    }
+
+    /// The turn that is the next one; those that are old go.
+    fn oldest(&mut self) -> Option<Turn> {
+        loop {
+            if self.near == 0 {
+                self.near = NEAR.min(self.turns.len());
+                self.turns.iter().take(NEAR).for_each(|turn| self.bring_near(*turn));
+            }
+            let turn = *self.turns.front()?;
+            if turn.of(&self.slab).is_some() {
+                return Some(turn);
+            }
+            self.pop_turn();
+        }
+    }
+
+    fn bring_near(&self, Turn { slot, hash, .. }: Turn) {
+        self.guess(hash);
+        // The one is in its first line, the other in its last.
+        std::hint::black_box(self.slab.get(slot).map(|entry| (entry.first, entry.bits)));
+    }
+
+    fn push_turn(&mut self, slot: u32, hash: u32) {
+        if self.turns.len() >= 2 * self.len + OLD_TURNS {
+            self.turns.retain(|turn| turn.of(&self.slab).is_some());
+            self.near = 0;
+        }
+        let number = self.next_turn;
+        self.next_turn = number.wrapping_add(1);
+        self.turns.push_back(Turn { number, slot, hash });
+    }
+
+    fn pop_turn(&mut self) {
+        self.turns.pop_front();
+        self.near = self.near.saturating_sub(1);
     }
 }
 
@@ -285,6 +348,39 @@ impl Attempts {
 mod tests {
     use super::*;
     use crate::tcp::testing::Script;
+
+    fn attempt(isn: u32) -> HalfOpen {
+        HalfOpen::new(&Script::new().syn(isn).head, &SynSignature::default())
+    }
+
+    #[test]
+    fn the_one_whose_last_syn_is_the_oldest_goes_first() {
+        let mut attempts = Attempts::new(100);
+        (0..5).for_each(|isn| attempts.insert(isn, attempt(isn)));
+        let later = At { ts: Ts::from_parts(9, 0), frame: FrameNo(9) };
+        let places: Vec<u32> = attempts.all().map(|(slot, ..)| slot).collect();
+        attempts.repeat(places[0], 0, later);
+        attempts.repeat(places[3], 3, later);
+        assert!(attempts.remove(places[2], 2).is_some() && attempts.remove(places[2], 2).is_none());
+        assert_eq!((attempts.len(), attempts.all().count()), (4, 4));
+        let order = std::iter::from_fn(|| attempts.pop_oldest()).map(|gone| gone.isn().0);
+        assert!(order.eq([1, 4, 0, 3]));
+        assert_eq!((attempts.len(), attempts.turns.len()), (0, 0));
+    }
+
+    #[test]
+    fn turns_that_are_old_are_bounded() {
+        let mut attempts = Attempts::new(100);
+        (0..3).for_each(|isn| attempts.insert(isn, attempt(isn)));
+        for isn in 3..10_000 {
+            attempts.insert(isn, attempt(isn));
+            let (slot, hash, _) = attempts.all().last().unwrap();
+            attempts.repeat(slot, hash, At::default());
+            attempts.remove(slot, hash);
+            assert!(attempts.turns.len() <= 2 * attempts.len() + OLD_TURNS + 3);
+        }
+        assert!(attempts.all().map(|(.., entry)| entry.isn().0).eq(0..3));
+    }
 
     #[test]
     fn an_entry_is_two_cache_lines() {
@@ -309,7 +405,7 @@ mod tests {
             tsval: Some(0),
             ip_id: 99,
         };
-        let attempt = HalfOpen::new(0, &head, &syn).attempt();
+        let attempt = HalfOpen::new(&head, &syn).attempt();
         assert_eq!((attempt.syn, attempt.link), (syn, head.link));
         assert_eq!((attempt.id.orig, attempt.id.ts), (head.key.end(head.from), head.at.ts));
     }

@@ -112,10 +112,17 @@ impl<T> Slab<T> {
     pub(super) fn remove(&mut self, list: &mut TimeList, slot: u32) -> Option<T> {
         self.get(slot)?;
         self.unlink(list, slot);
-        let next = std::mem::replace(&mut self.free, slot);
+        self.take(slot)
+    }
+
+    /// Takes a value that is on no list out.
+    pub(super) fn take(&mut self, slot: u32) -> Option<T> {
+        let free = self.free;
         let place = self.place_mut(slot)?;
-        place.older = next;
-        place.value.take()
+        let value = place.value.take()?;
+        place.older = free;
+        self.free = slot;
+        Some(value)
     }
 
     /// Puts a value that is on no list at the young end of `list`.

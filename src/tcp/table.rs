@@ -1,7 +1,7 @@
 //! The flow table of one shard.
 //!
 //! A segment finds its connection by the two ends, whichever way it goes, with one look-up under a random seed; nothing that
-//! is handed out depends on that seed. Attempts, open connections and closed ones stand on lists in the order of their last
+//! is handed out depends on that seed. Attempts, open connections and closed ones stand in the order of their last
 //! activity (to a second), so that expiry and eviction touch only what goes.
 //!
 //! **Who is the originator:** the sender of a SYN; the receiver of a SYN-ACK; of a connection met in the middle, the side
@@ -208,15 +208,14 @@ impl<A> FlowTable<A> {
 
     /// Ends everything, in the order of first frames; the table is empty afterwards.
     pub fn finish<S: FlowSink<App = A>>(&mut self, at: At, sink: &mut S) {
-        let flows = self.flows.slots().map(|(slot, entry)| (entry.start.first, false, slot));
-        let attempts = self.attempts.slots().map(|(slot, entry)| (entry.first(), true, slot));
+        let flows = self.flows.slots().map(|(slot, entry)| (entry.start.first, None, slot));
+        let attempts = self.attempts.all().map(|(slot, hash, entry)| (entry.first(), Some(hash), slot));
         let mut all: Vec<_> = flows.chain(attempts).collect();
         all.sort_unstable();
-        for (_, is_attempt, slot) in all {
-            if is_attempt {
-                self.give_up_attempt(slot, at, sink);
-            } else {
-                self.close(slot, at, sink);
+        for (_, attempted, slot) in all {
+            match attempted {
+                Some(hash) => self.give_up_attempt(slot, hash, at, sink),
+                None => self.close(slot, at, sink),
             }
         }
         self.waiting.clear();
@@ -383,7 +382,7 @@ impl<A> FlowTable<A> {
         let orig_end = entry.orig_end();
         if self.follows(attempt, segment) {
             let isn = entry.isn();
-            let Some(known) = self.attempts.remove(attempt).map(|entry| entry.attempt()) else { return };
+            let Some(known) = self.attempts.remove(attempt, hash).map(|entry| entry.attempt()) else { return };
             let start = ConnStart {
                 id: known.id,
                 first: known.first,
@@ -399,9 +398,9 @@ impl<A> FlowTable<A> {
         {
             // The same end once more: the same SYN, or a new attempt.
             if head.seq == entry.isn() && head.payload_len == 0 {
-                self.attempts.repeat(attempt, head.at);
+                self.attempts.repeat(attempt, hash, head.at);
             } else {
-                self.give_up_attempt(attempt, head.at, sink);
+                self.give_up_attempt(attempt, hash, head.at, sink);
                 self.handle_unknown(hash, segment, sink);
             }
         } else {
@@ -460,11 +459,11 @@ impl<A> FlowTable<A> {
             self.stats.unanswered += 1;
             sink.unanswered(gone.attempt(), head.at);
         }
-        self.attempts.insert(HalfOpen::new(hash, head, &SynSignature::after(&mut self.last_options, segment)));
+        self.attempts.insert(hash, HalfOpen::new(head, &SynSignature::after(&mut self.last_options, segment)));
     }
 
-    fn give_up_attempt<S: FlowSink<App = A>>(&mut self, attempt: u32, at: At, sink: &mut S) {
-        if let Some(gone) = self.attempts.remove(attempt) {
+    fn give_up_attempt<S: FlowSink<App = A>>(&mut self, attempt: u32, hash: u32, at: At, sink: &mut S) {
+        if let Some(gone) = self.attempts.remove(attempt, hash) {
             self.stats.unanswered += 1;
             sink.unanswered(gone.attempt(), at);
         }
