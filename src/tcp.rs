@@ -16,6 +16,7 @@ mod flow;
 mod half;
 mod history;
 mod id;
+mod index;
 mod sink;
 mod slab;
 mod stats;

@@ -11,43 +11,13 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
-use hashbrown::HashTable;
-
+use super::index::Index;
 use super::slab::Slab;
 use super::{Attempt, ConnId, SynSignature};
 use crate::decode::SegmentHeader;
 use crate::frame::{At, FrameNo};
 use crate::net::{Encap, End, Endpoint, FlowKey, LinkFacts, Mac, SeqNum};
 use crate::time::{Span, Ts};
-
-/// Places by key. The hash stands beside the number, so that growing, and sweeping out what was removed, need not look at
-/// the entries: under a flood both happen all the time, and the entries are far away.
-pub(super) struct Index(HashTable<(u32, u32)>);
-
-impl Index {
-    pub(super) const fn new() -> Self {
-        Self(HashTable::new())
-    }
-
-    /// The table takes the place from the low bits and its tags from the high ones.
-    const fn spread(hash: u32) -> u64 {
-        (hash as u64) << 32 | hash as u64
-    }
-
-    pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.0.find(Self::spread(hash), |&(other, slot)| other == hash && is_it(slot)).map(|&(_, slot)| slot)
-    }
-
-    pub(super) fn insert(&mut self, hash: u32, slot: u32) {
-        self.0.insert_unique(Self::spread(hash), (hash, slot), |&(hash, _)| Self::spread(hash));
-    }
-
-    pub(super) fn remove(&mut self, hash: u32, slot: u32) {
-        if let Ok(entry) = self.0.find_entry(Self::spread(hash), |&(_, other)| other == slot) {
-            entry.remove();
-        }
-    }
-}
 
 /// The end of `key` that equals `endpoint`.
 fn end_of(key: &FlowKey, endpoint: Endpoint) -> End {

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::ConnId;
-use super::attempts::Index;
+use super::index::Index;
 use crate::decode::{SegmentHeader, TcpFlags};
 use crate::net::{End, Endpoint, FlowKey, SeqNum};
 use crate::time::Ts;

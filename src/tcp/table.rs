@@ -21,9 +21,10 @@ use std::collections::VecDeque;
 
 pub use near::{LookUp, Near};
 
-use super::attempts::{Attempts, HalfOpen, Index};
+use super::attempts::{Attempts, HalfOpen};
 use super::closed::ClosedConnections;
 use super::flow::{Flow, Phase};
+use super::index::Index;
 use super::sink::{ConnStart, FlowSink};
 use super::slab::{Slab, TimeList};
 use super::syn::LastOptions;
