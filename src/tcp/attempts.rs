@@ -75,7 +75,7 @@ impl NonZeroVlan {
 
 impl HalfOpen {
     /// From the first SYN.
-    pub(super) fn new(head: &SegmentHeader, syn: &SynSignature) -> Self {
+    fn new(turn: u32, head: &SegmentHeader, syn: &SynSignature) -> Self {
         let bit = |set: bool, bit: u8| u8::from(set) * bit;
         let (src, dst) = head.link.macs.unwrap_or_default();
         let [outer, inner] = head.link.vlans;
@@ -88,7 +88,7 @@ impl HalfOpen {
             tsval: syn.tsval.unwrap_or(0),
             isn: head.seq,
             last_after: 0,
-            turn: 0,
+            turn,
             syns: NonZeroU16::MIN,
             orig: head.key.end(head.from),
             resp: head.key.end(head.from.other()),
@@ -137,7 +137,7 @@ impl HalfOpen {
     }
 
     /// Unpacked.
-    pub(super) fn attempt(&self) -> Attempt {
+    fn attempt(&self) -> Attempt {
         let ([src, dst], [outer, inner]) = (self.macs, self.vlans);
         Attempt {
             id: ConnId { ts: self.first_ts, orig: self.orig, resp: self.resp },
@@ -230,10 +230,9 @@ impl Attempts {
         self.slab.get(slot)
     }
 
-    /// Takes in an attempt whose key is in no other; the caller has made room.
-    pub(super) fn insert(&mut self, hash: u32, mut attempt: HalfOpen) {
-        attempt.turn = self.next_turn;
-        let slot = self.slab.insert(attempt);
+    /// Takes in an attempt, by its SYN, whose key is in no other; the caller has made room.
+    pub(super) fn insert(&mut self, hash: u32, head: &SegmentHeader, syn: &SynSignature) {
+        let slot = self.slab.insert(HalfOpen::new(self.next_turn, head, syn));
         self.len += 1;
         self.push_turn(slot, hash);
         self.index.insert(hash, slot);
@@ -252,22 +251,23 @@ impl Attempts {
     }
 
     /// Takes one out.
-    pub(super) fn remove(&mut self, slot: u32, hash: u32) -> Option<HalfOpen> {
-        let gone = self.slab.take(slot)?;
+    pub(super) fn remove(&mut self, slot: u32, hash: u32) -> Option<Attempt> {
+        let gone = self.slab.get(slot)?.attempt();
+        self.slab.take(slot);
         self.len -= 1;
         self.index.remove(hash, slot);
         Some(gone)
     }
 
     /// Takes out the one whose last SYN is the oldest.
-    pub(super) fn pop_oldest(&mut self) -> Option<HalfOpen> {
+    pub(super) fn pop_oldest(&mut self) -> Option<Attempt> {
         let Turn { slot, hash, .. } = self.oldest()?;
         self.pop_turn();
         self.remove(slot, hash)
     }
 
     /// Takes out the oldest one if its last SYN is `timeout` before `now`.
-    pub(super) fn pop_expired(&mut self, now: Ts, timeout: Span) -> Option<HalfOpen> {
+    pub(super) fn pop_expired(&mut self, now: Ts, timeout: Span) -> Option<Attempt> {
         let oldest = self.oldest()?.of(&self.slab)?;
         if now.since(oldest.last_ts) >= timeout { self.pop_oldest() } else { None }
     }
@@ -319,37 +319,44 @@ mod tests {
     use super::*;
     use crate::tcp::testing::Script;
 
-    fn attempt(isn: u32) -> HalfOpen {
-        HalfOpen::new(&Script::new().syn(isn).head, &SynSignature::default())
+    /// An attempt with this number and this hash.
+    fn begin(attempts: &mut Attempts, number: u32) {
+        attempts.insert(number, &Script::new().syn(number).head, &SynSignature::default());
+    }
+
+    fn numbers(attempts: &Attempts) -> Vec<u32> {
+        attempts.all().map(|(.., entry)| entry.isn().0).collect()
     }
 
     #[test]
     fn the_one_whose_last_syn_is_the_oldest_goes_first() {
         let mut attempts = Attempts::new(100);
-        (0..5).for_each(|isn| attempts.insert(isn, attempt(isn)));
+        (0..5).for_each(|number| begin(&mut attempts, number));
         let later = At { ts: Ts::from_parts(9, 0), frame: FrameNo(9) };
         let places: Vec<u32> = attempts.all().map(|(slot, ..)| slot).collect();
         attempts.repeat(places[0], 0, later);
         attempts.repeat(places[3], 3, later);
         assert!(attempts.remove(places[2], 2).is_some() && attempts.remove(places[2], 2).is_none());
-        assert_eq!((attempts.len(), attempts.all().count()), (4, 4));
-        let order = std::iter::from_fn(|| attempts.pop_oldest()).map(|gone| gone.isn().0);
-        assert!(order.eq([1, 4, 0, 3]));
-        assert_eq!((attempts.len(), attempts.turns.len()), (0, 0));
+        assert_eq!((attempts.len(), numbers(&attempts)), (4, vec![1, 4, 0, 3]));
+        for left in [&[4, 0, 3][..], &[0, 3], &[3], &[]] {
+            assert!(attempts.pop_oldest().is_some());
+            assert_eq!(numbers(&attempts), left);
+        }
+        assert_eq!((attempts.pop_oldest().is_none(), attempts.len(), attempts.turns.len()), (true, 0, 0));
     }
 
     #[test]
     fn turns_that_are_old_are_bounded() {
         let mut attempts = Attempts::new(100);
-        (0..3).for_each(|isn| attempts.insert(isn, attempt(isn)));
-        for isn in 3..10_000 {
-            attempts.insert(isn, attempt(isn));
+        (0..3).for_each(|number| begin(&mut attempts, number));
+        for number in 3..10_000 {
+            begin(&mut attempts, number);
             let (slot, hash, _) = attempts.all().last().unwrap();
             attempts.repeat(slot, hash, At::default());
             attempts.remove(slot, hash);
             assert!(attempts.turns.len() <= 2 * attempts.len() + OLD_TURNS + 3);
         }
-        assert!(attempts.all().map(|(.., entry)| entry.isn().0).eq(0..3));
+        assert_eq!(numbers(&attempts), [0, 1, 2]);
     }
 
     #[test]
@@ -375,7 +382,7 @@ mod tests {
             tsval: Some(0),
             ip_id: 99,
         };
-        let attempt = HalfOpen::new(&head, &syn).attempt();
+        let attempt = HalfOpen::new(0, &head, &syn).attempt();
         assert_eq!((attempt.syn, attempt.link), (syn, head.link));
         assert_eq!((attempt.id.orig, attempt.id.ts), (head.key.end(head.from), head.at.ts));
     }

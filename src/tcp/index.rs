@@ -27,10 +27,9 @@ const LINES_MIN: usize = 16;
 #[derive(Clone, Copy, Default)]
 #[repr(align(64))]
 struct Line {
-    /// A byte for each place: seven bits of its hash and [`TAKEN`], or nothing where it is free.
-    tags: [u8; TOGETHER],
-    /// How many that belong here, or in a line before, stand further on; from 255 on, nobody knows.
-    passed: u8,
+    /// A byte for each place: seven bits of its hash and [`TAKEN`], or nothing where it is free. The last byte says how many
+    /// that belong here, or in a line before, stand further on; from 255 on, nobody knows.
+    tags: [u8; TOGETHER + 1],
     hashes: [u32; TOGETHER],
     slots: [u32; TOGETHER],
 }
@@ -43,17 +42,19 @@ const TAKEN: u8 = 0x80;
 /// The same of all tags of a line.
 const ALL_TAKEN: u64 = 0x0080_8080_8080_8080;
 
+/// Which byte says how many passed by.
+const PASSED: usize = TOGETHER;
+
 impl Line {
-    fn word(&self) -> u64 {
-        let [a, b, c, d, e, f, g] = self.tags;
-        u64::from_le_bytes([a, b, c, d, e, f, g, self.passed])
+    const fn word(&self) -> u64 {
+        u64::from_le_bytes(self.tags)
     }
 
     /// The places of this hash.
     #[inline]
     fn places(&self, hash: u32) -> impl Iterator<Item = usize> {
         let ones = u64::from_le_bytes([1; 8]);
-        let apart = self.word() ^ ones * u64::from(tag(hash));
+        let apart = self.word() ^ (ones * u64::from(tag(hash)));
         // A byte is zero where taking one from it borrows. The one above it may be taken for zero, too: the hash tells.
         let equal = apart.wrapping_sub(ones) & !apart & ALL_TAKEN;
         places(equal).filter(move |place| self.hashes[*place] == hash)
@@ -71,13 +72,13 @@ impl Line {
 
     /// One passes by.
     const fn pass(&mut self) {
-        self.passed = self.passed.saturating_add(1);
+        self.tags[PASSED] = self.tags[PASSED].saturating_add(1);
     }
 
     /// One that passed by is gone.
     const fn unpass(&mut self) {
-        if self.passed < u8::MAX {
-            self.passed -= 1;
+        if self.tags[PASSED] < u8::MAX {
+            self.tags[PASSED] -= 1;
         }
     }
 }
@@ -110,7 +111,7 @@ impl Index {
         for at in way(self.lines.len(), hash) {
             let line = &self.lines[at];
             let found = line.places(hash).map(|place| line.slots[place]).find(|slot| is_it(*slot));
-            if found.is_some() || line.passed == 0 {
+            if found.is_some() || line.tags[PASSED] == 0 {
                 return found;
             }
         }
@@ -142,7 +143,7 @@ impl Index {
                 way(lines, hash).take_while(|before| *before != at).for_each(|before| self.lines[before].unpass());
                 return;
             }
-            if line.passed == 0 {
+            if line.tags[PASSED] == 0 {
                 return;
             }
         }

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 
 pub use near::{LookUp, Near};
 
-use super::attempts::{Attempts, HalfOpen};
+use super::attempts::Attempts;
 use super::closed::ClosedConnections;
 use super::flow::{Flow, Phase};
 use super::index::Index;
@@ -185,7 +185,7 @@ impl<A> FlowTable<A> {
     pub fn handle_idle<S: FlowSink<App = A>>(&mut self, now: At, sink: &mut S) {
         while let Some(gone) = self.attempts.pop_expired(now.ts, self.limits.half_open_timeout) {
             self.stats.unanswered += 1;
-            sink.unanswered(gone.attempt(), now);
+            sink.unanswered(gone, now);
         }
         self.handle_waiting(now, sink);
         self.closed.expire(now.ts);
@@ -383,7 +383,7 @@ impl<A> FlowTable<A> {
         let orig_end = entry.orig_end();
         if self.follows(attempt, segment) {
             let isn = entry.isn();
-            let Some(known) = self.attempts.remove(attempt, hash).map(|entry| entry.attempt()) else { return };
+            let Some(known) = self.attempts.remove(attempt, hash) else { return };
             let start = ConnStart {
                 id: known.id,
                 first: known.first,
@@ -458,15 +458,15 @@ impl<A> FlowTable<A> {
         {
             self.stats.attempts_evicted += 1;
             self.stats.unanswered += 1;
-            sink.unanswered(gone.attempt(), head.at);
+            sink.unanswered(gone, head.at);
         }
-        self.attempts.insert(hash, HalfOpen::new(head, &SynSignature::after(&mut self.last_options, segment)));
+        self.attempts.insert(hash, head, &SynSignature::after(&mut self.last_options, segment));
     }
 
     fn give_up_attempt<S: FlowSink<App = A>>(&mut self, attempt: u32, hash: u32, at: At, sink: &mut S) {
         if let Some(gone) = self.attempts.remove(attempt, hash) {
             self.stats.unanswered += 1;
-            sink.unanswered(gone.attempt(), at);
+            sink.unanswered(gone, at);
         }
     }
 
