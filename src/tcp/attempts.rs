@@ -251,6 +251,7 @@ impl Attempts {
     }
 
     /// Takes one out.
+    #[inline]
     pub(super) fn remove(&mut self, slot: u32, hash: u32) -> Option<Attempt> {
         let gone = self.slab.get(slot)?.attempt();
         self.slab.take(slot);
@@ -260,6 +261,7 @@ impl Attempts {
     }
 
     /// Takes out the one whose last SYN is the oldest.
+    #[inline]
     pub(super) fn pop_oldest(&mut self) -> Option<Attempt> {
         let Turn { slot, hash, .. } = self.oldest()?;
         self.pop_turn();

@@ -137,6 +137,7 @@ impl<A> FlowTable<A> {
 
     /// Where to look for the connection of a key, from the index alone. With [`Near::touch`] it brings near what
     /// [`Self::handle_segment`] will need soon.
+    #[inline]
     pub fn look_up(&self, key: &FlowKey) -> LookUp {
         let hash = (key.seeded_hash(&self.seed) >> 32) as u32;
         let likely = self.index.find(hash, |_| true);
@@ -161,6 +162,7 @@ impl<A> FlowTable<A> {
     }
 
     /// Takes in one segment, whose key was looked up a while ago.
+    #[inline]
     pub fn handle_segment<S: FlowSink<App = A>>(&mut self, look_up: LookUp, segment: &Segment<'_>, sink: &mut S) {
         self.stats.segments += 1;
         if segment.head.at.ts >= self.over_due {
