@@ -79,9 +79,9 @@ impl Default for DecodeLimits {
 pub struct TcpLimits {
     /// Logical shards. Fixed, whatever the number of workers, so that reports do not depend on it.
     pub shards: usize,
-    /// Connection attempts without an answer that are remembered. At 128 bytes each this is 64 MiB and some 4 MiB of
-    /// index, reached only under a flood; it holds 15,000 new SYNs a second for the whole of `half_open_timeout`.
-    /// When full, the oldest goes, and is reported as unanswered.
+    /// Connection attempts without an answer that are remembered. At 128 bytes each this is 64 MiB, 8 MiB of index and 6
+    /// to 24 MiB of turns, reached only under a flood; it holds 15,000 new SYNs a second for the whole of
+    /// `half_open_timeout`. When full, the oldest goes, and is reported as unanswered.
     pub attempts_max: usize,
     /// Connections followed at once. A flow costs under 1 KiB without what the dialogue keeps; 131,072 is 26 times
     /// the 5,000 open dialogues of a busy site. When full, closed ones go first, then those that never carried data,
