@@ -18,7 +18,8 @@ pub(super) struct Index {
 /// Places of a line.
 const TOGETHER: usize = 7;
 
-/// There are more lines as soon as so many places are taken in each on average: then one in twenty is full.
+/// There are more lines as soon as so many places are taken in each on average: then one in nine is full, and one place in
+/// fifty stands further on than it belongs.
 const LOAD_MAX: usize = 4;
 
 /// Lines of an index with anything in it, at least.
