@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aho_corasick::AhoCorasick;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use ratatui::buffer::Buffer;
@@ -245,6 +246,42 @@ fn told(path: &Path, rules: &Arc<ReplyRules>) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// Which of `texts` stand somewhere in `all`: looked for at once, since there may be thousands of both.
+fn standing_in<'a>(texts: &[&'a str], all: &str) -> BTreeSet<&'a str> {
+    let searcher = AhoCorasick::new(texts).unwrap();
+    searcher.find_overlapping_iter(all).map(|found| texts[found.pattern()]).collect()
+}
+
+/// What was looked for in what is told of one capture, and what was found there.
+#[derive(Default)]
+struct Searched {
+    secrets: usize,
+    bodies: usize,
+    shown: Vec<(PathBuf, String)>,
+}
+
+impl Searched {
+    fn of(file: &Path, rules: &Arc<ReplyRules>) -> Self {
+        let Found { secrets, bodies, open } = read(file);
+        if secrets.is_empty() && bodies.is_empty() {
+            return Self::default();
+        }
+        let small: Vec<(String, &str)> =
+            secrets.iter().chain(&bodies).map(|text| (text.to_lowercase(), text.as_str())).collect();
+        let said = standing_in(&small.iter().map(|(small, _)| small.as_str()).collect::<Vec<_>>(), &open);
+        // One of our own sentences has this word.
+        let is_open = |small: &str| small == "password" || said.contains(small);
+        let confidential: Vec<&str> =
+            small.iter().filter(|(small, _)| !is_open(small)).map(|(_, text)| *text).collect();
+        let shown = standing_in(&confidential, &told(file, rules));
+        Self {
+            secrets: confidential.iter().filter(|text| secrets.contains(**text)).count(),
+            bodies: confidential.iter().filter(|text| bodies.contains(**text)).count(),
+            shown: shown.into_iter().map(|text| (file.to_owned(), text.to_owned())).collect(),
+        }
+    }
+}
+
 #[test]
 fn nothing_that_was_said_in_confidence_stands_in_any_output() {
     let mut files = common::capture_files();
@@ -257,29 +294,10 @@ fn nothing_that_was_said_in_confidence_stands_in_any_output() {
         }
     }
     let rules = Arc::new(ReplyRules::builtin());
-    let (mut secrets, mut bodies) = (0, 0);
-    let mut shown: Vec<(PathBuf, String)> = Vec::new();
-    for file in files {
-        let found = read(&file);
-        if found.secrets.is_empty() && found.bodies.is_empty() {
-            continue;
-        }
-        let told = told(&file, &rules);
-        // One of our own sentences has this word.
-        let is_open = |text: &str| text == "password" || found.open.contains(&text.to_lowercase());
-        for secret in found.secrets.iter().filter(|secret| !is_open(secret)) {
-            secrets += 1;
-            if told.contains(secret.as_str()) {
-                shown.push((file.clone(), secret.clone()));
-            }
-        }
-        for line in found.bodies.iter().filter(|line| !is_open(line)) {
-            bodies += 1;
-            if told.contains(line.as_str()) {
-                shown.push((file.clone(), line.clone()));
-            }
-        }
-    }
+    let searched = common::each_in_parallel(&files, |file| Searched::of(file, &rules));
+    let shown: Vec<_> = searched.iter().flat_map(|searched| &searched.shown).collect();
+    let secrets: usize = searched.iter().map(|searched| searched.secrets).sum();
+    let bodies: usize = searched.iter().map(|searched| searched.bodies).sum();
     assert!(shown.is_empty(), "{shown:#?}");
     assert!(secrets > 20 && bodies > 200, "{secrets} secrets, {bodies} lines: the reader reads too little");
 }

@@ -3,8 +3,10 @@
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use smtphound::capture::{FrameSource, InputSummary, MergedSource, OpenOptions, open_file};
 use smtphound::decode::PortSet;
@@ -124,4 +126,20 @@ pub fn cases() -> Vec<Case> {
         Case { name: capture.file_stem().unwrap().to_str().unwrap().to_owned(), capture, flags }
     };
     capture_files().into_iter().map(case).collect()
+}
+
+/// What `work` makes of each item, on as many threads as there are processors.
+pub fn each_in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let made = work(item);
+                    done.lock().unwrap().push(made);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap()
 }

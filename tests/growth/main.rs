@@ -7,6 +7,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 #![allow(clippy::cast_possible_wrap, reason = "counts of some thousands")]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 use std::sync::{Arc, LazyLock};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -81,14 +84,13 @@ fn cost(run: fn(usize), size: usize) -> f64 {
 
 #[test]
 fn nothing_grows_faster_than_its_input() {
-    let mut wrong = Vec::new();
-    for case in CASES {
+    let wrong = common::each_in_parallel(CASES, |case| {
         let (one, many) = (cost(case.run, case.unit), cost(case.run, case.unit * FACTOR));
         // Below this the clock tells more of itself than of the run.
-        if many > 0.004 && many > one * DEARER_MAX {
-            wrong.push(format!("{}: {one:.4} s, {FACTOR} times as much takes {many:.4} s", case.name));
-        }
-    }
+        (many > 0.004 && many > one * DEARER_MAX)
+            .then(|| format!("{}: {one:.4} s, {FACTOR} times as much takes {many:.4} s", case.name))
+    });
+    let wrong: Vec<_> = wrong.into_iter().flatten().collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
