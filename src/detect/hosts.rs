@@ -181,9 +181,10 @@ impl<S> Default for PerHost<S> {
 
 impl<S> PerHost<S> {
     /// The state of a host, made by `fresh` if there is none.
+    #[inline]
     pub fn touch_or(&mut self, at: HostIdx, fresh: impl FnOnce() -> S) -> &mut S {
         if self.states.len() <= at.place() {
-            self.states.resize_with(at.place() + 1, || None);
+            self.make_room(at);
         }
         let held = &mut self.held;
         self.states[at.place()].get_or_insert_with(|| {
@@ -192,7 +193,13 @@ impl<S> PerHost<S> {
         })
     }
 
+    #[cold]
+    fn make_room(&mut self, at: HostIdx) {
+        self.states.resize_with(at.place() + 1, || None);
+    }
+
     /// The state of a host, made anew if there is none.
+    #[inline]
     pub fn touch(&mut self, at: HostIdx) -> &mut S
     where
         S: Default,

@@ -210,12 +210,18 @@ impl Recent {
         self.early_turns
     }
 
+    /// Begins a new filter if it is time.
+    #[inline]
     fn turn(&mut self, now: Ts) {
         let age = now.since(*self.turned.get_or_insert(now));
         let full = self.load >= self.load_max;
-        if age < self.window && !full {
-            return;
+        if age >= self.window || full {
+            self.begin_new(now, age, full);
         }
+    }
+
+    #[cold]
+    fn begin_new(&mut self, now: Ts, age: Span, full: bool) {
         // What was noted two windows ago is forgotten, too.
         let forget = age.as_nanos() >= self.window.as_nanos().saturating_mul(2);
         if self.load + self.previous_load > 0 {

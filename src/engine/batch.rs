@@ -58,6 +58,7 @@ impl Batch {
     }
 
     /// Adds what belongs to no shard: one thread carries it along, so that its place in the order is found.
+    #[cold]
     pub fn push_event(&mut self, order: u32, event: SessionEvent) {
         self.items.push(Item { order, kind: ItemKind::Event(Some(Box::new(event))) });
     }
@@ -79,6 +80,7 @@ impl Batch {
     }
 
     /// Adds a tick.
+    #[cold]
     pub fn push_tick(&mut self, order: u32, now: At) {
         self.items.push(Item { order, kind: ItemKind::Tick(now) });
     }

@@ -86,13 +86,22 @@ impl Front {
     }
 
     /// Takes the next frame.
+    #[inline]
     pub fn handle_frame(&mut self, no: FrameNo, frame: &Frame<'_>, out: &mut impl FnMut(FrontItem<'_>)) {
-        if let Some(held) = self.held.take() {
-            self.let_go(&held, Some(frame.ts), out);
+        if self.held.is_some() {
+            self.let_go(Some(frame.ts), out);
         }
         match self.clock.handle(frame.ts) {
             // Nearly always; a copy is read at once, and waits until its parts are written.
             Stamp::At(ts) if ts == frame.ts => self.pass_on(no, frame, out),
+            stamp => self.handle_odd_stamp(stamp, no, frame, out),
+        }
+    }
+
+    /// A frame that gets another stamp, or has to wait for one.
+    #[cold]
+    fn handle_odd_stamp(&mut self, stamp: Stamp, no: FrameNo, frame: &Frame<'_>, out: &mut impl FnMut(FrontItem<'_>)) {
+        match stamp {
             Stamp::At(ts) => self.pass_on(no, &Frame { ts, ..*frame }, out),
             Stamp::Hold => {
                 let (link, wire_len) = (frame.link, frame.wire_len);
@@ -104,9 +113,7 @@ impl Front {
     /// The link is idle, and its clock says it is `now` (live capture only).
     pub fn handle_idle(&mut self, now: Ts, out: &mut impl FnMut(FrontItem<'_>)) {
         // The clock is as good a witness as another frame.
-        if let Some(held) = self.held.take() {
-            self.let_go(&held, Some(now), out);
-        }
+        self.let_go(Some(now), out);
         if now > self.clock.now() && self.ticked.is_none_or(|ticked| now.since(ticked) >= TICK) {
             self.tick(now, out);
         }
@@ -114,9 +121,7 @@ impl Front {
 
     /// The end of the capture. The last tick of all is the caller's.
     pub fn finish(&mut self, out: &mut impl FnMut(FrontItem<'_>)) -> At {
-        if let Some(held) = self.held.take() {
-            self.let_go(&held, None, out);
-        }
+        self.let_go(None, out);
         self.decoder.finish();
         At { ts: self.clock.now(), frame: self.last }
     }
@@ -143,12 +148,16 @@ impl Front {
         }
     }
 
-    fn let_go(&mut self, held: &HeldFrame, next: Option<Ts>, out: &mut impl FnMut(FrontItem<'_>)) {
+    /// Passes on the frame that is held, if there is one.
+    #[cold]
+    fn let_go(&mut self, next: Option<Ts>, out: &mut impl FnMut(FrontItem<'_>)) {
+        let Some(held) = self.held.take() else { return };
         let ts = self.clock.release(next).unwrap_or_default();
         let frame = Frame { ts, link: held.link, wire_len: held.wire_len, bytes: &held.bytes };
         self.pass_on(held.no, &frame, out);
     }
 
+    #[inline]
     fn pass_on(&mut self, no: FrameNo, frame: &Frame<'_>, out: &mut impl FnMut(FrontItem<'_>)) {
         self.last = no;
         if self.ticked.is_none_or(|ticked| frame.ts.since(ticked) >= TICK) {
@@ -170,6 +179,7 @@ impl Front {
         }
     }
 
+    #[cold]
     fn tick(&mut self, ts: Ts, out: &mut impl FnMut(FrontItem<'_>)) {
         self.ticked = Some(ts);
         out(FrontItem::Tick(At { ts, frame: self.last }));
