@@ -128,7 +128,7 @@ pub fn cases() -> Vec<Case> {
     capture_files().into_iter().map(case).collect()
 }
 
-/// What `work` makes of each item, on as many threads as there are processors.
+/// What `work` makes of each item, on as many threads as there are processors; in the order in which it is done.
 pub fn each_in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
