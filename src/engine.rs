@@ -27,9 +27,9 @@ use crate::time::Ts;
 
 /// Which shard a connection belongs to: by a fixed hash without direction, the same in every run.
 pub fn shard_of(key: &FlowKey, shards: usize) -> usize {
-    let hash = key.stable_hash();
+    let hash = key.stable_hash() as usize;
     // The default is a power of two, and a division for each frame is dear.
-    (if shards.is_power_of_two() { hash & (shards as u64 - 1) } else { hash % shards as u64 }) as usize
+    if shards.is_power_of_two() { hash & (shards - 1) } else { hash % shards }
 }
 
 /// Frames that are followed together: as many as are looked up together (`share`), some times over.

@@ -174,6 +174,8 @@ impl Translation {
 pub struct FlowKey {
     hosts: [HostKey; 2],
     ports: [u16; 2],
+    /// See [`Self::stable_hash`]: in room that is there, because more than one stage asks for it.
+    hash: u32,
 }
 
 /// Which end of a [`FlowKey`] a segment came from.
@@ -193,7 +195,9 @@ impl FlowKey {
     #[inline]
     pub fn of(src: Endpoint, dst: Endpoint) -> (Self, End) {
         let (lower, upper, from) = if src <= dst { (src, dst, End::Lower) } else { (dst, src, End::Upper) };
-        (Self { hosts: [lower.host, upper.host], ports: [lower.port, upper.port] }, from)
+        let mut key = Self { hosts: [lower.host, upper.host], ports: [lower.port, upper.port], hash: 0 };
+        key.hash = key.work_out_hash();
+        (key, from)
     }
 
     /// One end of the flow.
@@ -212,24 +216,23 @@ impl FlowKey {
         (lower as u64) << 16 | upper as u64
     }
 
-    /// The addresses and ports as numbers, for hashing.
+    /// A hash that is the same in every run and for both directions: for the choice of the shard, and for what must be forgotten
+    /// alike in every run. Never for a hash table, whose keys are the attacker's choice.
     #[inline]
-    const fn words(&self) -> [u64; 5] {
-        let [lower, upper] = self.hosts;
-        let ([lower_low, lower_high], [upper_low, upper_high]) = (lower.words(), upper.words());
-        [lower_low, lower_high, upper_low, upper_high, self.ports_number()]
+    pub const fn stable_hash(&self) -> u32 {
+        self.hash
     }
 
-    /// A hash that is the same in every run and for both directions: for what reaches a report, and for the choice of
-    /// the shard. Never for a hash table, whose keys are the attacker's choice.
     #[inline]
-    pub fn stable_hash(&self) -> u64 {
-        let [lower_low, lower_high, upper_low, upper_high, ports] = self.words();
-        mix(mix(lower_low ^ ports << 32, lower_high), mix(upper_low, upper_high ^ ports))
+    const fn work_out_hash(&self) -> u32 {
+        let ([lower, upper], ports) = (self.hosts, self.ports_number());
+        let ([lower_low, lower_high], [upper_low, upper_high]) = (lower.words(), upper.words());
+        mix(mix(lower_low ^ ports << 32, lower_high), mix(upper_low, upper_high ^ ports)) as u32
     }
 
     /// A hash for tables whose keys are the attacker's choice, the same for both directions.
-    pub(crate) fn seeded_hash(&self, seed: &Seed) -> u64 {
+    #[inline]
+    pub(crate) const fn seeded_hash(&self, seed: &Seed) -> u64 {
         let ([lower, upper], ports, [a, b, c, d]) = (self.hosts, self.ports_number(), seed.0);
         let (lower, upper) =
             (folded(lower.high ^ ports ^ a, lower.low ^ b), folded(upper.high ^ ports ^ c, upper.low ^ d));
@@ -293,7 +296,9 @@ impl Seed {
     /// Goes on from `hash` with bytes, sixteen at a time; their number has to go in elsewhere.
     #[inline]
     pub(crate) fn fold_bytes(&self, hash: u64, bytes: &[u8]) -> u64 {
-        word_pairs(bytes).fold(hash, |hash, words| self.fold(hash, words))
+        let (chunks, rest) = bytes.as_chunks();
+        let hash = chunks.iter().fold(hash, |hash, chunk| self.fold(hash, chunk_words(chunk)));
+        if rest.is_empty() { hash } else { self.fold(hash, last_words(rest)) }
     }
 }
 
@@ -301,11 +306,13 @@ impl Seed {
 #[inline]
 pub(crate) fn word_pairs(bytes: &[u8]) -> impl Iterator<Item = [u64; 2]> {
     let (chunks, rest) = bytes.as_chunks();
-    let whole = chunks.iter().map(|chunk| {
-        let number = u128::from_le_bytes(*chunk);
-        [number as u64, (number >> 64) as u64]
-    });
-    whole.chain((!rest.is_empty()).then(|| last_words(rest)))
+    chunks.iter().map(chunk_words).chain((!rest.is_empty()).then(|| last_words(rest)))
+}
+
+#[inline]
+fn chunk_words(chunk: &[u8; 16]) -> [u64; 2] {
+    let number = u128::from_le_bytes(*chunk);
+    [number as u64, (number >> 64) as u64]
 }
 
 /// Fewer than sixteen bytes as two numbers. Their first and their last bytes are read, which may be some of them twice: other

@@ -245,8 +245,8 @@ fn dialogue(bencher: Bencher) {
         |mut shard| {
             let hasher = FlowTable::<()>::new(&ports(), &LIMITS.tcp);
             let mut drop_it = |event: SessionEvent| drop(black_box(event));
-            for Owned { head, options, payload } in &*SEGMENTS {
-                shard.handle_segment(hasher.look_up(&head.key), head, options, payload, &mut drop_it);
+            for owned in &*SEGMENTS {
+                shard.handle_segment(hasher.look_up(&owned.head.key), &owned.segment(), &mut drop_it);
             }
             shard.finish(last(), &mut drop_it);
         },

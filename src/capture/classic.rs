@@ -112,16 +112,18 @@ impl Layout {
     /// What the first sixteen bytes of a frame's header say; old variants have more, which say nothing.
     #[inline]
     fn header(self, header: &[u8; FRAME_HEADER_LEN]) -> Header {
-        let words = header.as_chunks::<4>().0;
-        let number =
-            |at: usize| if self.big_endian { u32::from_be_bytes(words[at]) } else { u32::from_le_bytes(words[at]) };
-        let (one, other) = (number(2), number(3));
+        let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let (mut secs, mut fraction, mut one, mut other) = (number(0), number(4), number(8), number(12));
+        if self.big_endian {
+            (secs, fraction) = (secs.swap_bytes(), fraction.swap_bytes());
+            (one, other) = (one.swap_bytes(), other.swap_bytes());
+        }
         let (captured, wire_len) = match self.lengths {
             Lengths::CapturedFirst => (one, other),
             Lengths::CapturedLast => (other, one),
             Lengths::SmallerIsCaptured => (one.min(other), one.max(other)),
         };
-        let ts = Ts::from_parts(i64::from(number(0)), i64::from(number(1)) * i64::from(self.unit));
+        let ts = Ts::from_parts(i64::from(secs), i64::from(fraction) * i64::from(self.unit));
         Header { ts, captured, wire_len }
     }
 }

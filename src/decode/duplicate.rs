@@ -95,9 +95,8 @@ impl DuplicateCache {
     /// than a window.
     pub(super) fn is_copy(&mut self, segment: &Segment<'_>) -> bool {
         let head = segment.head;
-        let words = words(head);
-        let new = Seen::new(identity(words, segment, &self.seed), path_of(head), head.at.ts);
-        let place = (place(words) & self.mask) as usize; // the mask keeps it inside the tables
+        let new = Seen::new(identity(segment, &self.seed), path_of(head), head.at.ts);
+        let place = (place(head) & self.mask) as usize; // the mask keeps it inside the tables
         let hint = std::mem::replace(&mut self.hints[place], new.hint());
         if hint == new.hint() && self.is_copy_of(self.seen[place], new, head.ip.id != 0) {
             return true;
@@ -115,35 +114,28 @@ impl DuplicateCache {
     }
 }
 
-/// Who, to whom, and which part of the stream: addresses, sequence numbers, ports and IP identification.
-type Words = [u64; 6];
-
-fn words(head: &SegmentHeader) -> Words {
-    let (src, dst) = (head.key.end(head.from), head.key.end(head.from.other()));
-    let ([src_low, src_high], [dst_low, dst_high]) = (src.host.words(), dst.host.words());
-    let numbers = (head.seq.0 as u64) << 32 | head.ack.0 as u64;
-    let ports_id = (src.port as u64) << 48 | (dst.port as u64) << 32 | head.ip.id as u64;
-    [src_low, src_high, dst_low, dst_high, numbers, ports_id]
-}
-
 /// Where in the table: the same in every run.
-const fn place([src_low, src_high, dst_low, dst_high, numbers, ports_id]: Words) -> u64 {
-    mix(numbers ^ src_low ^ src_high.rotate_left(32), ports_id ^ dst_low ^ dst_high.rotate_left(16))
+const fn place(head: &SegmentHeader) -> u64 {
+    mix(stream_part(head), (head.key.stable_hash() as u64) << 32 | (head.ip.id as u64) << 8 | head.from as u64)
 }
 
-/// Of the words, flags, window, payload length, options, and the payload as far as it is compared.
-fn identity(
-    [src_low, src_high, dst_low, dst_high, numbers, ports_id]: Words,
-    segment: &Segment<'_>,
-    seed: &Seed,
-) -> u64 {
-    let (head, Segment { options, payload, .. }) = (segment.head, segment);
-    let fields = (options.len() as u64) << 56 // 40 bytes of options at most
-        | (head.flags.0 as u64) << 48
+/// Which part of the stream.
+const fn stream_part(head: &SegmentHeader) -> u64 {
+    (head.seq.0 as u64) << 32 | head.ack.0 as u64
+}
+
+/// Of who sends to whom, which part of the stream, IP identification, flags, window, payload length, options, and the payload
+/// as far as it is compared.
+fn identity(segment: &Segment<'_>, seed: &Seed) -> u64 {
+    let Segment { head, options, payload } = *segment;
+    let fields = (head.ip.id as u64) << 48
         | (head.window as u64) << 32
-        | head.payload_len as u64;
-    let hash = seed.fold(seed.fold(seed.fold(0, [src_low, src_high]), [dst_low, dst_high]), [numbers, ports_id]);
-    let hash = seed.fold_bytes(seed.fold(hash, [fields, payload.len() as u64]), options);
+        | (head.flags.0 as u64) << 16
+        | (options.len() as u64) << 8 // 40 bytes of options at most
+        | head.from as u64;
+    let lengths = (head.payload_len as u64) << 32 | payload.len() as u64;
+    let hash = seed.fold(head.key.seeded_hash(seed), [stream_part(head), fields]);
+    let hash = seed.fold_bytes(seed.fold(hash, [lengths, 0]), options);
     match payload.split_first_chunk::<{ COMPARED_MAX / 2 }>() {
         Some((first, rest)) if payload.len() > COMPARED_MAX => {
             let last = rest.last_chunk::<{ COMPARED_MAX / 2 }>().unwrap_or(first);
@@ -157,13 +149,16 @@ fn identity(
 fn path_of(head: &SegmentHeader) -> u16 {
     let mac = |Mac([a, b, c, d, e, f]): Mac| u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
     let (src, dst) = head.link.macs.map_or((0, 0), |(src, dst)| (mac(src), mac(dst)));
-    let LinkFacts { vlans: [outer, inner], encaps: [a, b, c, d], .. } = head.link;
+    let LinkFacts { vlans, encaps, .. } = head.link;
+    let from = src ^ (head.ip.ttl as u64) << 48;
+    // Nearly always; with a tag or a tunnel it is no path that is written like this.
+    if vlans == [None; 2] && encaps == [None; 4] {
+        return mix(from, dst) as u16;
+    }
     // 4,096 is no identifier: no tag differs from tag zero.
-    let tag = |vlan: Option<u16>| vlan.unwrap_or(4096) as u64;
-    let tunnel = |encap: Option<Encap>| encap.map_or(0, |encap| encap as u8);
-    let tunnels = u32::from_be_bytes([tunnel(a), tunnel(b), tunnel(c), tunnel(d)]) as u64;
-    let tags = tag(outer) << 16 | tag(inner);
-    mix(src ^ (head.ip.ttl as u64) << 48 ^ tunnels, dst ^ tags << 32) as u16
+    let [outer, inner] = vlans.map(|vlan| u64::from(vlan.unwrap_or(4096)));
+    let tunnels = u32::from_be_bytes(encaps.map(|encap| encap.map_or(0, |encap: Encap| encap as u8)));
+    mix(from ^ u64::from(tunnels), dst ^ (outer << 16 | inner) << 32) as u16
 }
 
 #[cfg(test)]

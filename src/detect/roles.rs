@@ -320,10 +320,12 @@ fn role(learned: Option<&Learned>, host: HostKey, site: &Site, now: Ts) -> Role 
 /// The first word of a greeting's text, where RFC 5321 section 4.2 puts the server's domain.
 pub(super) fn first_name(text: &[u8]) -> Option<&[u8]> {
     let text = text.trim_ascii_start();
-    let is_name = |byte: &u8| NAME_BYTES[usize::from(*byte)] != BAD;
-    let end = text.iter().position(|byte| !is_name(byte)).unwrap_or(text.len());
-    let word = text.get(..end)?;
-    (text.get(end).is_none_or(u8::is_ascii_whitespace) && is_fqdn(word)).then_some(word)
+    // Nearly always a space follows it. Another blank in it would be no byte of a name.
+    let word = memchr::memchr(b' ', text).and_then(|end| text.get(..end)).unwrap_or(text);
+    if is_fqdn(word) {
+        return Some(word);
+    }
+    text.split(u8::is_ascii_whitespace).next().filter(|word| is_fqdn(word))
 }
 
 /// Whether the bytes look like a fully qualified host name: labels, at least one dot, not an address.

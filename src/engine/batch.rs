@@ -3,40 +3,79 @@
 //! Frames are not followed one by one but some hundred at a time: a thread that hands over to another one does it seldom, and
 //! a thread that goes on itself stays in one piece of code for a while and can look ahead (`share`).
 
+use std::collections::VecDeque;
+
 use super::front::FrontItem;
 use super::{question, shard_of};
 use crate::decode::{Segment, SegmentHeader};
 use crate::frame::At;
 use crate::session::{SessionEvent, SessionEventKind};
 
-/// Segments and ticks in the order of their frames; options and payload are copied together.
+/// Segments and ticks in the order of their frames. What segments are made of is copied together: headers with headers, options
+/// and payload with those of the others.
 #[derive(Debug, Default)]
 pub struct Batch {
     items: Vec<Item>,
+    heads: Vec<SegmentHeader>,
     bytes: Vec<u8>,
+    /// What belongs to no shard; taken out when its turn has come.
+    events: VecDeque<SessionEvent>,
 }
 
 /// One of them.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
     /// Its place in the order of all batches that were filled together.
     pub(super) order: u32,
     pub(super) kind: ItemKind,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum ItemKind {
-    /// The payload follows the options.
-    Segment {
-        head: SegmentHeader,
-        shard: u16,
-        options: u8,
-        at: u32,
-        payload: u32,
-    },
-    /// Taken out when its turn has come.
-    Event(Option<Box<SessionEvent>>),
+    Segment(Carried),
+    /// The next one of those.
+    Event,
     Tick(At),
+}
+
+/// Where the parts of a segment lie in its batch, and for which shard it is; the payload follows the options.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Carried {
+    pub(super) shard: u16,
+    options: u8,
+    head: u32,
+    at: u32,
+    payload: u32,
+}
+
+/// What segments of a batch are made of.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    heads: &'a [SegmentHeader],
+    bytes: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// The headers of a segment of this batch.
+    #[inline]
+    pub(super) fn head(self, of: Carried) -> Option<&'a SegmentHeader> {
+        self.heads.get(of.head as usize)
+    }
+
+    /// All of it.
+    #[inline]
+    pub(super) fn segment(self, of: Carried) -> Option<Segment<'a>> {
+        let rest = self.bytes.get(of.at as usize..)?;
+        let (options, rest) = rest.split_at_checked(usize::from(of.options))?;
+        Some(Segment { head: self.head(of)?, options, payload: rest.get(..of.payload as usize)? })
+    }
+}
+
+impl Carried {
+    /// Whether anything is said.
+    pub(super) const fn speaks(self) -> bool {
+        self.payload > 0
+    }
 }
 
 impl Batch {
@@ -60,23 +99,26 @@ impl Batch {
     /// Adds what belongs to no shard: one thread carries it along, so that its place in the order is found.
     #[cold]
     pub fn push_event(&mut self, order: u32, event: SessionEvent) {
-        self.items.push(Item { order, kind: ItemKind::Event(Some(Box::new(event))) });
+        self.items.push(Item { order, kind: ItemKind::Event });
+        self.events.push_back(event);
     }
 
     /// Adds a segment for a shard.
     #[inline]
     pub fn push_segment(&mut self, order: u32, segment: &Segment<'_>, shard: usize) {
-        let at = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(segment.options);
-        self.bytes.extend_from_slice(segment.payload);
-        let kind = ItemKind::Segment {
-            head: *segment.head,
+        let &Segment { head, options, payload } = segment;
+        let carried = Carried {
             shard: shard as u16,
-            options: segment.options.len() as u8, // 40 at most
-            at,
-            payload: segment.payload.len() as u32,
+            options: options.len() as u8, // 40 at most
+            head: self.heads.len() as u32,
+            at: self.bytes.len() as u32,
+            payload: payload.len() as u32,
         };
-        self.items.push(Item { order, kind });
+        // As a slice: so it is copied from where it lies, and not by way of the stack.
+        self.heads.extend_from_slice(std::slice::from_ref(head));
+        self.bytes.extend_from_slice(options);
+        self.bytes.extend_from_slice(payload);
+        self.items.push(Item { order, kind: ItemKind::Segment(carried) });
     }
 
     /// Adds a tick.
@@ -103,11 +145,13 @@ impl Batch {
     /// Takes everything out and keeps the room.
     pub fn clear(&mut self) {
         self.items.clear();
+        self.heads.clear();
         self.bytes.clear();
+        self.events.clear();
     }
 
-    /// The items, and the bytes of them all.
-    pub(super) fn parts(&mut self) -> (&mut [Item], &[u8]) {
-        (&mut self.items, &self.bytes)
+    /// The items, what segments among them are made of, and the events among them.
+    pub(super) fn parts(&mut self) -> (&[Item], Parts<'_>, &mut VecDeque<SessionEvent>) {
+        (&self.items, Parts { heads: &self.heads, bytes: &self.bytes }, &mut self.events)
     }
 }

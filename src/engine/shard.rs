@@ -3,7 +3,7 @@
 //! A shard knows nothing of the others, so that any number of workers can share them out; there are always equally
 //! many, so that the number of workers changes nothing in a report.
 
-use crate::decode::{Segment, SegmentHeader};
+use crate::decode::Segment;
 use crate::frame::At;
 use crate::limits::{Limits, SmtpLimits};
 use crate::net::FlowKey;
@@ -39,17 +39,9 @@ impl Shard {
     }
 
     /// Takes a segment that belongs here; its key was looked up here.
-    pub fn handle_segment(
-        &mut self,
-        look_up: LookUp,
-        head: &SegmentHeader,
-        options: &[u8],
-        payload: &[u8],
-        out: &mut impl FnMut(SessionEvent),
-    ) {
-        let segment = Segment { head, options, payload };
+    pub fn handle_segment(&mut self, look_up: LookUp, segment: &Segment<'_>, out: &mut impl FnMut(SessionEvent)) {
         let emit = &mut Emit { out, beside: &mut self.beside };
-        self.flows.handle_segment(look_up, &segment, emit);
+        self.flows.handle_segment(look_up, segment, emit);
     }
 
     /// Expires what is due.

@@ -10,7 +10,7 @@
 use std::hint::black_box;
 
 use super::Shard;
-use super::batch::{Batch, Item, ItemKind};
+use super::batch::{Batch, Item, ItemKind, Parts};
 use crate::frame::At;
 use crate::session::{Conversation, SessionEvent};
 use crate::tcp::{LookUp, Near};
@@ -49,27 +49,25 @@ impl Share {
 
     /// Follows the items of a batch, which belong here, and tells what they cause, in order.
     pub fn follow(&mut self, batch: &mut Batch, tell: &mut impl FnMut(Cause, SessionEvent)) {
-        let (items, bytes) = batch.parts();
-        for items in items.chunks_mut(AHEAD) {
-            let look_ups = self.look_ahead(items);
-            for (Item { order, kind }, look_up) in items.iter_mut().zip(look_ups) {
-                let order = *order;
+        let (items, parts, events) = batch.parts();
+        for items in items.chunks(AHEAD) {
+            let look_ups = self.look_ahead(items, parts);
+            for (&Item { order, kind }, look_up) in items.iter().zip(look_ups) {
                 match kind {
-                    &mut ItemKind::Segment { ref head, shard, options, at, payload } => {
-                        let rest = bytes.get(at as usize..).unwrap_or_default();
-                        let (options, rest) = rest.split_at_checked(usize::from(options)).unwrap_or_default();
-                        let payload = rest.get(..payload as usize).unwrap_or_default();
-                        if let Some(own) = self.shards.get_mut(usize::from(shard)).and_then(Option::as_mut) {
-                            let cause = Cause { order, shard };
-                            own.handle_segment(look_up, head, options, payload, &mut |event| tell(cause, event));
+                    ItemKind::Segment(carried) => {
+                        if let Some(own) = self.shards.get_mut(usize::from(carried.shard)).and_then(Option::as_mut)
+                            && let Some(segment) = parts.segment(carried)
+                        {
+                            let cause = Cause { order, shard: carried.shard };
+                            own.handle_segment(look_up, &segment, &mut |event| tell(cause, event));
                         }
                     }
-                    ItemKind::Event(event) => {
-                        if let Some(event) = event.take() {
-                            tell(Cause { order, shard: 0 }, *event);
+                    ItemKind::Event => {
+                        if let Some(event) = events.pop_front() {
+                            tell(Cause { order, shard: 0 }, event);
                         }
                     }
-                    &mut ItemKind::Tick(now) => {
+                    ItemKind::Tick(now) => {
                         for (shard, cause) in Self::causes(&mut self.shards, order) {
                             shard.handle_tick(now, &mut |event| tell(cause, event));
                         }
@@ -105,14 +103,15 @@ impl Share {
     }
 
     /// Brings what the next items need near; changes nothing. Returns what each segment's key was looked up to.
-    fn look_ahead(&self, items: &[Item]) -> [LookUp; AHEAD] {
+    fn look_ahead(&self, items: &[Item], parts: Parts<'_>) -> [LookUp; AHEAD] {
         let (mut look_ups, mut places) = ([LookUp::default(); AHEAD], [None; AHEAD]);
         for ((look_up, place), item) in look_ups.iter_mut().zip(&mut places).zip(items) {
-            if let ItemKind::Segment { head, shard, payload, .. } = &item.kind
-                && let Some(Some(own)) = self.shards.get(usize::from(*shard))
+            if let ItemKind::Segment(carried) = item.kind
+                && let Some(Some(own)) = self.shards.get(usize::from(carried.shard))
+                && let Some(head) = parts.head(carried)
             {
                 *look_up = own.look_up(&head.key);
-                *place = look_up.likely.map(|place| (own, place, head, *payload > 0));
+                *place = look_up.likely.map(|place| (own, place, head, carried.speaks()));
             }
         }
         // One after the other: each leads to the next, and is there by then. Nothing is said without a payload.
@@ -123,7 +122,9 @@ impl Share {
             *speaking = near.filter(|_| *speaks);
         }
         read ^= touch_dialogues(&speaking);
-        if let Some(ItemKind::Segment { head, .. }) = items.last().map(|item| &item.kind) {
+        if let Some(&Item { kind: ItemKind::Segment(carried), .. }) = items.last()
+            && let Some(head) = parts.head(carried)
+        {
             let due = self.shards().flat_map(|own| own.due(head.at.ts).filter_map(|place| own.near(place)));
             let mut over = [None; AHEAD];
             for (near, over) in due.zip(&mut over) {

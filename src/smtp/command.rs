@@ -322,7 +322,7 @@ fn path_and_parameters(input: &[u8]) -> Parsed<'_, PathCommand<'_>> {
 /// blanks inside quotes are the quotes' own.
 fn path<'a>(input: &'a [u8], sins: &mut Sins) -> (&'a [u8], &'a [u8]) {
     if let Some(inside) = input.strip_prefix(b"<") {
-        let Some((path, rest)) = split_unquoted(inside, |byte| byte == b'>') else {
+        let Some((path, rest)) = split_unquoted(inside, [b'>']) else {
             // `<u@example.com SIZE=5`
             sins.no_brackets = true;
             return word(inside);
@@ -336,7 +336,7 @@ fn path<'a>(input: &'a [u8], sins: &mut Sins) -> (&'a [u8], &'a [u8]) {
         return (rest, bare);
     }
     // `Jo Doe <u@example.com>`; the bracket must come before any parameter could.
-    if let Some((name, rest)) = split_unquoted(input, |byte| byte == b'<' || byte == b'=' || byte == b'@')
+    if let Some((name, rest)) = split_unquoted(input, [b'<', b'=', b'@'])
         && rest.first() == Some(&b'<')
         && !name.is_empty()
     {
@@ -350,7 +350,7 @@ fn path<'a>(input: &'a [u8], sins: &mut Sins) -> (&'a [u8], &'a [u8]) {
 
 /// The bytes up to a blank outside quotes, and what follows them (the other way round, as nom has it).
 fn word(input: &[u8]) -> (&[u8], &[u8]) {
-    split_unquoted(input, is_blank).map_or((&[], input), |(word, rest)| (rest, word))
+    split_unquoted(input, BLANKS).map_or((&[], input), |(word, rest)| (rest, word))
 }
 
 /// ```abnf
@@ -358,11 +358,14 @@ fn word(input: &[u8]) -> (&[u8], &[u8]) {
 /// quoted-pairSMTP = %d92 %d32-126
 /// ```
 ///
-/// Splits before the first byte that is wanted and stands outside quotes. Where a quote is never closed it quotes
+/// Splits before the first byte that is one of the wanted and stands outside quotes. Where a quote is never closed it quotes
 /// nothing.
-fn split_unquoted(input: &[u8], wanted: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8])> {
+fn split_unquoted<const N: usize>(input: &[u8], wanted: [u8; N]) -> Option<(&[u8], &[u8])> {
     // Hardly any path has a quote in it.
-    let begin = input.iter().position(|&byte| byte == b'"' || wanted(byte))?;
+    let begin = match wanted[..] {
+        [one] => memchr::memchr2(b'"', one, input)?,
+        _ => input.iter().position(|byte| *byte == b'"' || wanted.contains(byte))?,
+    };
     if input.get(begin) != Some(&b'"') {
         return input.split_at_checked(begin);
     }
@@ -377,7 +380,7 @@ fn split_unquoted(input: &[u8], wanted: impl Fn(u8) -> bool) -> Option<(&[u8], &
         } else if byte == b'"' {
             quoted = !quoted;
             inside = None;
-        } else if wanted(byte) {
+        } else if wanted.contains(&byte) {
             if !quoted {
                 return input.split_at_checked(at);
             }
@@ -463,8 +466,10 @@ impl Sins {
 }
 
 /// A space or a tab; a CR that ends no line counts as one too.
+const BLANKS: [u8; 3] = [b' ', b'\t', b'\r'];
+
 fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r')
+    BLANKS.contains(&byte)
 }
 
 fn trim(mut bytes: &[u8]) -> &[u8] {
