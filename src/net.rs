@@ -296,23 +296,19 @@ impl Seed {
     /// Goes on from `hash` with bytes, sixteen at a time; their number has to go in elsewhere.
     #[inline]
     pub(crate) fn fold_bytes(&self, hash: u64, bytes: &[u8]) -> u64 {
-        let (chunks, rest) = bytes.as_chunks();
-        let hash = chunks.iter().fold(hash, |hash, chunk| self.fold(hash, chunk_words(chunk)));
-        if rest.is_empty() { hash } else { self.fold(hash, last_words(rest)) }
+        fold_words(hash, bytes, |hash, words| self.fold(hash, words))
     }
 }
 
-/// Bytes as pairs of numbers, sixteen at a time; their number is not among them.
+/// Goes on from `hash` with bytes as pairs of numbers, sixteen at a time; how many they are is not among them.
 #[inline]
-pub(crate) fn word_pairs(bytes: &[u8]) -> impl Iterator<Item = [u64; 2]> {
+pub(crate) fn fold_words(hash: u64, bytes: &[u8], fold: impl Fn(u64, [u64; 2]) -> u64) -> u64 {
     let (chunks, rest) = bytes.as_chunks();
-    chunks.iter().map(chunk_words).chain((!rest.is_empty()).then(|| last_words(rest)))
-}
-
-#[inline]
-fn chunk_words(chunk: &[u8; 16]) -> [u64; 2] {
-    let number = u128::from_le_bytes(*chunk);
-    [number as u64, (number >> 64) as u64]
+    let hash = chunks.iter().fold(hash, |hash, chunk| {
+        let number = u128::from_le_bytes(*chunk);
+        fold(hash, [number as u64, (number >> 64) as u64])
+    });
+    if rest.is_empty() { hash } else { fold(hash, last_words(rest)) }
 }
 
 /// Fewer than sixteen bytes as two numbers. Their first and their last bytes are read, which may be some of them twice: other

@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::net::{mix, word_pairs};
+use crate::net::{HostKey, fold_words, mix};
 use crate::time::{Span, Ts};
 
 /// Keys seen within a window of event time.
@@ -242,14 +242,33 @@ pub(crate) fn key(parts: &[&[u8]]) -> u64 {
     hash
 }
 
+/// A hash that goes on from `begun` with a host.
+#[inline]
+pub(crate) fn key_host(begun: u64, host: HostKey) -> u64 {
+    go_on(begun, host.words())
+}
+
+/// A hash that goes on from `begun` with bytes as they are.
+pub(crate) fn key_exact(begun: u64, bytes: &[u8]) -> u64 {
+    fold_words(with_len(begun, bytes), bytes, go_on)
+}
+
 /// A hash that goes on from `begun` with a name in lower case.
 pub(crate) fn key_lower(begun: u64, name: &[u8]) -> u64 {
-    let hash = begun.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ name.len() as u64;
-    word_pairs(name).fold(hash, |hash, [one, other]| {
-        let (one, other) = (lower(one), lower(other));
-        // Nothing is lost where a name was made so that a factor is zero.
-        hash.rotate_left(23) ^ mix(hash ^ one, other) ^ one ^ other.rotate_left(32)
+    fold_words(with_len(begun, name), name, |hash, words| {
+        let [one, other] = words;
+        go_on(hash, [lower(one), lower(other)])
     })
+}
+
+const fn with_len(begun: u64, bytes: &[u8]) -> u64 {
+    begun.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ bytes.len() as u64
+}
+
+#[inline]
+const fn go_on(hash: u64, [one, other]: [u64; 2]) -> u64 {
+    // Nothing is lost where bytes were chosen so that a factor is zero.
+    hash.rotate_left(23) ^ mix(hash ^ one, other) ^ one ^ other.rotate_left(32)
 }
 
 /// Eight bytes with the capital letters among them (ASCII) made small.
@@ -280,6 +299,8 @@ mod tests {
             proptest::prop_assert_eq!(key(&name) == key(&changed), alike);
             proptest::prop_assert_ne!(key(&name), key(&[&name[..], &[other]].concat()));
             proptest::prop_assert_ne!(key(&name), key_lower(8, &name));
+            // Of bytes as they are, case counts as well.
+            proptest::prop_assert_eq!(key_exact(7, &name) == key_exact(7, &changed), changed == name);
         }
     }
 

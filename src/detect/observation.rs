@@ -3,7 +3,7 @@
 
 use super::audience::Wanted;
 use super::hosts::HostIdx;
-use super::novelty::{key, key_lower};
+use super::novelty::{key_exact, key_host, key_lower};
 use super::replies::{OutcomeClass, ReplyRules, Stage, Verdict};
 use super::roles::Voice;
 use crate::distinct::hash_of;
@@ -167,7 +167,7 @@ impl Keys {
     pub fn of(id: ConnId) -> Self {
         let (client, server) = (id.orig.host, id.resp.host);
         Self {
-            pair: key(&[&client.octets(), &server.octets()]),
+            pair: key_host(key_host(0, client), server),
             server: hash_of(server),
             site: hash_of(server.site()),
             mail: MailKeys::default(),
@@ -179,9 +179,9 @@ impl Keys {
     pub fn with_mail(self, id: ConnId, way: Way, tx: &Transaction) -> Self {
         let sender = tx.mailfrom.as_bytes();
         let first = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
-        let client = id.orig.host.octets();
+        let pair = key_host(key_host(0, id.orig.host), id.resp.host.site());
         let mut mail = MailKeys {
-            triplet: key(&[&client, &id.resp.host.site().octets(), sender, first]),
+            triplet: key_exact(key_exact(pair, sender), first),
             first_asked: asked_key(self.pair, first),
             ..MailKeys::default()
         };
@@ -207,7 +207,7 @@ pub(super) fn asked_key(pair: u64, name: &[u8]) -> u64 {
 
 /// A hash of a client and a recipient.
 pub(super) fn rcpt_key(client: HostKey, rcpt: &[u8]) -> u64 {
-    key(&[&client.octets(), rcpt])
+    key_exact(key_host(0, client), rcpt)
 }
 
 /// The kinds of observations.

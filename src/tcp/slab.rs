@@ -117,12 +117,12 @@ impl<T> Slab<T> {
 
     /// Takes a value that is on no list out.
     pub(super) fn take(&mut self, slot: u32) -> Option<T> {
-        let free = self.free;
+        self.get(slot)?;
+        let free = std::mem::replace(&mut self.free, slot);
         let place = self.place_mut(slot)?;
-        let value = place.value.take()?;
         place.older = free;
-        self.free = slot;
-        Some(value)
+        // Last of all: so it is moved once, to where the caller wants it.
+        place.value.take()
     }
 
     /// Puts a value that is on no list at the young end of `list`.

@@ -73,6 +73,9 @@ impl Json {
             self.out.push(b',');
             write(self, item);
         }
+        if self.out.len() == begin {
+            return self.out.extend_some(b"[]", 2);
+        }
         self.open(begin, b'[');
         self.out.push(b']');
     }
@@ -119,6 +122,9 @@ impl Json {
     }
 
     fn large_number(&mut self, number: u64) {
+        if let Some((digits, len)) = OCTETS.get(number as usize) {
+            return self.out.extend_some(digits, usize::from(*len));
+        }
         if number >= EIGHT_DIGITS {
             self.number(number / EIGHT_DIGITS);
             return self.out.extend_some(&eight_digits((number % EIGHT_DIGITS) as u32), 8);
@@ -275,10 +281,10 @@ impl Json {
                 let [octets @ .., last] = four.octets();
                 for octet in octets {
                     let (digits, len) = OCTETS[usize::from(octet)];
-                    self.out.extend_some(&digits, len + 1);
+                    self.out.extend_some(&digits, usize::from(len) + 1);
                 }
                 let (digits, len) = OCTETS[usize::from(last)];
-                self.out.extend_some(&digits, len);
+                self.out.extend_some(&digits, usize::from(len));
             }
             six @ IpAddr::V6(_) => self.display(six),
         }
@@ -397,7 +403,7 @@ static PAIRS: [[u8; 2]; 128] = {
 };
 
 /// The digits of each octet with a dot after them, and how many they are.
-static OCTETS: [([u8; 4], usize); 256] = {
+static OCTETS: [([u8; 4], u8); 256] = {
     let mut octets = [(*b"0.  ", 1); 256];
     let mut octet = 0;
     while octet < 256 {
