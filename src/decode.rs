@@ -114,7 +114,8 @@ impl Decoder {
     }
 
     /// Says of a frame what it is. Frames come in the order of the run; stamps may go backwards.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "what it says need not be written down and read again")]
+    #[inline(always)]
     pub fn decode<'a>(&'a mut self, no: FrameNo, frame: &Frame<'a>) -> Decoded<'a> {
         if frame.link == LinkType::ETHERNET {
             match plain::read(frame.bytes, &self.ports) {

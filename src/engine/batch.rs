@@ -80,7 +80,8 @@ impl Carried {
 
 impl Batch {
     /// Adds an item of the front with its place in the order, for a run with so many shards.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "where an item comes from, it is known what it is")]
+    #[inline(always)]
     pub fn push(&mut self, order: u32, item: FrontItem<'_>, shards: usize) {
         match item {
             FrontItem::Segment(segment) => self.push_segment(order, segment, shard_of(&segment.head.key, shards)),
