@@ -11,7 +11,7 @@ use super::context::Context;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::Recent;
-use super::observation::{Coming, Kind, Observation, Way, What};
+use super::observation::{Coming, Kind, Observation, Way, What, pair_key};
 use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
@@ -281,7 +281,7 @@ impl Detector for ConnectFailures {
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
         // Who writes to us lives.
         if let (Way::Inbound, What::Greeted(_)) = (seen.way, seen.what) {
-            self.reached.insert(&[&seen.id.resp.host.octets(), &seen.id.orig.host.octets()], seen.at.ts);
+            self.reached.insert_hash(pair_key(seen.id.resp.host, seen.id.orig.host), seen.at.ts);
         }
         if seen.way != Way::Outbound {
             return;

@@ -341,4 +341,19 @@ mod tests {
         });
         assert!(seen.early_turns() >= 1);
     }
+
+    /// Networks are scanned in order, by hosts that stand beside each other: keys that differ in a bit or two are no more alike.
+    #[test]
+    fn few_hosts_in_a_row_are_taken_for_each_other() {
+        for shift in [0, 8, 16] {
+            let mut seen = Recent::new(Span::hours(4), 10_000);
+            let host = |n: u32| HostKey::v4((0xc0a8_0000 + n).to_be_bytes());
+            let pairs =
+                (0..20).flat_map(|client| (0..500_u32).map(move |server| (host(client), host(server << shift))));
+            let wrong = pairs
+                .filter(|(client, server)| !seen.insert_hash(key_host(key_host(0, *client), *server), Ts::EPOCH))
+                .count();
+            assert!(wrong < 20, "{wrong} of 10,000, {shift} bits apart");
+        }
+    }
 }

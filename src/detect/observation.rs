@@ -167,7 +167,7 @@ impl Keys {
     pub fn of(id: ConnId) -> Self {
         let (client, server) = (id.orig.host, id.resp.host);
         Self {
-            pair: key_host(key_host(0, client), server),
+            pair: pair_key(client, server),
             server: hash_of(server),
             site: hash_of(server.site()),
             mail: MailKeys::default(),
@@ -179,7 +179,7 @@ impl Keys {
     pub fn with_mail(self, id: ConnId, way: Way, tx: &Transaction) -> Self {
         let sender = tx.mailfrom.as_bytes();
         let first = tx.rcptto.first().map_or(&b""[..], |rcpt| rcpt.to.as_bytes());
-        let pair = key_host(key_host(0, id.orig.host), id.resp.host.site());
+        let pair = pair_key(id.orig.host, id.resp.host.site());
         let mut mail = MailKeys {
             triplet: key_exact(key_exact(pair, sender), first),
             first_asked: asked_key(self.pair, first),
@@ -198,6 +198,11 @@ pub(super) fn first_domain(tx: &Transaction) -> Option<&[u8]> {
     let to = tx.rcptto.first()?.to.as_bytes();
     let domain = to.get(memchr::memrchr(b'@', to)? + 1..).filter(|domain| !domain.is_empty())?;
     Some(domain.get(..255).unwrap_or(domain))
+}
+
+/// A hash of who calls whom; for the other way round, the other way round.
+pub(super) fn pair_key(client: HostKey, server: HostKey) -> u64 {
+    key_host(key_host(0, client), server)
 }
 
 /// A hash of who asks whom for whom; the name's case does not count.
