@@ -150,15 +150,19 @@ fn path_of(head: &SegmentHeader) -> u16 {
     let mac = |Mac([a, b, c, d, e, f]): Mac| u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
     let (src, dst) = head.link.macs.map_or((0, 0), |(src, dst)| (mac(src), mac(dst)));
     let LinkFacts { vlans, encaps, .. } = head.link;
-    let from = src ^ (head.ip.ttl as u64) << 48;
-    // Nearly always; with a tag or a tunnel it is no path that is written like this.
-    if vlans == [None; 2] && encaps == [None; 4] {
-        return mix(from, dst) as u16;
+    let (mut tags, mut tunnels) = (tags_of([None; 2]), 0);
+    // Hardly ever, and dear to put together.
+    if vlans != [None; 2] || encaps != [None; 4] {
+        tags = tags_of(vlans);
+        tunnels = u32::from_be_bytes(encaps.map(|encap| encap.map_or(0, |encap: Encap| encap as u8)));
     }
-    // 4,096 is no identifier: no tag differs from tag zero.
-    let [outer, inner] = vlans.map(|vlan| u64::from(vlan.unwrap_or(4096)));
-    let tunnels = u32::from_be_bytes(encaps.map(|encap| encap.map_or(0, |encap: Encap| encap as u8)));
-    mix(from ^ u64::from(tunnels), dst ^ (outer << 16 | inner) << 32) as u16
+    mix(src ^ (head.ip.ttl as u64) << 48 ^ tunnels as u64, dst ^ tags << 32) as u16
+}
+
+/// Two tags as a number. 4,096 is no identifier: no tag differs from tag zero.
+fn tags_of([outer, inner]: [Option<u16>; 2]) -> u64 {
+    let tag = |vlan: Option<u16>| vlan.unwrap_or(4096) as u64;
+    tag(outer) << 16 | tag(inner)
 }
 
 #[cfg(test)]

@@ -82,10 +82,11 @@ fn both_sides_of_a_router_mirrored() {
 
 #[test]
 fn each_part_of_the_way_tells_a_copy_without_an_identification() {
-    let ways: [fn(&mut Sample<'static>); 5] = [
+    let ways: [fn(&mut Sample<'static>); 6] = [
         |segment| segment.head.ip.ttl = 63,
         |segment| segment.head.link.vlans[0] = Some(0),
         |segment| segment.head.link.vlans[1] = Some(5),
+        |segment| segment.head.link.vlans = [Some(0), Some(0)],
         |segment| segment.head.link.encaps[0] = Some(Encap::Gre),
         |segment| segment.head.link.macs = None,
     ];

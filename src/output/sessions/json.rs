@@ -122,7 +122,7 @@ impl Json {
     }
 
     fn large_number(&mut self, number: u64) {
-        if let Some((digits, len)) = OCTETS.get(number as usize) {
+        if let Some((digits, len)) = usize::try_from(number).ok().and_then(|octet| OCTETS.get(octet)) {
             return self.out.extend_some(digits, usize::from(*len));
         }
         if number >= EIGHT_DIGITS {
