@@ -4,6 +4,9 @@ use crate::detect::testing::{Letter, Scene, host};
 #[test]
 fn a_greeting_names_the_server() {
     assert_eq!(first_name(b"mx.example.com ESMTP Postfix"), Some(&b"mx.example.com"[..]));
+    assert_eq!(first_name(b"mx.example.com\tESMTP Postfix\nand more"), Some(&b"mx.example.com"[..]));
+    assert_eq!(first_name(b"mx.example.com"), Some(&b"mx.example.com"[..]));
+    assert_eq!(first_name(b"mx.example.com, at your service"), None);
     assert_eq!(first_name(b"ESMTP ready"), None);
     assert_eq!(first_name(b"192.0.2.1 ready"), None);
     assert!(!is_fqdn(b"localhost"));
