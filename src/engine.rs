@@ -19,6 +19,7 @@ pub use share::{Cause, Share};
 use crate::decode::{Asked, PortSet};
 use crate::detect::{Judge, Terms};
 use crate::frame::{Frame, FrameNo};
+use crate::incident::Past;
 use crate::limits::Limits;
 use crate::net::FlowKey;
 use crate::session::{DnsQuery, SessionEvent, SessionEventKind, Twins};
@@ -49,6 +50,7 @@ pub struct Engine {
     shards: usize,
     twins: Twins,
     judge: Judge,
+    past: Past,
     batch: Batch,
     events: Vec<SessionEvent>,
 }
@@ -62,6 +64,7 @@ impl Engine {
             shards: limits.tcp.shards,
             twins: Twins::default(),
             judge,
+            past: Past::default(),
             batch: Batch::default(),
             events: Vec::new(),
         }
@@ -138,7 +141,7 @@ impl Engine {
             share.shards().for_each(|shard| tcp.merge(shard.stats()));
         }
         self.show(sink);
-        Finished { front: self.front, tcp, twins: self.twins, judge: self.judge }
+        Finished { front: self.front, tcp, twins: self.twins, judge: self.judge, past: self.past }
     }
 
     fn follow(&mut self) {
@@ -149,7 +152,7 @@ impl Engine {
     }
 
     fn show(&mut self, sink: &mut impl FnMut(&SessionEvent)) {
-        show(&mut self.events, &mut self.twins, &mut self.judge, sink);
+        show(&mut self.events, &mut self.twins, &mut self.judge, &mut self.past, sink);
     }
 }
 
@@ -164,16 +167,35 @@ pub struct Finished {
     pub twins: Twins,
     /// What the judgement came to.
     pub judge: Judge,
+    /// What it came to on the days before the last.
+    pub past: Past,
 }
 
 /// Shows events to the judge and then to `sink`, but for the shadows of others, and takes them out.
-pub fn show(events: &mut Vec<SessionEvent>, twins: &mut Twins, judge: &mut Judge, sink: &mut dyn FnMut(&SessionEvent)) {
+pub fn show(
+    events: &mut Vec<SessionEvent>,
+    twins: &mut Twins,
+    judge: &mut Judge,
+    past: &mut Past,
+    sink: &mut dyn FnMut(&SessionEvent),
+) {
     events.retain_mut(|event| twins.handle(event));
     // Not all at once: what is asked for ahead must not be pushed out again before it is needed.
     for some in events.chunks(EVENTS_AT_ONCE) {
-        judge.handle_all(some, sink);
+        judge_all(some, judge, past, sink);
     }
     events.clear();
+}
+
+/// Shows events to the judge, and remembers each day of the run when it is over.
+pub fn judge_all(mut events: &[SessionEvent], judge: &mut Judge, past: &mut Past, sink: &mut dyn FnMut(&SessionEvent)) {
+    while let Some(at) = events.iter().position(|event| past.is_over(event.at.ts)) {
+        let (before, after) = events.split_at(at);
+        judge.handle_all(before, sink);
+        past.note(judge, after.first().map_or(judge.now().ts, |event| event.at.ts));
+        events = after;
+    }
+    judge.handle_all(events, sink);
 }
 
 /// All shards of a run.

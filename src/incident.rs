@@ -4,7 +4,11 @@
 //! Nothing is hidden in it: every line says what it adds, and what the score would be without it.
 
 mod advice;
+mod past;
+mod ranking;
 mod summary;
+
+pub use past::Past;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +18,13 @@ use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::advice::Circumstances;
+use self::ranking::{neighbours, rank};
 use crate::detect::{
     Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayOutcome, RelayVerdict, Severity, Tier,
     Voice,
 };
 use crate::frame::FrameNo;
-use crate::ledger::{HostRow, Role};
+use crate::ledger::{HostRow, Role, carried};
 use crate::net::HostKey;
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
@@ -102,6 +107,13 @@ pub struct Incident {
     pub attack: Vec<&'static str>,
 }
 
+impl Incident {
+    /// When sessions were that speak loudest for it: see [`HostRow::at`].
+    pub fn moments(&self) -> Vec<Ts> {
+        moments(&self.evidence, self.first, self.last)
+    }
+}
+
 /// One line of a score.
 #[derive(Clone, PartialEq, Debug)]
 pub struct EvidenceLine {
@@ -136,7 +148,7 @@ pub struct RankedHost {
     pub score_db: f64,
     /// Classes of its incidents, accusations first.
     pub classes: Vec<Class>,
-    /// Other hosts of ours whose frames come from the same Ethernet address: it is a router's.
+    /// Other addresses of ours whose frames come from the same Ethernet address, if it is a router's.
     pub behind_router: u32,
 }
 
@@ -154,21 +166,22 @@ impl Judgement {
     pub fn of(judge: &Judge) -> Self {
         let mut stories = Stories::new();
         judge.findings().into_iter().for_each(|finding| add(&mut stories, finding));
-        Self::over(stories, judge)
+        Self::over(stories, judge, Past::default())
     }
 
-    /// The same at the end of a run, in less memory: see [`Judge::last_findings`].
-    pub fn last(judge: &mut Judge) -> Self {
+    /// The same at the end of a run, with what is remembered of its earlier days, in less memory: see
+    /// [`Judge::last_findings`].
+    pub fn last(judge: &mut Judge, past: Past) -> Self {
         let mut stories = Stories::new();
         judge.last_findings(&mut |finding| add(&mut stories, finding));
-        Self::over(stories, judge)
+        Self::over(stories, judge, past)
     }
 
-    fn over(mut stories: Stories, judge: &Judge) -> Self {
+    fn over(mut stories: Stories, judge: &Judge, mut past: Past) -> Self {
         let rows: BTreeMap<HostKey, HostRow> = judge.hosts().into_iter().map(|row| (row.host, row)).collect();
         scanners_are_not_worms(&mut stories);
         adopt(&mut stories);
-        let routers = routers(rows.values());
+        let routers = carried(rows.values());
         let servers: Vec<IpAddr> =
             rows.values().filter(|row| row.role == Role::Server).map(|row| row.host.ip()).collect();
         // Nearly every story comes to an incident, and room that doubled would be the most that a judgement takes.
@@ -178,6 +191,7 @@ impl Judgement {
             let behind_router = neighbours(&routers, row);
             assemble(class, row, behind_router, &servers, findings)
         }));
+        past.add_to(&mut incidents, |host| rows.get(&host).map(|row| row.role));
         incidents.sort_unstable_by(|a: &Incident, b: &Incident| {
             (a.class.is_victim(), b.tier, b.severity)
                 .cmp(&(b.class.is_victim(), a.tier, a.severity))
@@ -274,20 +288,6 @@ fn triggers(finding: &Finding) -> impl Iterator<Item = HostKey> + '_ {
     finding.peers.iter().filter(|peer| peer.role == "triggers").map(|peer| peer.ip)
 }
 
-/// How many hosts of ours use each Ethernet address.
-fn routers<'a>(rows: impl Iterator<Item = &'a HostRow>) -> BTreeMap<crate::net::Mac, u32> {
-    let mut users = BTreeMap::new();
-    for mac in rows.flat_map(|row| &row.macs) {
-        *users.entry(*mac).or_default() += 1;
-    }
-    users
-}
-
-/// How many other hosts share an address with this one: from two on it is a router's (one may be a second address).
-fn neighbours(users: &BTreeMap<crate::net::Mac, u32>, row: &HostRow) -> u32 {
-    row.macs.iter().filter_map(|mac| users.get(mac)).map(|n| n - 1).max().unwrap_or(0)
-}
-
 fn assemble(
     class: Class,
     row: &HostRow,
@@ -340,8 +340,8 @@ fn assemble(
             line.numbers = std::mem::take(&mut line.numbers).with("score_without_db", round(score - line.db));
         }
     }
-    let first = findings.iter().map(|finding| finding.first).min()?;
-    let last = findings.iter().map(|finding| finding.last).max()?;
+    let (first, last) = span(&findings)?;
+    let row = &*row.at(&moments(&evidence, first, last));
     let mut peers: Vec<Peer> = findings.iter().flat_map(|finding| finding.peers.iter().cloned()).collect();
     peers.sort_by(|a, b| (a.role, a.ip).cmp(&(b.role, b.ip)));
     peers.dedup_by_key(|peer| (peer.role, peer.ip));
@@ -375,6 +375,28 @@ fn assemble(
     incident.summary = summary::of(&incident, row, senders);
     incident.remediation = advice::of(&incident, Circumstances { row, senders, behind_router, servers });
     Some(incident)
+}
+
+/// What a line weighs at least to say when an incident began, in dB: half of the prior. How a host calls itself and how its
+/// program talks is told of all its mail, of that before the worm too, and weighs less.
+const DATES_DB: f64 = PRIOR_DB / -2.0;
+
+/// From when to when it went on: by what speaks for it, the weighty lines first. What is told beside it, without weight, may
+/// reach back to the host's first mail.
+fn span(findings: &[Finding]) -> Option<(Ts, Ts)> {
+    let over = |at_least: f64| {
+        let speaks = findings.iter().filter(|finding| finding.verdict.is_some() || finding.db >= at_least);
+        speaks.map(|finding| (finding.first, finding.last)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    };
+    [DATES_DB, f64::MIN_POSITIVE, f64::MIN].into_iter().find_map(over)
+}
+
+/// When sessions were that speak loudest for an incident, or else when it began and ended: whoever had the address then did it.
+fn moments(evidence: &[EvidenceLine], first: Ts, last: Ts) -> Vec<Ts> {
+    let lines = evidence.iter().filter(|line| !line.sessions.is_empty());
+    // The first of equals: verdicts weigh nothing.
+    let loudest = lines.reduce(|loudest, line| if line.db > loudest.db { line } else { loudest });
+    loudest.map_or_else(|| vec![first, last], |line| line.sessions.iter().map(|id| id.ts).collect())
 }
 
 /// A hundredth of a decibel is more than any of these numbers is worth; sums of rounded lines are exact in print.
@@ -416,71 +438,18 @@ fn attack(class: Class) -> Vec<&'static str> {
     }
 }
 
-fn rank(
-    rows: BTreeMap<HostKey, HostRow>,
-    routers: &BTreeMap<crate::net::Mac, u32>,
-    incidents: &[Incident],
-) -> Vec<RankedHost> {
-    let mut of_host: BTreeMap<HostKey, Vec<&Incident>> = BTreeMap::new();
-    for incident in incidents {
-        of_host.entry(incident.host).or_default().push(incident);
-    }
-    let mut hosts: Vec<RankedHost> = rows
-        .into_values()
-        .map(|row| {
-            let own = of_host.remove(&row.host).unwrap_or_default();
-            let accusations = || own.iter().filter(|incident| !incident.class.is_victim());
-            RankedHost {
-                rank: 0,
-                tier: accusations().map(|incident| incident.tier).max(),
-                severity: accusations().map(|incident| incident.severity).max(),
-                score_db: accusations().filter_map(|incident| incident.score_db).fold(PRIOR_DB, f64::max),
-                classes: own.iter().map(|incident| incident.class).collect(),
-                behind_router: neighbours(routers, &row),
-                row,
-            }
-        })
-        .collect();
-    hosts.sort_unstable_by(|a, b| {
-        (b.tier, b.severity)
-            .cmp(&(a.tier, a.severity))
-            .then(b.score_db.total_cmp(&a.score_db))
-            // Thousands of made-up addresses must not come before the others, of which a report lists only so many.
-            .then((!b.classes.is_empty(), b.row.spoke()).cmp(&(!a.classes.is_empty(), a.row.spoke())))
-            .then((b.row.last, a.row.host).cmp(&(a.row.last, b.row.host)))
-    });
-    for (i, host) in hosts.iter_mut().enumerate() {
-        host.rank = i + 1;
-    }
-    hosts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::detect::Ruling;
     use crate::frame::At;
 
-    fn row() -> HostRow {
+    pub(super) fn row() -> HostRow {
         HostRow::new(HostKey::v4([192, 168, 0, 23]), At::default())
     }
 
-    fn line(family: Family, db: f64) -> Finding {
+    pub(super) fn line(family: Family, db: f64) -> Finding {
         Finding::summed("a_detector", row().host, Class::MassMailer, family, db, Ts::EPOCH, Ts::EPOCH)
-    }
-
-    #[test]
-    fn who_only_knocked_comes_last() {
-        let rows = [(1, 0), (2, 7), (3, 0)].map(|(n, served)| {
-            let mut row = HostRow::new(HostKey::v4([192, 168, 0, n]), At::default());
-            (row.served, row.last) = (served, Ts::from_parts(i64::from(n), 0));
-            (row.host, row)
-        });
-        let mut victim = assemble(Class::MassMailer, &rows[0].1, 0, &[], vec![line(Family::Outcome, 36.0)]).unwrap();
-        (victim.class, victim.host) = (Class::Blocklisted, rows[0].0);
-        let ranked = rank(BTreeMap::from(rows), &BTreeMap::new(), &[victim]);
-        let order: Vec<u8> = ranked.iter().map(|host| host.row.host.octets()[15]).collect();
-        assert_eq!(order, [1, 2, 3]);
     }
 
     #[test]
@@ -531,6 +500,20 @@ mod tests {
             let count = |class| stories.get(&(row().host, class)).map_or(0, Vec::len);
             assert_eq!((count(Class::AccountAbuse) - 1, count(Class::MassMailer)), (adopted, left), "{senders:?}");
         }
+    }
+
+    #[test]
+    fn an_incident_lasts_as_long_as_what_speaks_for_it() {
+        let at = |secs| Ts::from_parts(secs, 0);
+        let burst = Finding { first: at(500), last: at(600), ..line(Family::Outcome, 36.0) };
+        let queue = Finding { first: at(10), last: at(900), ..line(Family::Context, 0.0) };
+        assert_eq!(span(&[burst.clone(), queue.clone()]), Some((at(500), at(600))));
+        let name = Finding { first: at(400), last: at(450), ..line(Family::Helo, 8.0) };
+        assert_eq!(span(&[burst, name.clone()]), Some((at(500), at(600))), "a name is no begin");
+        let context = Finding { first: at(300), last: at(350), ..line(Family::Context, 5.0) };
+        assert_eq!(span(&[queue.clone(), name, context]), Some((at(300), at(450))));
+        assert_eq!(span(&[queue]), Some((at(10), at(900))), "there is nothing else");
+        assert_eq!(span(&[]), None);
     }
 
     #[test]

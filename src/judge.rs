@@ -5,9 +5,9 @@ use std::io;
 use crate::capture::CaptureError;
 use crate::config::{Config, Input};
 use crate::detect::Judge;
-use crate::engine::EVENTS_AT_ONCE;
+use crate::engine::{EVENTS_AT_ONCE, judge_all};
 use crate::error::{Error, Status};
-use crate::incident::Judgement;
+use crate::incident::{Judgement, Past};
 use crate::lines::{self, Feed, Kind, LineError, LineFile, LinesRead, ZeekLogs};
 use crate::output::{self, InputFacts, Results, RunFacts};
 use crate::session::SessionEvent;
@@ -51,21 +51,23 @@ pub fn judge(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Status
 
     let mut judge =
         Judge::new(config.site.clone(), config.reply_rules.clone(), &config.settings, &config.limits.detect);
+    let mut past = Past::default();
     let mut events: Vec<SessionEvent> = Vec::with_capacity(EVENTS_AT_ONCE);
     lines::merge(&mut feeds, &mut |event| {
         events.push(event);
         if events.len() == EVENTS_AT_ONCE {
-            judge.handle_all(&events, &mut |_| ());
+            judge_all(&events, &mut judge, &mut past, &mut |_| ());
             events.clear();
         }
     })
     .map_err(|error| told(&error))?;
-    judge.handle_all(&events, &mut |_| ());
+    judge_all(&events, &mut judge, &mut past, &mut |_| ());
 
     let mut facts = facts(&feeds, complain);
     facts.inputs.extend(failed);
+    facts.limits_hit.add("past_incidents", past.left_out());
     let damaged = facts.inputs.iter().any(|input| input.error.is_some());
-    let judgement = Judgement::last(&mut judge);
+    let judgement = Judgement::last(&mut judge, past);
     let candidates = judge.candidates();
     let results = Results { facts: &facts, judge: &judge, judgement: &judgement, candidates: &candidates };
     output::deliver(config.report.as_ref(), config.table, &results, &mut io::BufWriter::new(io::stdout().lock()))?;

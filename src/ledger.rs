@@ -1,5 +1,7 @@
 //! The ledger: one row a host of ours, with what it did on port 25. The judgement keeps it; screens and reports read copies.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -114,6 +116,24 @@ impl Tried {
     }
 }
 
+/// Something that a host was seen with, from when to when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Used<T> {
+    /// That.
+    pub what: T,
+    /// Since when.
+    pub first: Ts,
+    /// Until when.
+    pub last: Ts,
+}
+
+impl<T> Used<T> {
+    /// As seen from when to when.
+    pub const fn new(what: T, (first, last): (Ts, Ts)) -> Self {
+        Self { what, first, last }
+    }
+}
+
 /// A row: what is known of one host of ours.
 #[derive(Clone, Debug)]
 pub struct HostRow {
@@ -129,12 +149,13 @@ pub struct HostRow {
     pub served: u64,
     /// Servers tried.
     pub servers: Tried,
-    /// Ethernet addresses its frames came from, at most [`MACS_MAX`].
-    pub macs: SmallVec<[Mac; 1]>,
+    /// Cards (Ethernet addresses) its frames came from, at most [`MACS_MAX`]: those used last, and in a ranking the one to
+    /// look for in front.
+    pub cards: SmallVec<[Used<Mac>; 1]>,
     /// VLANs, at most [`VLANS_MAX`].
     pub vlans: SmallVec<[u16; 2]>,
     /// What it called itself in HELO or EHLO, at most [`HELOS_MAX`].
-    pub helos: SmallVec<[Wire; 1]>,
+    pub helos: SmallVec<[Used<Wire>; 1]>,
     /// Addresses that a gateway shows for it, at most [`PUBLIC_MAX`]; known where the gateway was seen from both sides.
     pub public: SmallVec<[HostKey; 1]>,
     /// Its greeting, if it serves.
@@ -154,7 +175,7 @@ pub struct HostRow {
     pub last: Ts,
 }
 
-/// A host with more addresses than this is a router or a trick; either way the first ones tell enough.
+/// A host with more cards than this is a router or a trick, or an address that goes from hand to hand; the last ones tell enough.
 pub const MACS_MAX: usize = 4;
 /// A host in more VLANs than this is behind a router.
 pub const VLANS_MAX: usize = 4;
@@ -176,7 +197,7 @@ impl HostRow {
             counts: HostCounts::default(),
             served: 0,
             servers: Tried::default(),
-            macs: SmallVec::new(),
+            cards: SmallVec::new(),
             vlans: SmallVec::new(),
             helos: SmallVec::new(),
             public: SmallVec::new(),
@@ -192,9 +213,9 @@ impl HostRow {
 
     /// Asks memory for what an event will need; the number means nothing.
     pub(crate) fn fetch(&self) -> u64 {
-        let Self { counts, served, macs, helos, systems, last, .. } = self;
-        let places = macs.len() ^ helos.len() ^ systems.len();
-        let helo = helos.first().map_or(0, Wire::touch);
+        let Self { counts, served, cards, helos, systems, last, .. } = self;
+        let places = cards.len() ^ helos.len() ^ systems.len();
+        let helo = helos.first().map_or(0, |helo| helo.what.touch());
         counts.connections ^ counts.rcpt_rejected ^ served ^ places as u64 ^ helo ^ last.as_nanos() as u64
     }
 
@@ -209,9 +230,19 @@ impl HostRow {
         self.last = self.last.max(now);
     }
 
-    /// Notes what a frame of the host had under IP.
-    pub fn note_link(&mut self, mac: Option<Mac>, link: &LinkFacts) {
-        push_new(&mut self.macs, mac, MACS_MAX);
+    /// Notes what frames of the host had under IP, from when to when.
+    pub fn note_link(&mut self, mac: Option<Mac>, link: &LinkFacts, when: (Ts, Ts)) {
+        if let Some(mac) = mac
+            && !note_used(&mut self.cards, &mac, when)
+        {
+            if self.cards.len() >= MACS_MAX {
+                // An address that goes from hand to hand: who has it now is asked for more often than who had it once.
+                let oldest =
+                    self.cards.iter().enumerate().min_by_key(|(_, card)| card.last).map_or(0, |(place, _)| place);
+                self.cards.remove(oldest);
+            }
+            self.cards.push(Used::new(mac, when));
+        }
         for vlan in link.vlans {
             push_new(&mut self.vlans, vlan, VLANS_MAX);
         }
@@ -238,7 +269,40 @@ impl HostRow {
 
     /// What it calls itself towards mail servers, if that is anything.
     pub fn helo(&self) -> Option<&Wire> {
-        self.helos.first().filter(|helo| !helo.is_empty())
+        self.helos.first().map(|helo| &helo.what).filter(|helo| !helo.is_empty())
+    }
+
+    /// The Ethernet addresses of its cards.
+    pub fn macs(&self) -> impl ExactSizeIterator<Item = Mac> {
+        self.cards.iter().map(|card| card.what)
+    }
+
+    /// The card to look for.
+    pub fn mac(&self) -> Option<Mac> {
+        self.macs().next()
+    }
+
+    /// The machine that had this address at `moments`: of several cards those in use then, the one of most of them in front,
+    /// and no name that belongs to another one. What is counted is the address's, whoever had it.
+    pub fn at(&self, moments: &[Ts]) -> Cow<'_, Self> {
+        let uses = |first: Ts, last: Ts| moments.iter().filter(|moment| (first..=last).contains(moment)).count();
+        let of = |card: &Used<Mac>| uses(card.first, card.last);
+        let most = self.cards.iter().map(of).max().unwrap_or(0);
+        // Some of an offender's mails are an innocent predecessor's: one in four is no doubt.
+        let then = |card: &Used<Mac>| most > 0 && of(card) * 4 > most;
+        if self.cards.len() < 2 || most == 0 {
+            return Cow::Borrowed(self);
+        }
+        let mut row = self.clone();
+        row.cards.retain(|card| then(card));
+        row.cards.sort_by_key(|card| std::cmp::Reverse(of(card)));
+        row.helos.retain(|helo| uses(helo.first, helo.last) * 4 > most);
+        // Names belong to the address, and so to the card that has it now (`docs/adr/0013`).
+        let now = self.cards.iter().max_by_key(|card| card.last);
+        if !now.is_some_and(then) {
+            row.identity = None;
+        }
+        Cow::Owned(row)
     }
 
     /// What is known of its operating system: by its SYNs, or else by DHCP. Android is Linux to TCP.
@@ -260,15 +324,66 @@ impl HostRow {
         push_new(&mut self.public, Some(host), PUBLIC_MAX);
     }
 
-    /// Notes a HELO or EHLO argument.
-    pub fn note_helo(&mut self, helo: Option<&Wire>) {
+    /// Notes a HELO or EHLO argument, and from when to when it was in use.
+    pub fn note_helo(&mut self, helo: Option<&Wire>, when: (Ts, Ts)) {
         if let Some(helo) = helo
+            && !note_used(&mut self.helos, helo, when)
             && self.helos.len() < HELOS_MAX
-            && !self.helos.contains(helo)
         {
-            self.helos.push(helo.clone());
+            self.helos.push(Used::new(helo.clone(), when));
         }
     }
+}
+
+/// How many addresses of ours each Ethernet address carries, if it is a router's; 1 if it is a machine's own.
+///
+/// Several addresses are not yet several machines: a lease changes, and a machine has an IPv6 address beside the other one, often
+/// many (RFC 8981). A router's are IPv4 addresses in use at the same time whose hosts call themselves by different names or by
+/// none, or several IPv6 networks of 64 bits at the same time.
+pub fn carried<'a>(rows: impl Iterator<Item = &'a HostRow>) -> HashMap<Mac, u32> {
+    /// One use of a card: of which family, from when to when, and whose.
+    type Use<'a> = (bool, Ts, Ts, Cow<'a, [u8]>);
+    let mut uses: HashMap<Mac, Vec<Use<'a>>> = HashMap::new();
+    for row in rows {
+        let octets = row.host.octets();
+        let who = match row.helo() {
+            _ if !row.host.is_v4() => Cow::Owned(octets[..8].to_vec()),
+            Some(helo) => Cow::Borrowed(helo.as_bytes()),
+            None => Cow::Owned(octets.to_vec()),
+        };
+        for card in &row.cards {
+            uses.entry(card.what).or_default().push((row.host.is_v4(), card.first, card.last, who.clone()));
+        }
+    }
+    let machines = |uses: &[Use<'_>], v4: bool| {
+        // Begins before ends, so that what only touches counts as one time.
+        let uses = uses.iter().filter(|(family, ..)| *family == v4);
+        let mut moments: Vec<(Ts, bool, &[u8])> =
+            uses.flat_map(|(_, first, last, who)| [(*first, false, &**who), (*last, true, &**who)]).collect();
+        moments.sort_unstable();
+        let (mut now, mut most) = (HashMap::<&[u8], u32>::new(), 0);
+        for (_, ends, who) in moments {
+            if !ends {
+                *now.entry(who).or_default() += 1;
+            } else if let Some(left) = now.get_mut(who).filter(|left| **left > 1) {
+                *left -= 1;
+            } else {
+                now.remove(who);
+            }
+            most = most.max(now.len());
+        }
+        most
+    };
+    let several = |uses: &[Use<'_>]| machines(uses, true) > 1 || machines(uses, false) > 1;
+    uses.into_iter().map(|(mac, uses)| (mac, if several(&uses) { uses.len() as u32 } else { 1 })).collect()
+}
+
+/// Notes one more use of something that is known; says whether it is.
+fn note_used<T: PartialEq>(known: &mut [Used<T>], what: &T, (began, now): (Ts, Ts)) -> bool {
+    let Some(used) = known.iter_mut().find(|used| used.what == *what) else { return false };
+    used.first = used.first.min(began);
+    used.last = used.last.max(now);
+    true
 }
 
 fn push_new<A: smallvec::Array>(list: &mut SmallVec<A>, item: Option<A::Item>, max: usize)
@@ -292,7 +407,7 @@ mod tests {
     fn a_host_is_called_by_what_it_told_its_neighbours_and_a_server_by_its_helo() {
         let mut row = HostRow::new(HostKey::v4([10, 0, 0, 1]), At::default());
         assert_eq!((row.name(), row.system()), (None, None));
-        row.note_helo(Some(&"gmail.com".into()));
+        row.note_helo(Some(&"gmail.com".into()), (Ts::EPOCH, Ts::EPOCH));
         assert_eq!(row.name(), Some(&"gmail.com".into()));
         let mut told = Identity::of_client(None, Some(System::Android));
         told.learn(NameSource::Mdns, &"pc23".into(), true);
@@ -323,8 +438,67 @@ mod tests {
     fn lists_in_a_row_are_bounded_and_hold_each_thing_once() {
         let mut row = HostRow::new(HostKey::v4([10, 0, 0, 1]), At::default());
         for n in [1, 1, 2, 3, 4, 5, 6] {
-            row.note_link(Some(Mac([0, 0, 0, 0, 0, n])), &LinkFacts { vlans: [Some(7), None], ..LinkFacts::default() });
+            let link = LinkFacts { vlans: [Some(7), None], ..LinkFacts::default() };
+            row.note_link(Some(Mac([0, 0, 0, 0, 0, n])), &link, (Ts::EPOCH, Ts::from_parts(i64::from(n), 0)));
         }
-        assert_eq!((row.macs.len(), row.vlans.as_slice()), (MACS_MAX, [7].as_slice()));
+        assert_eq!((row.cards.len(), row.vlans.as_slice()), (MACS_MAX, [7].as_slice()));
+        assert!(row.macs().all(|mac| mac.0[5] > 2), "those used last");
+    }
+
+    fn at(secs: i64) -> Ts {
+        Ts::from_parts(secs, 0)
+    }
+
+    fn seen_with(last: u8, mac: u8, helo: &str, when: (Ts, Ts)) -> HostRow {
+        let mut row = HostRow::new(HostKey::v4([10, 0, 0, last]), At::default());
+        row.note_link(Some(Mac([0, 0, 0, 0, 0, mac])), &LinkFacts::default(), when);
+        row.note_helo(Some(&helo.into()), when);
+        row
+    }
+
+    #[test]
+    fn an_address_that_goes_from_hand_to_hand_is_the_machine_that_had_it_then() {
+        let mut row = seen_with(50, 1, "reception", (at(0), at(100)));
+        assert!(matches!(row.at(&[at(500)]), Cow::Borrowed(_)), "one card, whenever it was seen");
+        let laptop = (at(200), at(300));
+        row.note_link(Some(Mac([0, 0, 0, 0, 0, 2])), &LinkFacts::default(), laptop);
+        row.note_helo(Some(&"laptop".into()), laptop);
+        row.identity = Some(Arc::new(Identity::of_client(None, Some(System::Android))));
+        let then = |moments: &[i64]| {
+            let moments: Vec<Ts> = moments.iter().map(|secs| at(*secs)).collect();
+            let row = row.at(&moments);
+            (
+                row.macs().map(|mac| mac.0[5]).collect::<Vec<_>>(),
+                row.helo().unwrap().to_string(),
+                row.identity.is_some(),
+            )
+        };
+        assert_eq!(then(&[50, 90]), (vec![1], "reception".to_owned(), false), "the name is the laptop's by now");
+        assert_eq!(then(&[210, 220]), (vec![2], "laptop".to_owned(), true));
+        assert_eq!(then(&[90, 210, 220]), (vec![2, 1], "reception".to_owned(), true), "both");
+        assert_eq!(then(&[90, 210, 220, 230, 240]), (vec![2], "laptop".to_owned(), true), "the laptop");
+        assert_eq!(then(&[120, 150]), (vec![1, 2], "reception".to_owned(), true), "nobody knows");
+    }
+
+    #[test]
+    fn a_router_carries_machines_at_the_same_time() {
+        let carried = |rows: &[HostRow]| carried(rows.iter()).into_values().max();
+        let [pc, other] = [seen_with(1, 9, "pc", (at(0), at(100))), seen_with(2, 9, "other", (at(50), at(200)))];
+        assert_eq!(carried(&[pc.clone(), other.clone()]), Some(2));
+        assert_eq!(
+            carried(&[pc.clone(), seen_with(2, 8, "other", (at(50), at(200)))]),
+            Some(1),
+            "of cards of their own"
+        );
+        assert_eq!(carried(&[pc.clone(), seen_with(2, 9, "pc", (at(50), at(200)))]), Some(1), "a second address");
+        assert_eq!(carried(&[pc.clone(), seen_with(2, 9, "other", (at(101), at(200)))]), Some(1), "another lease");
+        let v6 = |net: u8, last: u8| {
+            let mut row = seen_with(1, 9, "pc", (at(0), at(100)));
+            row.host = HostKey::v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, net, 0, 0, 0, 0, 0, 0, 0, last]);
+            row
+        };
+        assert_eq!(carried(&[pc.clone(), v6(1, 1), v6(1, 2), v6(1, 3)]), Some(1), "temporary addresses");
+        assert_eq!(carried(&[pc.clone(), other, v6(1, 1)]), Some(3), "all that the router carries");
+        assert_eq!(carried(&[pc, v6(1, 1), v6(2, 1)]), Some(3));
     }
 }

@@ -16,6 +16,7 @@ use crate::decode::PortSet;
 use crate::detect::{Judge, Terms};
 use crate::engine::{self, Batch, Cause, Engine, Finished, Front, FrontItem, FrontStats, Share, shard_of, shards};
 use crate::frame::{At, Frame, FrameNo};
+use crate::incident::Past;
 use crate::limits::Limits;
 use crate::session::{SessionEvent, Twins};
 use crate::tcp::TcpStats;
@@ -277,8 +278,8 @@ fn run_threads(reader: &mut Reader<'_>, plan: &Plan<'_>, judge: Judge, watcher: 
         for thread in threads {
             tcp.merge(&thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
-        let (twins, judge) = merger.join().unwrap_or_else(|panic| resume_unwind(panic));
-        Finished { front, tcp, twins, judge }
+        let (twins, judge, past) = merger.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Finished { front, tcp, twins, judge, past }
     })
 }
 
@@ -387,8 +388,8 @@ fn merge(
     mut judge: Judge,
     watcher: &mut dyn Watcher,
     told: &Mutex<(FrontStats, u64)>,
-) -> (Twins, Judge) {
-    let mut twins = Twins::default();
+) -> (Twins, Judge, Past) {
+    let (mut twins, mut past) = (Twins::default(), Past::default());
     let mut all: Vec<Placed> = Vec::new();
     let mut events: Vec<SessionEvent> = Vec::new();
     loop {
@@ -399,13 +400,13 @@ fn merge(
                     all.extend(placed);
                     tcp.merge(&stats);
                 }
-                Err(_) => return (twins, judge),
+                Err(_) => return (twins, judge, past),
             }
         }
         // Stable: events of one cause stay as they were.
         all.sort_by_key(|(cause, _)| *cause);
         events.extend(all.drain(..).map(|(_, event)| event));
-        engine::show(&mut events, &mut twins, &mut judge, &mut |event| watcher.handle(event));
+        engine::show(&mut events, &mut twins, &mut judge, &mut past, &mut |event| watcher.handle(event));
         let (front, filtered) = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         watcher.look(&SoFar { judge: &judge, front: &front, tcp: &tcp, twins: &twins, filtered });
         if let Some(terms) = watcher.take_terms() {

@@ -65,7 +65,9 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
     inputs.extend(opened.failed);
     let damaged = inputs.iter().any(|input| input.error.is_some());
     let mut facts = balance::facts(&ran.at_end(&ran.finished.front.stats()), inputs, Counts::default());
-    let judgement = Judgement::last(&mut ran.finished.judge);
+    let past = std::mem::take(&mut ran.finished.past);
+    facts.limits_hit.add("past_incidents", past.left_out());
+    let judgement = Judgement::last(&mut ran.finished.judge, past);
     let judge = &ran.finished.judge;
     if let Some(directory) = &config.evidence {
         let again = || open_all(config, &mut |_| ()).map(|opened| opened.source);

@@ -38,9 +38,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("incident", &["detect", "ledger", "tcp", "frame", "net", "time", "wire"]),
-    ("engine", &["decode", "flooders", "tcp", "session", "detect", "frame", "net", "time", "limits"]),
+    ("engine", &["decode", "flooders", "tcp", "session", "detect", "incident", "frame", "net", "time", "limits"]),
     // The edges.
-    ("pipeline", &["capture", "decode", "engine", "tcp", "session", "detect", "frame", "time", "limits"]),
+    ("pipeline", &["capture", "decode", "engine", "tcp", "session", "detect", "incident", "frame", "time", "limits"]),
     (
         "output",
         &[

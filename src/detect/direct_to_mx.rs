@@ -48,10 +48,15 @@ impl Default for Settings {
 /// Networks told apart exactly within an hour; the thresholds lie far below.
 const EXACT_MAX: usize = u32::BITS as usize;
 
+/// How long one network may be alone in an hour before what is said of the hour begins with the second one.
+const ALONE: Span = Span::secs(60);
+
 /// The networks of one hour.
 #[derive(Debug, Default)]
 struct Hour {
     began: Ts,
+    /// When the second network was tried.
+    second: Ts,
     /// Up to [`EXACT_MAX`] networks.
     exact: Vec<HostKey>,
     /// Those that were mailed, a bit for each place.
@@ -64,7 +69,7 @@ struct Hour {
 
 impl Hour {
     #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many at once")]
-    fn note(&mut self, site: HostKey, hash: u64, mailed: bool) {
+    fn note(&mut self, site: HostKey, hash: u64, mailed: bool, at: Ts) {
         let tag = tag(site);
         // Without a branch for each, and over unused places, too: eight comparisons at a time.
         let likely = self.tags.iter().fold(false, |any, known| any | (*known == tag));
@@ -75,10 +80,18 @@ impl Hour {
             if known.is_none() {
                 self.tags[place] = tag;
                 self.exact.push(site);
+                if place == 1 {
+                    self.second = at;
+                }
             }
         } else {
             self.overflow.insert_hash(hash);
         }
+    }
+
+    /// When it began to go round: with the hour, unless that was one network's for a while, like a provider's.
+    fn onset(&self) -> Ts {
+        if self.second.since(self.began) > ALONE { self.second } else { self.began }
     }
 
     /// Networks, those without a mail counted half; beyond the exact ones all count half.
@@ -107,10 +120,11 @@ struct Track {
     /// The most networks in any hour that is over.
     most: f64,
     peak: Peak,
+    /// Since when the hours, one after the other, are such as count.
+    since: Option<Ts>,
     connections: u64,
     mails: u64,
     submissions: u64,
-    first: Option<Ts>,
     last: Ts,
     samples: Samples,
     /// The first destinations that it tried.
@@ -157,17 +171,22 @@ impl DirectToMx {
         let track = self.hosts.touch(client).voices.touch(seen.voice);
         if began.since(track.hour.began) >= Span::hours(1) {
             track.most = track.most.max(track.hour.weight());
+            if track.hour.exact_weight() < self.settings.networks_some {
+                track.since = None;
+            }
             track.hour = Hour { began, ..Hour::default() };
         }
-        track.hour.note(site, seen.keys.site, mailed);
+        track.hour.note(site, seen.keys.site, mailed, began);
         let settings = &self.settings;
         let db = match track.hour.exact_weight() {
             n if n > settings.networks_many => settings.many_db,
             n if n >= settings.networks_some => settings.some_db,
             _ => 0.0,
         };
-        track.peak.raise(db, seen.at.ts);
-        track.first.get_or_insert(began);
+        if db > 0.0 {
+            track.peak.raise(db, seen.at.ts);
+            track.since.get_or_insert(track.hour.onset());
+        }
         track.last = track.last.max(seen.at.ts);
         if mailed {
             track.mails += 1;
@@ -286,7 +305,7 @@ impl Detector for DirectToMx {
                         Class::MassMailer,
                         Family::Direct,
                         db,
-                        track.first.unwrap_or(track.last),
+                        track.since.unwrap_or(track.hour.began),
                         track.last,
                     )
                 });

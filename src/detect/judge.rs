@@ -19,9 +19,9 @@ use super::roles::{RoleBook, Roles, Voice};
 use super::told::Told;
 use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
-use crate::ledger::{HostRow, Role};
+use crate::ledger::{HostRow, Role, carried};
 use crate::limits::DetectLimits;
-use crate::net::{Endpoint, HostKey, Mac, Translation};
+use crate::net::{Endpoint, HostKey, Translation};
 use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
 use crate::site::{Ours, Site};
 use crate::smtp::Reply;
@@ -434,14 +434,12 @@ impl Judge {
     pub fn hosts(&self) -> Vec<HostRow> {
         let ctx = self.context();
         let mut rows: Vec<HostRow> = self.ledger.sorted(&self.hosts).into_iter().map(|(_, row)| row.clone()).collect();
-        let mut users: HashMap<Mac, u32> = HashMap::new();
-        if self.names.knows_cards() {
-            rows.iter().flat_map(|row| &row.macs).for_each(|mac| *users.entry(*mac).or_default() += 1);
-        }
+        let carried = if self.names.knows_cards() { carried(rows.iter()) } else { HashMap::new() };
         for row in &mut rows {
-            // A card that several use is a router's, and so is its name.
-            let card = row.macs.iter().find(|mac| users.get(*mac) == Some(&1));
-            row.identity = self.names.of(row.host, card.copied());
+            // A card that carries several machines is a router's, and so is its name.
+            let own = row.cards.iter().filter(|card| carried.get(&card.what) == Some(&1));
+            let card = own.max_by_key(|card| card.last).map(|card| card.what);
+            row.identity = self.names.of(row.host, card);
             row.role = ctx.role(row.host);
             // Who names the servers names the others too: they are not servers.
             row.role_given = !self.site.mail_servers.is_empty();
@@ -471,7 +469,7 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.failed += 1;
             note_tried(row, seen);
             row.note_syn(attempt.syn);
-            row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link);
+            row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link, seen.span());
         }
         What::Flooded(flood) => {
             let first = &flood.first;
@@ -485,7 +483,7 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
                 row.servers.inside.merge(&flood.servers);
             }
             row.note_syn(first.syn);
-            row.note_link(first.link.macs.map(|(orig, _)| orig), &first.link);
+            row.note_link(first.link.macs.map(|(orig, _)| orig), &first.link, seen.span());
         }
         What::Transaction(mail) => {
             counts.transactions += 1;
@@ -503,8 +501,8 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.gapped += u64::from(session.conn.gaps > 0);
             note_tried(row, seen);
             session.conn.syn.into_iter().for_each(|syn| row.note_syn(syn));
-            row.note_link(session.conn.link.macs.map(|(orig, _)| orig), &session.conn.link);
-            row.note_helo(session.smtp.helo.as_ref());
+            row.note_link(session.conn.link.macs.map(|(orig, _)| orig), &session.conn.link, seen.span());
+            row.note_helo(session.smtp.helo.as_ref(), seen.span());
         }
         _ => {}
     }
@@ -525,7 +523,7 @@ fn keep_server(row: &mut HostRow, seen: &Observation<'_>) {
         }
         What::Closed(session) => {
             row.served += 1;
-            row.note_link(session.conn.link.macs.map(|(_, resp)| resp), &session.conn.link);
+            row.note_link(session.conn.link.macs.map(|(_, resp)| resp), &session.conn.link, seen.span());
         }
         _ => {}
     }

@@ -13,6 +13,7 @@ use crate::net::HostKey;
 use crate::session::{AuthAttempt, DnsQuery, Flood, Recipient, Session, SessionEventKind, SessionHead, Transaction};
 use crate::smtp::Reply;
 use crate::tcp::{Attempt, ConnId};
+use crate::time::Ts;
 
 /// Which way a connection went, seen from the home network.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -100,6 +101,11 @@ impl Observation<'_> {
     /// Whether the client is a mail server of ours, by its role or by what it did.
     pub fn client_serves(&self) -> bool {
         self.takes_mail || self.role == Role::Server
+    }
+
+    /// From when to when what was seen lasted: its connection's begin, and now.
+    pub(super) const fn span(&self) -> (Ts, Ts) {
+        (self.id.ts, self.at.ts)
     }
 }
 

@@ -130,14 +130,14 @@ struct Track {
     hidden: u64,
     /// Hidden sessions that count as mails taken.
     hidden_taken: u64,
-    first_bad: Option<Ts>,
-    first: Option<Ts>,
     last: Ts,
     samples: Samples,
     /// Recipients of this hour: when it began, how many, how many of them first seen.
     hour: (Ts, u64, u64),
     fresh: Peak,
     fresh_count: u64,
+    /// When the hour of that peak began.
+    fresh_began: Ts,
 }
 
 #[derive(Debug, Default)]
@@ -233,9 +233,8 @@ impl OutcomeBurst {
             track.neutral += 1;
             return;
         }
-        track.observe(&self.settings, &self.weights, outcome, site, seen.at.ts);
+        track.observe(&self.settings, &self.weights, outcome, site, (mail.tx.began.ts, seen.at.ts));
         if outcome != OutcomeClass::Accepted {
-            track.first_bad.get_or_insert(mail.tx.began.ts);
             track.samples.add(seen.id, mail.tx.ended.frame);
         }
     }
@@ -267,7 +266,13 @@ impl OutcomeBurst {
             track.given_up += u64::from(!came_back);
             // Of a host that mostly comes back, what did not is what the capture missed, or a queue that gave up.
             if !came_back && track.came_back <= track.given_up {
-                track.observe(&self.settings, &self.weights, OutcomeClass::Other, pending.site, pending.due);
+                track.observe(
+                    &self.settings,
+                    &self.weights,
+                    OutcomeClass::Other,
+                    pending.site,
+                    (pending.due, pending.due),
+                );
             }
         }
     }
@@ -290,26 +295,33 @@ impl OutcomeBurst {
             if all >= settings.fresh_rcpts_min && new as f64 >= settings.fresh_share_min * all as f64 {
                 track.fresh.raise(settings.fresh_db, now);
                 track.fresh_count = track.fresh_count.max(all);
+                track.fresh_began = track.hour.0;
             }
         }
     }
 }
 
 impl Track {
-    fn observe(&mut self, settings: &Settings, weights: &Weights, outcome: OutcomeClass, site: HostKey, now: Ts) {
+    fn observe(
+        &mut self,
+        settings: &Settings,
+        weights: &Weights,
+        outcome: OutcomeClass,
+        site: HostKey,
+        (began, now): (Ts, Ts),
+    ) {
         let Some(i) = index(outcome) else { return };
-        self.first.get_or_insert(now);
         self.last = self.last.max(now);
         self.counts[i] += 1;
 
         let z = weights.z[i];
         let z = self.within_site_cap(settings, z, site, now);
-        self.client.add(z, now);
+        self.client.add_begun(z, began, now);
 
         let total = PSEUDO_COUNTS + self.mix.iter().sum::<f64>();
         let usual = (PSEUDO_COUNTS * settings.p0[i] + self.mix[i]) / total;
         let own = weigh(settings.p1[i], usual, settings.z_max);
-        self.own.add(if own > 0.0 { own.min(z.max(0.0)) } else { own }, now);
+        self.own.add_begun(if own > 0.0 { own.min(z.max(0.0)) } else { own }, began, now);
         if self.own.value() <= FREEZE_DB {
             for share in &mut self.mix {
                 *share *= weights.fade;
@@ -393,7 +405,7 @@ impl Detector for OutcomeBurst {
                 track.hidden += 1;
                 if session.smtp.tls.orig_app_bytes >= settings.hidden_accepted_bytes {
                     track.hidden_taken += 1;
-                    track.observe(settings, &self.weights, OutcomeClass::Accepted, site, seen.at.ts);
+                    track.observe(settings, &self.weights, OutcomeClass::Accepted, site, (seen.id.ts, seen.at.ts));
                 }
             }
             _ => {}
@@ -407,7 +419,7 @@ impl Detector for OutcomeBurst {
         if let Some(state) = coming.client.and_then(|client| self.hosts.get(client)) {
             let own = state.voices.own();
             let sums = own.client.value().to_bits() ^ own.own.value().to_bits() ^ own.mix[0].to_bits();
-            read ^= own.counts[0] ^ own.hour.1 ^ sums ^ u64::from(own.first.is_some()) ^ own.sites.fetch(own.next_site);
+            read ^= own.counts[0] ^ own.hour.1 ^ sums ^ own.sites.fetch(own.next_site);
         }
         read
     }
@@ -417,11 +429,9 @@ impl Detector for OutcomeBurst {
             let role = ctx.role(host);
             for (voice, track) in state.voices.iter() {
                 let as_server = role == Role::Server && voice == Voice::Own;
-                let (sum, shift) = if as_server {
-                    (track.own.peak(now.ts), self.settings.server_shift_db)
-                } else {
-                    (track.client.peak(now.ts), 0.0)
-                };
+                let (test, shift) =
+                    if as_server { (&track.own, self.settings.server_shift_db) } else { (&track.client, 0.0) };
+                let sum = test.peak(now.ts);
                 let seen: u64 = track.counts.iter().sum();
                 // Where TLS hides most, what is visible are the failures before it: no more than a suspicion.
                 let mostly_hidden = track.hidden > seen - track.hidden_taken;
@@ -469,7 +479,7 @@ impl Detector for OutcomeBurst {
                         Class::MassMailer,
                         Family::Outcome,
                         db.max(fresh),
-                        track.first_bad.or(track.first).unwrap_or(track.last),
+                        if db >= fresh { test.began() } else { track.fresh_began },
                         track.last,
                     )
                 });

@@ -11,13 +11,31 @@ use crate::time::{Span, Ts};
 pub struct Cusum {
     value: f64,
     peak: Peak,
+    /// When S last left zero, and when it had done so before its peak.
+    left_zero: Ts,
+    began: Ts,
 }
 
 impl Cusum {
     /// Adds an observation of weight `z_db`.
     pub fn add(&mut self, z_db: f64, now: Ts) {
+        self.add_begun(z_db, now, now);
+    }
+
+    /// The same for something that `began` before it was told of.
+    pub fn add_begun(&mut self, z_db: f64, began: Ts, now: Ts) {
+        if self.value <= 0.0 {
+            self.left_zero = began;
+        }
         self.value = (self.value + z_db).max(0.0);
-        self.peak.raise(self.value, now);
+        if self.peak.raise(self.value, now) {
+            self.began = self.left_zero;
+        }
+    }
+
+    /// When what led to the peak began: when S left zero on the way to it.
+    pub const fn began(&self) -> Ts {
+        self.began
     }
 
     /// S as it stands.
@@ -41,12 +59,14 @@ pub struct Peak {
 const DAY: Span = Span::hours(24);
 
 impl Peak {
-    /// Notes a value; a lower one than what is left of the old peak changes nothing.
-    pub fn raise(&mut self, value: f64, now: Ts) {
+    /// Notes a value, and says whether it is the peak now; a lower one than what is left of the old peak changes nothing.
+    pub fn raise(&mut self, value: f64, now: Ts) -> bool {
         // The first comparison is the cheap one, and mostly enough: a peak never grows by itself.
-        if value > 0.0 && (value >= self.value || value >= self.at(now)) {
+        let higher = value > 0.0 && (value >= self.value || value >= self.at(now));
+        if higher {
             *self = Self { value, when: now };
         }
+        higher
     }
 
     /// What is left of the peak.
@@ -81,6 +101,19 @@ mod tests {
         assert!((s.peak(at(86_400)) - 32.0).abs() < 1e-9);
         assert!((s.peak(at(2 * 86_400)) - 16.0).abs() < 1e-9);
         assert!((s.peak(at(3 * 86_400)) - 8.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn it_began_when_the_sum_left_zero_on_the_way_to_its_peak() {
+        let mut s = Cusum::default();
+        s.add(5.0, at(0));
+        s.add(-9.0, at(10));
+        s.add_begun(8.0, at(19), at(20));
+        s.add(8.0, at(30));
+        assert_eq!(s.began(), at(19));
+        s.add(-40.0, at(40));
+        s.add(3.0, at(50));
+        assert_eq!(s.began(), at(19), "a lower sum later is another story");
     }
 
     /// Feeds independent outcomes at p0 and measures the run length to a false alarm at 20 dB.

@@ -39,7 +39,7 @@ impl Detector for Told {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Letter, Scene};
-    use crate::incident::Judgement;
+    use crate::incident::{Judgement, Past};
     use crate::site::Site;
 
     #[test]
@@ -52,7 +52,7 @@ mod tests {
         }
         let (before, stats) = (Judgement::of(&scene.judge), scene.judge.stats());
         assert!(!before.incidents.is_empty());
-        let last = Judgement::last(&mut scene.judge);
+        let last = Judgement::last(&mut scene.judge, Past::default());
         assert_eq!(last.incidents, before.incidents);
         assert_eq!(scene.judge.stats(), stats);
         assert!(scene.judge.findings().is_empty(), "given back");

@@ -284,7 +284,7 @@ fn blocklisted(servers: &[IpAddr]) -> Vec<String> {
 fn mass_mailer(seen: Circumstances<'_>) -> Vec<String> {
     let (row, behind_router) = (seen.row, seen.behind_router);
     let mut steps = Vec::new();
-    match row.macs.first() {
+    match row.mac() {
         Some(mac) if behind_router > 0 => steps.push(format!(
             "The MAC {mac} belongs to a router: it carries {} of your addresses. Look for {} behind it.",
             behind_router + 1,

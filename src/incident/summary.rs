@@ -238,7 +238,7 @@ fn who(row: &HostRow) -> String {
         .name()
         .map(|name| format!("calls itself \"{name}\""))
         .into_iter()
-        .chain(row.macs.first().map(|mac| format!("MAC {mac}")))
+        .chain(row.mac().map(|mac| format!("MAC {mac}")))
         .collect();
     if parts.is_empty() { row.host.to_string() } else { format!("{} ({})", row.host, parts.join(", ")) }
 }

@@ -94,7 +94,7 @@ impl Results<'_> {
     /// named.
     fn spoken_with(&self, mac: Mac) -> Vec<HostKey> {
         let rows = self.judgement.hosts.iter().map(|host| &host.row);
-        let real = rows.filter(|row| row.spoke() && row.macs.contains(&mac));
+        let real = rows.filter(|row| row.spoke() && row.macs().any(|own| own == mac));
         let mut hosts: Vec<HostKey> = real.map(|row| row.host).take(HOSTS_MAX + 1).collect();
         hosts.sort_unstable();
         hosts
@@ -190,13 +190,13 @@ mod tests {
     #[test]
     fn a_card_is_that_of_the_hosts_that_were_spoken_with_by_it() {
         let mut case = Case::infected();
-        let pc = case.judgement.hosts[0].row.macs[0];
+        let pc = case.judgement.hosts[0].row.mac().unwrap();
         case.facts.fragment_flooders = vec![flooder(pc.0), flooder([2, 0, 0, 0, 0, 1])];
         let floods = case.results().floods();
         let told: Vec<_> = floods.iter().map(|flood| (flood.router, flood.hosts.as_slice())).collect();
         assert_eq!(told, [(false, &[case.judgement.hosts[0].row.host][..]), (false, &[])]);
         for host in &mut case.judgement.hosts {
-            host.row.macs[0] = pc;
+            host.row.cards[0].what = pc;
             host.row.counts.sessions = 1;
         }
         let [flood, _] = case.results().floods().try_into().unwrap();

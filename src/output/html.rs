@@ -157,7 +157,7 @@ fn tell(
     let host = results.judgement.hosts.iter().find(|host| host.row.host == incident.host);
     writeln!(out, "<dl>")?;
     if let Some(host) = host {
-        writeln!(out, "<dt>Who</dt><dd>{}</dd>", Text(story::who(host)))?;
+        writeln!(out, "<dt>Who</dt><dd>{}</dd>", Text(story::who(host, incident)))?;
     }
     let reservation = story::reservation(incident, host.is_some_and(|host| host.row.role_given));
     let when = period(incident.first, incident.last) + reservation;
@@ -292,6 +292,8 @@ fn unseen(out: &mut dyn Write, results: &Results<'_>) -> io::Result<()> {
 mod tests {
     use super::super::testing::Case;
     use super::*;
+    use crate::ledger::Used;
+    use crate::time::Ts;
     use crate::wire::Wire;
 
     fn page(case: &Case) -> String {
@@ -341,7 +343,8 @@ mod tests {
         let hostile = "</td><script>alert(1)</script>\"'><img src=x onerror=y>&lt;\u{202e}evil\u{0}";
         let mut case = Case::infected();
         case.facts.inputs[0].file = hostile.to_owned();
-        case.judgement.hosts[0].row.helos = [Wire::from(hostile)].into_iter().collect();
+        case.judgement.hosts[0].row.helos =
+            [Used::new(Wire::from(hostile), (Ts::EPOCH, Ts::EPOCH))].into_iter().collect();
         let worm = &mut case.judgement.incidents[0];
         worm.summary = hostile.to_owned();
         worm.evidence[0].says = hostile.to_owned();

@@ -219,7 +219,7 @@ struct HostRecord<'a> {
 #[schemars(rename = "Identity")]
 struct Identity<'a> {
     #[schemars(with = "Vec<MacText>")]
-    mac: &'a [Mac],
+    mac: Vec<Mac>,
     vendor: Option<&'a str>,
     vlan: &'a [u16],
     #[schemars(with = "BTreeMap<String, WireText>")]
@@ -397,8 +397,8 @@ impl<'a> HostRecord<'a> {
             score_db: Rounded(host.score_db),
             classes: &host.classes,
             identity: Identity {
-                mac: &row.macs,
-                vendor: row.macs.first().and_then(|mac| vendor(*mac)),
+                mac: row.macs().collect(),
+                vendor: row.mac().and_then(vendor),
                 vlan: &row.vlans,
                 names: names(row),
                 os: row.system(),
@@ -426,7 +426,7 @@ impl<'a> HostRecord<'a> {
 /// Names by where they come from.
 fn names(row: &HostRow) -> BTreeMap<&'static str, &Wire> {
     let told = row.identity.iter().flat_map(|identity| identity.names());
-    told.map(|(source, name)| (source.name(), name)).chain(row.helos.first().map(|helo| ("helo", helo))).collect()
+    told.map(|(source, name)| (source.name(), name)).chain(row.helos.first().map(|helo| ("helo", &helo.what))).collect()
 }
 
 impl<'a> IncidentRecord<'a> {

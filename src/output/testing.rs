@@ -12,7 +12,7 @@ use crate::detect::{
 use crate::frame::{At, FrameNo};
 use crate::identity::{Identity, NameSource, System};
 use crate::incident::{EvidenceLine, Incident, IncidentId, Judgement, RankedHost};
-use crate::ledger::{HostRow, Role};
+use crate::ledger::{HostRow, Role, Used};
 use crate::limits::DetectLimits;
 use crate::net::{Endpoint, HostKey, Mac};
 use crate::site::Site;
@@ -96,7 +96,7 @@ fn host(last: u8) -> HostKey {
 fn row(last: u8) -> HostRow {
     let mut row = HostRow::new(host(last), At { ts: BEGIN, frame: FrameNo(1) });
     row.last = END;
-    row.macs.push(Mac([0, 0x16, 0x3e, 0, 0, last]));
+    row.cards.push(Used::new(Mac([0, 0x16, 0x3e, 0, 0, last]), (BEGIN, END)));
     row
 }
 
@@ -121,7 +121,7 @@ pub(super) fn quiet_host(n: u32) -> RankedHost {
 
 fn hosts() -> Vec<RankedHost> {
     let mut pc = row(23);
-    pc.helos.push("pc23".into());
+    pc.helos.push(Used::new("pc23".into(), (BEGIN, END)));
     pc.vlans.push(12);
     (pc.counts.connections, pc.counts.failed, pc.counts.sessions) = (90, 12, 78);
     (pc.counts.transactions, pc.counts.rcpt_accepted, pc.counts.rcpt_rejected, pc.counts.hidden) = (412, 60, 352, 2);

@@ -24,7 +24,7 @@ pub(super) fn line(app: &App) -> Option<String> {
             let host = app.snapshot.host(key)?;
             let mut parts = vec![key.to_string()];
             parts.extend(view_name(&host.row));
-            parts.extend(host.row.macs.first().map(|mac| format!("MAC {mac}")));
+            parts.extend(host.row.mac().map(|mac| format!("MAC {mac}")));
             parts.extend(host.tier.map(|tier| format!("{} {:.1} dB", tier.name(), host.score_db)));
             parts.extend(host.classes.iter().map(|class| class.name().to_owned()));
             Some(parts.join(", "))

@@ -86,10 +86,10 @@ impl Index {
 fn describe_host(host: &RankedHost, line: &mut Lines) -> Option<f64> {
     let row = &host.row;
     line.who.shown(row.host);
-    row.helos.iter().for_each(|helo| line.who.wire(Some(helo)));
+    row.helos.iter().for_each(|helo| line.who.wire(Some(&helo.what)));
     let told = row.identity.iter().flat_map(|identity| identity.names());
     told.for_each(|(_, name)| line.who.wire(Some(name)));
-    row.macs.iter().for_each(|mac| line.who.shown(mac));
+    row.macs().for_each(|mac| line.who.shown(mac));
     host.classes.iter().for_each(|class| line.classes.word(class.name()));
     line.more.wire(row.banner.as_ref());
     host.tier.is_some().then_some(host.score_db)

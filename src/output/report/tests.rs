@@ -1,6 +1,7 @@
 //! The report against the keys that `docs/report-schema.md` promises.
 
 use super::*;
+use crate::ledger::Used;
 use crate::output::testing::Case;
 
 fn written(case: &Case) -> String {
@@ -75,7 +76,8 @@ fn names_stand_by_their_sources_and_are_documented() {
 #[test]
 fn hostile_names_are_text_in_a_report() {
     let mut case = Case::infected();
-    case.judgement.hosts[0].row.helos = [Wire::from(&b"\x1b]0;x\x07\xff\""[..])].into_iter().collect();
+    case.judgement.hosts[0].row.helos =
+        [Used::new(Wire::from(&b"\x1b]0;x\x07\xff\""[..]), (Ts::EPOCH, Ts::EPOCH))].into_iter().collect();
     let text = written(&case);
     assert!(text.bytes().all(|b| b == b'\n' || (0x20..0x7f).contains(&b)), "{text}");
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();

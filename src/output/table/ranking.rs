@@ -141,7 +141,7 @@ pub(in crate::output) fn what(host: &RankedHost) -> String {
     let classes: Vec<&str> = host.classes.iter().map(|class| class.name()).collect();
     let mut parts = vec![classes.join(" ")];
     parts.extend(name(&host.row).map(|name| format!("\"{name}\"")));
-    parts.extend(host.row.macs.first().map(ToString::to_string));
+    parts.extend(host.row.mac().map(|mac| mac.to_string()));
     parts.join(", ")
 }
 

@@ -48,7 +48,7 @@ pub(super) fn write(
     let mut section = Section { out, style };
     let host = results.judgement.hosts.iter().find(|host| host.row.host == incident.host);
     if let Some(host) = host {
-        section.text("Who", &who(host))?;
+        section.text("Who", &who(host, incident))?;
     }
     let when = period(incident.first, incident.last);
     section.text("When", &format!("{when}{}", reservation(incident, host.is_some_and(|host| host.row.role_given))))?;
@@ -97,14 +97,25 @@ pub(in crate::output) fn reservation(incident: &Incident, servers_named: bool) -
     }
 }
 
-/// The machine, as one would look for it.
-pub(in crate::output) fn who(host: &RankedHost) -> String {
-    let row = &host.row;
+/// The machine, as one would look for it: who had the address when it happened.
+pub(in crate::output) fn who(host: &RankedHost, incident: &Incident) -> String {
+    let row = &host.row.at(&incident.moments());
     let mut parts = vec![row.host.to_string()];
-    parts.extend(row.macs.first().map(|mac| match host.behind_router {
-        0 => format!("MAC {mac}"),
-        others => format!("MAC {mac} (this MAC belongs to a router: it carries {} of your addresses)", others + 1),
-    }));
+    let macs: Vec<String> = row.macs().map(|mac| mac.to_string()).collect();
+    if let [mac, others @ ..] = macs.as_slice() {
+        let and = if others.is_empty() { String::new() } else { format!(" and {}", others.join(", ")) };
+        parts.push(match host.behind_router {
+            0 => format!("MAC {mac}{and}"),
+            others => {
+                format!("MAC {mac}{and} (this MAC belongs to a router: it carries {} of your addresses)", others + 1)
+            }
+        });
+    }
+    let else_used: Vec<String> =
+        host.row.macs().filter(|mac| row.macs().all(|own| own != *mac)).map(|mac| mac.to_string()).collect();
+    if !else_used.is_empty() {
+        parts.push(format!("not MAC {}, which had the address at another time", else_used.join(", ")));
+    }
     parts.extend(row.vlans.iter().map(|vlan| format!("VLAN {vlan}")));
     parts.extend(calls_itself(row));
     parts.extend(row.system().map(|system| format!("looks like {system}")));

@@ -1,8 +1,10 @@
 //! The table as people see it.
 
 use super::*;
+use crate::ledger::Used;
 use crate::net::HostKey;
 use crate::output::testing::{Case, quiet_host};
+use crate::time::Ts;
 
 fn shown(case: &Case, columns: usize) -> String {
     let mut out = Vec::new();
@@ -121,7 +123,10 @@ fn a_host_is_called_by_what_it_told_its_neighbours() {
 #[test]
 fn nothing_from_the_wire_reaches_the_terminal_raw() {
     let mut case = Case::infected();
-    case.judgement.hosts[0].row.helos = [b"\x1b]0;owned\x07\xc2\x9b31m\xe2\x80\xae"[..].into()].into_iter().collect();
+    case.judgement.hosts[0].row.helos =
+        [Used::new(b"\x1b]0;owned\x07\xc2\x9b31m\xe2\x80\xae"[..].into(), (Ts::EPOCH, Ts::EPOCH))]
+            .into_iter()
+            .collect();
     case.judgement.incidents[0].summary = "slipped \x1b[2J through".to_owned();
     let text = shown(&case, 80);
     assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");

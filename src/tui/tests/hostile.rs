@@ -8,7 +8,7 @@ use crate::detect::{Class, Confidence, Family, Numbers, Peer, Severity, Tier};
 use crate::frame::{At, FrameNo};
 use crate::identity::{Identity, NameSource};
 use crate::incident::{EvidenceLine, Incident, IncidentId, RankedHost};
-use crate::ledger::{HostRow, Role};
+use crate::ledger::{HostRow, Role, Used};
 use crate::net::{Endpoint, HostKey, Mac};
 use crate::tcp::ConnId;
 use crate::time::Ts;
@@ -37,7 +37,7 @@ fn host(n: usize, name: &[u8], now: Ts) -> RankedHost {
         HostKey::v4([192, 168, (n >> 8) as u8, n as u8])
     };
     let mut row = HostRow::new(key, At { ts: now, frame: FrameNo(1) });
-    row.helos.push(Wire::from(name));
+    row.helos.push(Used::new(Wire::from(name), (row.first, row.last)));
     let mut told = Identity::default();
     for source in NameSource::ALL {
         told.learn(source, &Wire::from(name), true);
@@ -45,7 +45,7 @@ fn host(n: usize, name: &[u8], now: Ts) -> RankedHost {
     told.vendor_class = Some(Wire::from(name));
     row.identity = n.is_multiple_of(4).then(|| Arc::new(told));
     row.banner = Some(Wire::from(name));
-    row.macs.push(Mac([n as u8; 6]));
+    row.cards.push(Used::new(Mac([n as u8; 6]), (row.first, row.last)));
     row.vlans.push(n as u16);
     row.role = if n.is_multiple_of(2) { Role::Server } else { Role::Unknown };
     row.counts.transactions = n as u64 * 1_000_003;

@@ -136,9 +136,9 @@ fn who(app: &App, host: &RankedHost, page: &mut Page) {
         }
     };
     fact("address", row.host.to_string());
-    let maker = |mac: &Mac| vendor(*mac).map(|maker| format!(" ({maker})")).unwrap_or_default();
-    fact("MAC", list(row.macs.iter().map(|mac| format!("{mac}{}", maker(mac))).collect()));
-    if host.behind_router > 1 {
+    let maker = |mac: Mac| vendor(mac).map(|maker| format!(" ({maker})")).unwrap_or_default();
+    fact("MAC", list(row.macs().map(|mac| format!("{mac}{}", maker(mac))).collect()));
+    if host.behind_router > 0 {
         let others = counted(host.behind_router.into(), "other host", "other hosts");
         fact("", format!("{others} of yours behind the same MAC: it is a router's, look behind it"));
     }
@@ -147,7 +147,7 @@ fn who(app: &App, host: &RankedHost, page: &mut Page) {
     for (source, name) in told.names() {
         fact(source.title(), line_of(name.as_bytes()));
     }
-    fact("HELO", list(row.helos.iter().map(|helo| line_of(helo.as_bytes())).collect()));
+    fact("HELO", list(row.helos.iter().map(|helo| line_of(helo.what.as_bytes())).collect()));
     fact("greets as", row.banner.as_ref().map(|banner| line_of(banner.as_bytes())).unwrap_or_default());
     fact("system", row.system().unwrap_or_default());
     fact("DHCP says", told.vendor_class.map(|class| line_of(class.as_bytes())).unwrap_or_default());

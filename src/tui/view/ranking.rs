@@ -52,7 +52,7 @@ fn row(app: &App, host: &RankedHost, standing: Standing) -> Vec<Piece> {
     vec![
         (host.rank.to_string(), theme.dim),
         (row.host.to_string(), if quiet { text } else { accused }),
-        (host::name(row).or_else(|| row.macs.first().map(ToString::to_string)).unwrap_or_default(), text),
+        (host::name(row).or_else(|| row.mac().map(|mac| mac.to_string())).unwrap_or_default(), text),
         (standing.name().to_owned(), accused),
         (if quiet { host::role(row).to_owned() } else { classes.join(" ") }, if quiet { theme.dim } else { accused }),
         (if host.tier.is_some() { format!("{:.1}", host.score_db) } else { String::new() }, text),
