@@ -244,6 +244,8 @@ impl Judge {
             SessionEventKind::Greeted(head) => self.show(at, coming, head.helo.as_ref(), What::Greeted(head)),
             SessionEventKind::Auth(head, auth) => self.show(at, coming, head.helo.as_ref(), What::Auth(head, auth)),
             SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, coming, (head, tx), rules),
+            // It is nobody's connection: its line tells of it, and no host is judged by what others send to it.
+            SessionEventKind::Closed(session) if session.conn.history.show_no_call() => {}
             SessionEventKind::Closed(session) => {
                 self.show(at, coming, session.smtp.helo.as_ref(), What::Closed(session));
             }
@@ -466,7 +468,7 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
     match seen.what {
         What::Unanswered(attempt) => {
             counts.connections += 1;
-            counts.failed += 1;
+            counts.failed += u64::from(!attempt.cut_short);
             note_tried(row, seen);
             row.note_syn(attempt.syn);
             row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link, seen.span());

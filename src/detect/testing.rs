@@ -108,7 +108,7 @@ impl Scene {
             orig: Endpoint { host: host(client), port: self.port },
             resp: Endpoint { host: host(server), port: 25 },
         };
-        Call { id, first: at.frame, scene: self, facts: SmtpFacts::default(), gaps: 0, syn: None }
+        Call { id, first: at.frame, scene: self, facts: SmtpFacts::default(), gaps: 0, syn: None, history: "ShADadFf" }
     }
 
     /// A connection attempt that nobody answers.
@@ -116,14 +116,23 @@ impl Scene {
         self.knock_by(None, client, server);
     }
 
+    /// An attempt whose answer the end of the capture may have hidden.
+    pub(crate) fn knock_cut_short(&mut self, client: &str, server: &str) {
+        self.attempt(None, client, server, true);
+    }
+
     /// The same by a network card.
     pub(crate) fn knock_by(&mut self, mac: Option<Mac>, client: &str, server: &str) {
+        self.attempt(mac, client, server, false);
+    }
+
+    fn attempt(&mut self, mac: Option<Mac>, client: &str, server: &str, cut_short: bool) {
         let call = self.call(client, server);
         let (id, first) = (call.id, call.first);
         let last = self.tick();
         let link = LinkFacts { macs: mac.map(|mac| (mac, Mac::default())), ..LinkFacts::default() };
         let syn = SynSignature::default();
-        let attempt = Attempt { id, first, last, syns: 1, link, syn };
+        let attempt = Attempt { id, first, last, syns: 1, link, syn, cut_short };
         self.show(last, SessionEventKind::Unanswered(Box::new(attempt)));
     }
 
@@ -166,6 +175,7 @@ pub(crate) struct Call<'s> {
     facts: SmtpFacts,
     gaps: u32,
     syn: Option<SynSignature>,
+    history: &'static str,
 }
 
 impl Call<'_> {
@@ -247,6 +257,12 @@ impl Call<'_> {
         self
     }
 
+    /// What was captured of it, in Zeek's letters.
+    pub(crate) fn seen_as(mut self, history: &'static str) -> Self {
+        self.history = history;
+        self
+    }
+
     /// The shape of the client's SYN.
     pub(crate) fn syn(mut self, syn: SynSignature) -> Self {
         self.syn = Some(syn);
@@ -299,7 +315,8 @@ impl Call<'_> {
     /// The end without QUIT.
     pub(crate) fn hangs_up(self) {
         let at = self.scene.tick();
-        let conn = Connection { gaps: self.gaps, syn: self.syn, ..connection(self.id, at.ts, self.first, at.frame) };
+        let (gaps, syn, history) = (self.gaps, self.syn, self.history.into());
+        let conn = Connection { gaps, syn, history, ..connection(self.id, at.ts, self.first, at.frame) };
         let session = Arc::new(Session { conn, smtp: self.facts, outer: None });
         self.scene.show(at, SessionEventKind::Closed(session));
     }
