@@ -130,6 +130,9 @@ fn ways() -> Vec<Way> {
         ),
         tunnel("VXLAN", &ipv4(17, &udp(4789, &join(&[&[8, 0, 0, 0, 0, 0, 42, 0], &inner]))), &[Encap::Vxlan]),
         tunnel("VXLAN, Linux", &ipv4(17, &udp(8472, &join(&[&[8, 0, 0, 0, 0, 0, 42, 0], &inner]))), &[Encap::Vxlan]),
+        // What Linux sends with `gbp`, and reserved bits that are set all over.
+        tunnel("VXLAN, group", &ipv4(17, &udp(4789, &join(&[&[0x88, 0, 0, 9, 0, 0, 42, 0], &inner]))), &[Encap::Vxlan]),
+        tunnel("VXLAN, odd", &ipv4(17, &udp(4789, &join(&[&[0x0c, 7, 7, 7, 0, 0, 42, 7], &inner]))), &[Encap::Vxlan]),
         tunnel("TZSP", &ipv4(17, &udp(37008, &join(&[&[1, 0, 0, 1, 0, 10, 2, 7, 7, 1], &inner]))), &[Encap::Tzsp]),
         tunnel("HP ERM", &ipv4(17, &udp(7932, &join(&[&[0; 12], &inner]))), &[Encap::HpErm]),
         tunnel("GTP-U", &ipv4(17, &udp(2152, &join(&[&[0x30, 255, 0, 59, 0, 0, 0, 1], &v4]))), &[Encap::Gtpu]),
@@ -281,6 +284,7 @@ fn what_is_not_ours_is_ignored_for_its_reason() {
         ("not_tcp", LinkType::RAW, ipv4(50, &v4)),
         ("not_tcp", LinkType::RAW, ipv4(17, &udp(53, &v4))),
         ("not_tcp", LinkType::RAW, ipv4(17, &udp(4789, &[0; 64]))),
+        ("not_tcp", LinkType::RAW, ipv4(17, &udp(4789, &join(&[&[0xf7; 8], &ethernet(IPV4, &v4)])))),
         ("not_tcp", LinkType::IPV6, ipv6(59, &[])),
         ("other_port", LinkType::RAW, other.v4()),
         ("other_port", LinkType::RAW, other.v6()),
