@@ -43,7 +43,8 @@ pub use tally::{InputSummary, Progress};
 /// How files are read.
 #[derive(Clone, Default, Debug)]
 pub struct OpenOptions {
-    /// A filter in libpcap's language (`pcap-filter(7)`). Of a frame that was cut it sees the captured length as `len`.
+    /// A filter in libpcap's language (`pcap-filter(7)`). Of a frame that was cut it sees the captured length as `len`. Of a
+    /// pcapng with several interfaces it rejects all frames of those on which it makes no sense.
     pub filter: Option<String>,
 }
 

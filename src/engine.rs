@@ -78,6 +78,23 @@ impl Engine {
             ticked |= matches!(item, FrontItem::Tick(_));
             batch.push(0, item, *shards);
         });
+        self.go_on(ticked, sink);
+    }
+
+    /// Takes the next frame where a filter rejected it: nothing but its stamp, which a frame before it may have waited for.
+    pub fn handle_filtered(&mut self, ts: Ts, sink: &mut impl FnMut(&SessionEvent)) {
+        let Self { front, batch, shards, .. } = self;
+        let mut ticked = false;
+        front.handle_filtered(ts, &mut |item| {
+            ticked |= matches!(item, FrontItem::Tick(_));
+            batch.push(0, item, *shards);
+        });
+        self.go_on(ticked, sink);
+    }
+
+    /// Follows and judges what has gathered, if that is enough or event time has moved on.
+    #[inline]
+    fn go_on(&mut self, ticked: bool, sink: &mut impl FnMut(&SessionEvent)) {
         if ticked || self.batch.len() >= FRAMES_AT_ONCE || self.batch.byte_len() >= BYTES_AT_ONCE {
             self.follow();
             if ticked || self.events.len() >= EVENTS_AT_ONCE {

@@ -22,7 +22,8 @@ pub struct DecodeLimits {
     /// Tunnels inside tunnels that are followed. Four covers ERSPAN over GRE over VXLAN over a VLAN trunk; more is an
     /// attack on the decoder.
     pub tunnel_depth_max: u8,
-    /// Datagrams being put together at once. Port 25 is hardly ever fragmented, so 1,024 is generous.
+    /// Datagrams being put together at once. Port 25 is hardly ever fragmented, so 1,024 is generous. Those of IPv6 of which
+    /// no fragment says yet that it may be ours have a share of their own: an eighth of this and of the bytes, on top.
     pub defrag_datagrams_max: usize,
     /// Bytes held by all of them. 4 MiB is 64 datagrams of the largest size.
     pub defrag_bytes_max: usize,

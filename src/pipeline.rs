@@ -160,6 +160,7 @@ pub fn run_watched(
                     engine.handle_frame(no, frame, &mut |event| watcher.handle(event));
                     until_look -= 1;
                 }
+                Taken::Filtered(ts) => engine.handle_filtered(ts, &mut |event| watcher.handle(event)),
                 Taken::Idle(now) => {
                     engine.handle_idle(now, &mut |event| watcher.handle(event));
                     until_look = 0;
@@ -199,6 +200,8 @@ struct Reader<'a> {
 enum Taken<'a> {
     /// By reference: it was just written piece by piece, and to read it whole at once would wait for that.
     Frame(FrameNo, &'a Frame<'a>),
+    /// A frame that the filter rejected: its stamp tells the time all the same.
+    Filtered(Ts),
     Idle(Ts),
 }
 
@@ -210,7 +213,10 @@ impl Reader<'_> {
             let next = self.source.next_frame();
             match next {
                 Some(Ok(Captured::Frame(no, ref frame))) => take(Taken::Frame(no, frame), self.filtered),
-                Some(Ok(Captured::Filtered(..))) => self.filtered += 1,
+                Some(Ok(Captured::Filtered(_, ts))) => {
+                    self.filtered += 1;
+                    take(Taken::Filtered(ts), self.filtered);
+                }
                 Some(Ok(Captured::Idle(now))) => {
                     take(Taken::Idle(now), self.filtered);
                     // Somebody waits for what there is.
@@ -264,6 +270,7 @@ fn run_threads(reader: &mut Reader<'_>, plan: &Plan<'_>, judge: Judge, watcher: 
                     dealer.send();
                 }
             }
+            Taken::Filtered(ts) => front.handle_filtered(ts, &mut |item| dealer.deal(item)),
             Taken::Idle(now) => {
                 front.handle_idle(now, &mut |item| dealer.deal(item));
                 tell(&front, filtered);

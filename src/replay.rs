@@ -1,5 +1,6 @@
 //! `smtphound replay`: saved captures in, report, session lines and table out.
 
+mod inputs;
 mod paced;
 mod shown;
 
@@ -9,11 +10,12 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use inputs::open_all;
 pub use shown::stage_of;
 
 use crate::balance;
-use crate::capture::{CaptureError, FrameSource, InputSummary, MergedSource, OpenOptions, open_file};
-use crate::config::{Config, Input, read_only_once};
+use crate::capture::FrameSource;
+use crate::config::{Config, read_only_once};
 use crate::decode::PortSet;
 use crate::detect::Judge;
 use crate::error::{Error, Status};
@@ -25,13 +27,14 @@ use crate::session::SessionEvent;
 
 /// Replays captures as `config` says. What is wrong with one input is told to `complain`, and the others go on.
 pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Status, Error> {
-    let mut opened = open_all(config, complain)?;
     let ports: PortSet = config.ports.iter().copied().collect();
     let judge = Judge::new(config.site.clone(), config.reply_rules.clone(), &config.settings, &config.limits.detect);
     let mut sessions = match &config.sessions {
         Some(target) => Some(SessionWriter::new(target.open()?, config.form)),
         None => None,
     };
+    // Before the captures, which may be as many as there can be open files.
+    let opened = open_all(config, complain)?;
     let mut session_error = None;
     let mut timeline = config.html.as_ref().map(|_| Timeline::new(config.site.ours()));
     let mut tally = metrics::Tally::default();
@@ -52,11 +55,12 @@ pub fn replay(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Statu
         shown::run(opened.source, &plan, judge, &mut handle, screen, *speed, &evidence)?
     } else {
         let bar = progress_bar();
-        let ran = pipeline::run(&mut opened.source, &plan, judge, &mut handle, &mut |source, ended| {
+        let mut source = opened.source;
+        let ran = pipeline::run(&mut source, &plan, judge, &mut handle, &mut |source, ended| {
             show_progress(&bar, source, ended);
         });
         bar.finish_and_clear();
-        (ran, opened.source.summaries())
+        (ran, source.summaries())
     };
     for error in &ran.errors {
         complain(&balance::told(error));
@@ -141,41 +145,6 @@ fn end_sessions<W: io::Write>(mut writer: SessionWriter<W>, judge: &Judge, judge
         writer.incident(judge.now().ts, incident)?;
     }
     writer.finish()
-}
-
-/// The inputs that could be opened, as one source, and what is to be said of the others.
-struct Opened {
-    source: Box<dyn FrameSource + Send>,
-    failed: Vec<InputSummary>,
-}
-
-fn open_all(config: &Config, complain: &mut dyn FnMut(&Error)) -> Result<Opened, Error> {
-    let options = OpenOptions { filter: config.filter.clone() };
-    let mut sources = Vec::with_capacity(config.inputs.len());
-    let mut failed = Vec::new();
-    for input in &config.inputs {
-        let path = match input {
-            Input::Stdin => Path::new("-"),
-            Input::File(path) => path,
-        };
-        match open_file(path, &options) {
-            Ok(source) => sources.push(source),
-            Err(error @ CaptureError::Filter { .. }) => return Err(balance::told(&error)),
-            // The last one left: nothing to report about.
-            Err(error) if sources.is_empty() && failed.len() + 1 == config.inputs.len() => {
-                return Err(balance::told(&error));
-            }
-            Err(error) => {
-                complain(&balance::told(&error));
-                let file = path.display().to_string();
-                failed.push(InputSummary { file, error: Some(error.to_string()), ..InputSummary::default() });
-            }
-        }
-    }
-    // One source needs no merging, and its frames no copy.
-    let source: Box<dyn FrameSource + Send> =
-        if sources.len() == 1 { sources.remove(0) } else { Box::new(MergedSource::new(sources)) };
-    Ok(Opened { source, failed })
 }
 
 /// A bar on standard error, if that is a terminal.

@@ -34,6 +34,24 @@ fn one_sentence(output: &Output, wanted: &str) -> String {
     said
 }
 
+/// Replays 200 copies of a capture where no more than `hard` files may be open, and `soft` unless the program asks for more;
+/// the report, and how many lines of sessions there are.
+fn replay_of_many(soft: u32, hard: u32) -> (Output, Value, usize) {
+    let dir = tempdir().unwrap();
+    let files: Vec<String> = (0..200).map(|n| put(&dir, &format!("{n:03}.pcap"), &capture())).collect();
+    let (report, sessions) = (dir.path().join("report.json"), dir.path().join("sessions.ndjson"));
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg(format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$@\""))
+        .args(["sh", assert_cmd::cargo::cargo_bin!("smtphound").to_str().unwrap(), "replay", "--quiet"])
+        .args(["--report", report.to_str().unwrap(), "--sessions", sessions.to_str().unwrap()])
+        .args(files)
+        .output()
+        .unwrap();
+    let lines = fs::read_to_string(sessions).unwrap_or_default().lines().count();
+    (output, fs::read(report).map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap()), lines)
+}
+
 fn capture() -> Vec<u8> {
     fs::read(common::captures().join("relay-tests.pcap")).unwrap()
 }
@@ -58,6 +76,28 @@ fn with(at: usize, value: u32) -> Vec<u8> {
     let mut bytes = capture();
     bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
     bytes
+}
+
+#[test]
+fn more_captures_than_the_soft_limit_of_open_files_are_read() {
+    let (output, report, lines) = replay_of_many(64, 1024);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(report["input"].as_array().unwrap().len(), 200);
+    assert!(report["input"].as_array().unwrap().iter().all(|input| input["frames"].as_u64() > Some(0)));
+    assert!(lines > 0);
+}
+
+#[test]
+fn of_more_captures_than_can_be_open_the_last_ones_are_left_out_and_the_others_reported() {
+    let (output, report, lines) = replay_of_many(64, 128);
+    assert_eq!(output.status.code(), Some(4));
+    let said =
+        one_sentence(&output, "032.pcap with 167 more is left out: no more than 32 captures can be open at once");
+    assert!(said.contains("limit of open files, 128 (`ulimit -n`)"), "{said}");
+    let inputs = report["input"].as_array().unwrap();
+    let whole = inputs.iter().filter(|input| input["error"].is_null() && input["frames"].as_u64() > Some(0)).count();
+    assert_eq!((inputs.len(), whole), (200, 32));
+    assert!(lines > 0);
 }
 
 #[test]

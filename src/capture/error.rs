@@ -24,6 +24,19 @@ pub enum CaptureError {
         /// What the system says.
         source: io::Error,
     },
+    /// As many captures are open as can be.
+    #[error(
+        "{file} is left out: no more than {open_max} captures can be open at once; raise the limit of open files, \
+         {files} (`ulimit -n`), or put captures together first (`mergecap`)"
+    )]
+    TooMany {
+        /// As the operator named it.
+        file: String,
+        /// Captures that can be open.
+        open_max: usize,
+        /// The system's limit of open files.
+        files: u64,
+    },
     /// A directory, not a file.
     #[error("{file} is a directory, not a capture file: name the files in it")]
     Directory {

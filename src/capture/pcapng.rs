@@ -44,6 +44,8 @@ pub(super) struct PcapngSource<R> {
     reader: R,
     /// The current block, all of it.
     block: Vec<u8>,
+    /// The frame in it, if that was met while the source was opened.
+    met: Option<Packet>,
     big_endian: bool,
     interfaces: Vec<Interface>,
     filter: Option<Filter>,
@@ -81,7 +83,8 @@ struct Packet {
 }
 
 impl<R: BufRead> PcapngSource<R> {
-    /// Reads up to the first interface, so that the filter can be compiled.
+    /// Reads up to the first interface; with a filter, up to the first one on which that makes sense. A filter that makes
+    /// none on any interface before the first frame is a mistake.
     pub(super) fn open(
         file: &str,
         reader: R,
@@ -92,6 +95,7 @@ impl<R: BufRead> PcapngSource<R> {
         let mut source = Self {
             reader,
             block: Vec::new(),
+            met: None,
             big_endian: false,
             interfaces: Vec::new(),
             filter,
@@ -100,10 +104,20 @@ impl<R: BufRead> PcapngSource<R> {
             total,
             ended: false,
         };
-        while source.interfaces.is_empty() && source.read_block()? {
-            source.read_packet()?;
+        while source.met.is_none() && !source.is_described() && source.read_block()? {
+            source.met = source.read_packet()?;
+        }
+        if let (Some(filter), Some(interface)) = (&mut source.filter, source.interfaces.first())
+            && !filter.makes_sense()
+        {
+            filter.prepare(interface.link, file)?;
         }
         Ok(source)
+    }
+
+    /// Whether there is an interface, and one on which the filter makes sense.
+    fn is_described(&self) -> bool {
+        !self.interfaces.is_empty() && self.filter.as_ref().is_none_or(Filter::makes_sense)
     }
 
     /// Reads the next block whole; false at the end of the file.
@@ -180,7 +194,8 @@ impl<R: BufRead> PcapngSource<R> {
         let link = LinkType(description.linktype.0 as u16);
         let interface = Interface { link, snap_len: description.snaplen, clock, dropped: 0 };
         if let Some(filter) = &mut self.filter {
-            filter.prepare(link, self.tally.file())?;
+            // Where it makes no sense it passes nothing.
+            let _ = filter.prepare(link, self.tally.file());
         }
         self.interfaces.push(interface);
         Ok(())
@@ -291,6 +306,9 @@ impl<R: BufRead> PcapngSource<R> {
 
     /// The next frame, as far as it does not borrow the block.
     fn next_packet(&mut self) -> Result<Option<Packet>, CaptureError> {
+        if let Some(packet) = self.met.take() {
+            return Ok(Some(packet));
+        }
         while self.read_block()? {
             if let Some(packet) = self.read_packet()? {
                 return Ok(Some(packet));

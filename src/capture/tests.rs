@@ -2,7 +2,6 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use etherparse::PacketBuilder;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -12,6 +11,9 @@ use tempfile::TempDir;
 use crate::frame::LinkType;
 
 use super::*;
+
+mod filtered;
+use filtered::{filtered, mail_and_other};
 
 /// Seconds, fraction in the file's unit, bytes.
 type Record<'a> = (u32, u32, &'a [u8]);
@@ -511,67 +513,6 @@ proptest! {
             prop_assert_eq!(summary.frames + u64::from(summary.error.is_some()), lines.len() as u64);
         }
     }
-}
-
-/// One frame to port 25 and one to another.
-fn mail_and_other() -> [Vec<u8>; 2] {
-    [25, 443].map(|port| {
-        let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
-            .ipv4([192, 168, 0, 23], [192, 0, 2, 25], 64)
-            .tcp(49_152, port, 1000, 502);
-        let mut bytes = Vec::new();
-        builder.write(&mut bytes, b"EHLO pc23\r\n").unwrap();
-        bytes
-    })
-}
-
-fn filtered(filter: &str) -> OpenOptions {
-    OpenOptions { filter: Some(filter.to_owned()) }
-}
-
-#[test]
-fn a_filter_rejects_frames_but_they_keep_their_numbers() {
-    let files = Files::new();
-    let [mail, other] = mail_and_other();
-    let classic = micros(&[(1, 0, &other), (2, 0, &mail), (3, 0, &other)]);
-    let ng = Ng(Order::Little);
-    let blocks = [
-        ng.section(),
-        ng.interface(1, 0, &[(9, &[0])]),
-        ng.interface(101, 0, &[(9, &[0])]),
-        ng.enhanced(0, 1, &other, 65),
-        ng.enhanced(1, 2, &mail[14..], 51),
-        ng.enhanced(0, 3, &other, 65),
-    ];
-    for (bytes, link) in [(classic.clone(), 1), (gzip(&classic), 1), (blocks.concat(), 101)] {
-        let mut source = open_file(&files.put("f", &bytes), &filtered("tcp port 25")).unwrap();
-        let lines = transcript(&mut source);
-        assert_eq!(lines[0], "1 1970-01-01T00:00:01.000000Z filtered");
-        assert!(lines[1].starts_with(&format!("2 1970-01-01T00:00:02.000000Z link {link} ")), "{lines:?}");
-        assert_eq!(lines[2], "3 1970-01-01T00:00:03.000000Z filtered");
-        let [summary] = source.summaries().try_into().unwrap();
-        assert_eq!((summary.frames, summary.filtered), (3, 2));
-    }
-}
-
-#[test]
-fn a_bad_filter_is_found_before_reading_and_quotes_libpcap() {
-    let files = Files::new();
-    let [mail, _] = mail_and_other();
-    let ng = Ng(Order::Little);
-    for bytes in [micros(&[(1, 0, &mail)]), [ng.section(), ng.interface(1, 0, &[])].concat()] {
-        let error = open_file(&files.put("f", &bytes), &filtered("port smtpish")).err().unwrap().to_string();
-        assert!(error.starts_with("the filter \"port smtpish\" cannot be used on link type 1 of "), "{error}");
-        assert!(error.contains("smtpish"), "libpcap names the word: {error}");
-        let nul = open_file(&files.put("f", &bytes), &filtered("ip\0")).err().unwrap();
-        assert!(matches!(nul, CaptureError::Filter { .. }));
-    }
-    // An interface further on, on which the filter makes no sense, ends the file there.
-    let late = [ng.section(), ng.interface(1, 0, &[]), ng.enhanced(0, 0, &[1], 1), ng.interface(0, 0, &[])].concat();
-    let mut source = open_file(&files.put("f", &late), &filtered("ether host 2:0:0:0:0:1")).unwrap();
-    let lines = transcript(&mut source);
-    assert_eq!(lines.len(), 2);
-    assert!(source.summaries()[0].error.as_ref().unwrap().contains("link type 0"));
 }
 
 #[test]

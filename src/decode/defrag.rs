@@ -4,8 +4,13 @@
 //! does not put fragments together. First bytes win where fragments overlap; the receiver's system may decide otherwise
 //! (RFC 5722 drops such datagrams), so overlaps and disagreements are counted.
 //!
-//! Invariants: the pieces of a datagram are sorted, do not overlap and lie below its end, once that is known; `held`
-//! is the sum of what all pieces cost; the datagrams stand in the order in which their first fragment came.
+//! What an IPv6 datagram carries, only its first fragment says: others may say anything (RFC 8200 section 4.5), so what
+//! seems not to matter must be held as well until the first one comes. Such datagrams have a share of their own, and push
+//! out nothing but each other: a flood of them costs no datagram that any of its fragments speaks for.
+//!
+//! Invariants: the pieces of a datagram are sorted, do not overlap and lie below its end, once that is known; a datagram
+//! stands on one shelf; `held` is the sum of what all pieces of a shelf cost; the datagrams of a shelf stand in the order
+//! in which they came to it.
 
 use foldhash::fast::RandomState;
 use hashlink::LinkedHashMap;
@@ -22,20 +27,27 @@ use super::walk::IpHead;
 const DATAGRAM_MAX: usize = 65_536;
 /// What a piece costs beside its bytes: its own fields and the allocator's.
 const PIECE_OVERHEAD: usize = 64;
+/// The share of doubtful datagrams is this part of the limits of the others, and on top of them: few systems send other
+/// fragments than they should, and whatever is not TCP has its first fragment first, as a rule, and is not held at all.
+const DOUBTFUL_PART: usize = 8;
 
 /// What the fragments of one datagram have in common.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct FragmentKey {
     pub(super) src: HostKey,
     pub(super) dst: HostKey,
-    /// What the datagram carries.
-    pub(super) protocol: u8,
+    /// What the datagram carries, in IPv4 (RFC 791 section 3.2); IPv6 does without (RFC 8200 section 4.5).
+    pub(super) protocol: Option<u8>,
     pub(super) id: u32,
 }
 
 /// One fragment as it was seen.
 pub(super) struct Fragment<'f> {
     pub(super) key: FragmentKey,
+    /// What it says that the datagram carries.
+    pub(super) protocol: u8,
+    /// Nothing of ours, if that is true.
+    pub(super) doubtful: bool,
     pub(super) head: IpHead,
     /// The card that sent it.
     pub(super) mac: Option<Mac>,
@@ -75,14 +87,29 @@ pub(super) enum Pushed {
 
 /// All datagrams that miss fragments.
 pub(super) struct DefragPool {
-    partials: LinkedHashMap<FragmentKey, Partial, RandomState>,
-    held: usize,
-    datagrams_max: usize,
-    bytes_max: usize,
+    /// Those for which a fragment spoke.
+    likely: Shelf,
+    /// Those for which none did yet.
+    doubtful: Shelf,
     pieces_max: usize,
     timeout: Span,
     /// Who sent what had to go.
     senders: Senders,
+}
+
+/// Datagrams that share their limits.
+struct Shelf {
+    partials: LinkedHashMap<FragmentKey, Partial, RandomState>,
+    held: usize,
+    datagrams_max: usize,
+    bytes_max: usize,
+}
+
+/// Where it is noted what had to go.
+struct Losses<'a> {
+    now: Ts,
+    stats: &'a mut FragmentStats,
+    senders: &'a mut Senders,
 }
 
 struct Partial {
@@ -90,6 +117,8 @@ struct Partial {
     mac: Option<Mac>,
     /// The first fragment showed that nothing here is ours: the others need not be held.
     refused: bool,
+    /// Of the first fragment, once that is there.
+    protocol: u8,
     head: IpHead,
     pieces: Vec<Piece>,
     end: Option<usize>,
@@ -114,11 +143,10 @@ impl Piece {
 
 impl DefragPool {
     pub(super) fn new(limits: &DecodeLimits) -> Self {
+        let (datagrams_max, bytes_max) = (limits.defrag_datagrams_max, limits.defrag_bytes_max);
         Self {
-            partials: LinkedHashMap::with_hasher(RandomState::default()),
-            held: 0,
-            datagrams_max: limits.defrag_datagrams_max,
-            bytes_max: limits.defrag_bytes_max,
+            likely: Shelf::new(datagrams_max, bytes_max),
+            doubtful: Shelf::new(datagrams_max.div_ceil(DOUBTFUL_PART), bytes_max.div_ceil(DOUBTFUL_PART)),
             pieces_max: limits.defrag_pieces_max,
             timeout: limits.defrag_timeout,
             senders: Senders::new(limits.flood_fragments_min),
@@ -128,81 +156,45 @@ impl DefragPool {
     /// A fragment came.
     pub(super) fn push(&mut self, now: Ts, fragment: &Fragment<'_>, stats: &mut FragmentStats) -> Pushed {
         self.expire(now, stats);
-        // A fragment becomes one piece for each gap it fills: one more than there are pieces, at most.
-        let mut gaps = 1;
-        if let Some(known) = self.partials.get(&fragment.key) {
-            if known.refused {
-                if !fragment.more {
-                    self.partials.remove(&fragment.key); // as a rule the last one
-                }
-                return Pushed::Refused;
+        let mut losses = Losses { now, stats, senders: &mut self.senders };
+        let shelf = if fragment.doubtful && !self.likely.partials.contains_key(&fragment.key) {
+            &mut self.doubtful
+        } else {
+            if let Some(partial) = self.doubtful.take(&fragment.key) {
+                self.likely.put(fragment.key, partial, &mut losses);
             }
-            if !known.fits(fragment, self.pieces_max) {
-                return Pushed::Limit;
-            }
-            gaps += known.pieces.len();
-        } else if !Partial::new(now, fragment.head, fragment.mac).fits(fragment, self.pieces_max) {
-            return Pushed::Limit;
-        }
-        let cost = fragment.bytes.len() + gaps * PIECE_OVERHEAD;
-        if cost > self.bytes_max {
-            return Pushed::Limit;
-        }
-        while self.held + cost > self.bytes_max {
-            self.evict(now, stats);
-        }
-        if !self.partials.contains_key(&fragment.key) {
-            self.make_room(now, stats);
-            self.partials.insert(fragment.key, Partial::new(now, fragment.head, fragment.mac));
-        }
-        let Some(partial) = self.partials.get_mut(&fragment.key) else {
-            return Pushed::Limit; // a limit of no datagram at all
+            &mut self.likely
         };
-        let before = partial.cost();
-        partial.add(fragment, stats);
-        let after = partial.cost();
-        self.held = self.held + after - before;
-        if !partial.is_complete() {
-            return Pushed::Held;
-        }
-        self.held -= after;
-        match self.partials.remove(&fragment.key) {
-            Some(whole) => {
-                stats.completed += 1;
-                Pushed::Joined(whole.join(fragment.key.protocol))
-            }
-            None => Pushed::Held,
-        }
+        shelf.push(fragment, self.pieces_max, &mut losses)
     }
 
-    /// The first fragment of a datagram showed that it is none of ours.
-    pub(super) fn refuse(&mut self, now: Ts, key: FragmentKey, head: IpHead, stats: &mut FragmentStats) {
+    /// The first fragment of a datagram showed that it is none of ours; `doubtful` as in [`Fragment`].
+    pub(super) fn refuse(
+        &mut self,
+        now: Ts,
+        key: FragmentKey,
+        head: IpHead,
+        doubtful: bool,
+        stats: &mut FragmentStats,
+    ) {
         self.expire(now, stats);
-        if let Some(partial) = self.partials.get_mut(&key) {
-            self.held -= partial.cost();
-            partial.refused = true;
-            partial.pieces = Vec::new();
+        let mut losses = Losses { now, stats, senders: &mut self.senders };
+        let shelf = if doubtful && !self.likely.partials.contains_key(&key) {
+            &mut self.doubtful
         } else {
-            self.make_room(now, stats);
-            self.partials.insert(key, Partial { refused: true, ..Partial::new(now, head, None) });
-        }
+            self.doubtful.take(&key);
+            &mut self.likely
+        };
+        shelf.refuse(key, head, &mut losses);
     }
 
     /// No more frames come: what is still incomplete is given up.
     pub(super) fn finish(&mut self, stats: &mut FragmentStats) {
-        for (_, partial) in self.partials.drain() {
-            stats.unfinished += u64::from(!partial.refused);
-        }
-        self.held = 0;
-    }
-
-    fn expire(&mut self, now: Ts, stats: &mut FragmentStats) {
-        while let Some((_, oldest)) = self.partials.front()
-            && now.since(oldest.started) > self.timeout
-        {
-            stats.timed_out += u64::from(!oldest.refused);
-            self.held -= oldest.cost();
-            self.partials.pop_front();
+        for shelf in [&mut self.likely, &mut self.doubtful] {
+            for (_, partial) in shelf.partials.drain() {
+                stats.unfinished += u64::from(!partial.refused);
+            }
+            shelf.held = 0;
         }
     }
 
@@ -216,31 +208,134 @@ impl DefragPool {
         self.senders.forgotten()
     }
 
-    fn evict(&mut self, now: Ts, stats: &mut FragmentStats) {
+    fn expire(&mut self, now: Ts, stats: &mut FragmentStats) {
+        self.likely.expire(now, self.timeout, stats);
+        self.doubtful.expire(now, self.timeout, stats);
+    }
+}
+
+impl Shelf {
+    fn new(datagrams_max: usize, bytes_max: usize) -> Self {
+        Self { partials: LinkedHashMap::with_hasher(RandomState::default()), held: 0, datagrams_max, bytes_max }
+    }
+
+    fn push(&mut self, fragment: &Fragment<'_>, pieces_max: usize, losses: &mut Losses<'_>) -> Pushed {
+        // A fragment becomes one piece for each gap it fills: one more than there are pieces, at most.
+        let mut gaps = 1;
+        if let Some(known) = self.partials.get(&fragment.key) {
+            if known.refused {
+                if !fragment.more {
+                    self.partials.remove(&fragment.key); // as a rule the last one
+                }
+                return Pushed::Refused;
+            }
+            if !known.fits(fragment, pieces_max) {
+                return Pushed::Limit;
+            }
+            gaps += known.pieces.len();
+        } else if !Partial::of(losses.now, fragment).fits(fragment, pieces_max) {
+            return Pushed::Limit;
+        }
+        let cost = fragment.bytes.len() + gaps * PIECE_OVERHEAD;
+        if cost > self.bytes_max {
+            return Pushed::Limit;
+        }
+        self.make_room_for(cost, losses);
+        if !self.partials.contains_key(&fragment.key) {
+            self.make_room(losses);
+            self.partials.insert(fragment.key, Partial::of(losses.now, fragment));
+        }
+        let Some(partial) = self.partials.get_mut(&fragment.key) else {
+            return Pushed::Limit; // a limit of no datagram at all
+        };
+        let before = partial.cost();
+        partial.add(fragment, losses.stats);
+        let after = partial.cost();
+        self.held = self.held + after - before;
+        if !partial.is_complete() {
+            return Pushed::Held;
+        }
+        match self.take(&fragment.key) {
+            Some(whole) => {
+                losses.stats.completed += 1;
+                Pushed::Joined(whole.join())
+            }
+            None => Pushed::Held,
+        }
+    }
+
+    fn refuse(&mut self, key: FragmentKey, head: IpHead, losses: &mut Losses<'_>) {
+        if let Some(partial) = self.partials.get_mut(&key) {
+            self.held -= partial.cost();
+            partial.refused = true;
+            partial.pieces = Vec::new();
+        } else {
+            self.make_room(losses);
+            self.partials.insert(key, Partial { refused: true, ..Partial::new(losses.now, 0, head, None) });
+        }
+    }
+
+    fn take(&mut self, key: &FragmentKey) -> Option<Partial> {
+        let partial = self.partials.remove(key)?;
+        self.held -= partial.cost();
+        Some(partial)
+    }
+
+    /// A datagram from another shelf, whose limits are smaller; its time begins anew, and so it stands last.
+    fn put(&mut self, key: FragmentKey, partial: Partial, losses: &mut Losses<'_>) {
+        let cost = partial.cost();
+        self.make_room_for(cost, losses);
+        self.make_room(losses);
+        self.held += cost;
+        self.partials.insert(key, Partial { started: losses.now, ..partial });
+    }
+
+    fn expire(&mut self, now: Ts, timeout: Span, stats: &mut FragmentStats) {
+        while let Some((_, oldest)) = self.partials.front()
+            && now.since(oldest.started) > timeout
+        {
+            stats.timed_out += u64::from(!oldest.refused);
+            self.held -= oldest.cost();
+            self.partials.pop_front();
+        }
+    }
+
+    fn evict(&mut self, losses: &mut Losses<'_>) {
         let Some((key, oldest)) = self.partials.pop_front() else {
             self.held = 0;
             return;
         };
         self.held -= oldest.cost();
         if !oldest.refused {
-            stats.evicted += 1;
+            losses.stats.evicted += 1;
             let (mac, started) = (oldest.mac, oldest.started);
             let sent = Sent { mac, source: key.src, toward: Some(key.dst), count: 1, first: started, last: started };
-            self.senders.add(now, &sent);
+            losses.senders.add(losses.now, &sent);
         }
     }
 
     /// Room for one more datagram.
-    fn make_room(&mut self, now: Ts, stats: &mut FragmentStats) {
+    fn make_room(&mut self, losses: &mut Losses<'_>) {
         while !self.partials.is_empty() && self.partials.len() >= self.datagrams_max {
-            self.evict(now, stats);
+            self.evict(losses);
+        }
+    }
+
+    /// Room for so many bytes, no more than the limit.
+    fn make_room_for(&mut self, cost: usize, losses: &mut Losses<'_>) {
+        while self.held + cost > self.bytes_max {
+            self.evict(losses);
         }
     }
 }
 
 impl Partial {
-    const fn new(started: Ts, head: IpHead, mac: Option<Mac>) -> Self {
-        Self { started, mac, refused: false, head, pieces: Vec::new(), end: None }
+    const fn new(started: Ts, protocol: u8, head: IpHead, mac: Option<Mac>) -> Self {
+        Self { started, mac, refused: false, protocol, head, pieces: Vec::new(), end: None }
+    }
+
+    const fn of(started: Ts, fragment: &Fragment<'_>) -> Self {
+        Self::new(started, fragment.protocol, fragment.head, fragment.mac)
     }
 
     fn cost(&self) -> usize {
@@ -264,8 +359,8 @@ impl Partial {
 
     /// Adds the bytes of a fragment that [fits](Self::fits) where none are yet.
     fn add(&mut self, fragment: &Fragment<'_>, stats: &mut FragmentStats) {
-        if fragment.offset == 0 {
-            self.head = fragment.head;
+        if fragment.offset == 0 && self.pieces.first().is_none_or(|piece| piece.start != 0) {
+            (self.protocol, self.head) = (fragment.protocol, fragment.head);
         }
         let end = fragment.offset + fragment.wire_len;
         if !fragment.more {
@@ -301,7 +396,7 @@ impl Partial {
         self.end == Some(covered)
     }
 
-    fn join(self, protocol: u8) -> Datagram {
+    fn join(self) -> Datagram {
         let mut bytes = Vec::with_capacity(self.end.unwrap_or_default());
         for piece in &self.pieces {
             if piece.start != bytes.len() {
@@ -309,7 +404,7 @@ impl Partial {
             }
             bytes.extend_from_slice(&piece.bytes);
         }
-        Datagram { protocol, head: self.head, bytes, wire_len: self.end.unwrap_or_default() }
+        Datagram { protocol: self.protocol, head: self.head, bytes, wire_len: self.end.unwrap_or_default() }
     }
 }
 

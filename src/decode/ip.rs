@@ -289,20 +289,23 @@ impl<'w> Walk<'w, '_> {
         }
     }
 
-    /// A fragment of a datagram that carries `next`.
+    /// A fragment that says that its datagram carries `next`.
     fn fragment(&mut self, next: u8, id: u32, offset: usize, more: bool, at: usize, ip: &Ip<'w>) -> Stop {
-        if !self.may_matter(next, offset, at).unwrap_or(true) {
-            // The rest of the datagram need not be held either.
-            if may_carry_tcp(next) {
-                let head = ip.head();
-                let key = FragmentKey { src: head.src, dst: head.dst, protocol: next, id };
-                self.shared.pool.refuse(self.ts, key, head, self.shared.fragments);
+        let head = ip.head();
+        let v6 = head.facts.v6;
+        let key = FragmentKey { src: head.src, dst: head.dst, protocol: (!v6).then_some(next), id };
+        let doubtful = !may_carry_tcp(next);
+        if !self.may_matter(next, offset, at, v6).unwrap_or(true) {
+            // The rest of the datagram need not be held either. In IPv4 it says itself what it carries.
+            if v6 || !doubtful {
+                self.shared.pool.refuse(self.ts, key, head, doubtful, self.shared.fragments);
             }
             return Ignored::FragmentOther.into();
         }
-        let head = ip.head();
         let fragment = Fragment {
-            key: FragmentKey { src: head.src, dst: head.dst, protocol: next, id },
+            key,
+            protocol: next,
+            doubtful,
             head,
             mac: self.link_facts().macs.map(|(src, _)| src),
             offset,
@@ -321,13 +324,14 @@ impl<'w> Walk<'w, '_> {
         }
     }
 
-    /// Whether a fragment may be one of ours; `None` where only its first fragment could tell.
-    fn may_matter(&self, next: u8, offset: usize, at: usize) -> Option<bool> {
+    /// Whether a fragment may be one of ours; `None` where only its first fragment could tell. What a later one of IPv6 says
+    /// that it carries tells nothing (RFC 8200 section 4.5).
+    fn may_matter(&self, next: u8, offset: usize, at: usize, v6: bool) -> Option<bool> {
+        if offset != 0 {
+            return if v6 || may_carry_tcp(next) { None } else { Some(false) };
+        }
         if !may_carry_tcp(next) {
             return Some(false);
-        }
-        if offset != 0 {
-            return None;
         }
         let (src_port, dst_port) = (self.be16(at)?, self.be16(at + 2)?);
         match next {

@@ -9,6 +9,7 @@ use super::testing::*;
 use super::*;
 
 mod aside;
+mod fragments;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -130,6 +131,9 @@ fn ways() -> Vec<Way> {
         ),
         tunnel("VXLAN", &ipv4(17, &udp(4789, &join(&[&[8, 0, 0, 0, 0, 0, 42, 0], &inner]))), &[Encap::Vxlan]),
         tunnel("VXLAN, Linux", &ipv4(17, &udp(8472, &join(&[&[8, 0, 0, 0, 0, 0, 42, 0], &inner]))), &[Encap::Vxlan]),
+        // What Linux sends with `gbp`, and reserved bits that are set all over.
+        tunnel("VXLAN, group", &ipv4(17, &udp(4789, &join(&[&[0x88, 0, 0, 9, 0, 0, 42, 0], &inner]))), &[Encap::Vxlan]),
+        tunnel("VXLAN, odd", &ipv4(17, &udp(4789, &join(&[&[0x0c, 7, 7, 7, 0, 0, 42, 7], &inner]))), &[Encap::Vxlan]),
         tunnel("TZSP", &ipv4(17, &udp(37008, &join(&[&[1, 0, 0, 1, 0, 10, 2, 7, 7, 1], &inner]))), &[Encap::Tzsp]),
         tunnel("HP ERM", &ipv4(17, &udp(7932, &join(&[&[0; 12], &inner]))), &[Encap::HpErm]),
         tunnel("GTP-U", &ipv4(17, &udp(2152, &join(&[&[0x30, 255, 0, 59, 0, 0, 0, 1], &v4]))), &[Encap::Gtpu]),
@@ -281,6 +285,7 @@ fn what_is_not_ours_is_ignored_for_its_reason() {
         ("not_tcp", LinkType::RAW, ipv4(50, &v4)),
         ("not_tcp", LinkType::RAW, ipv4(17, &udp(53, &v4))),
         ("not_tcp", LinkType::RAW, ipv4(17, &udp(4789, &[0; 64]))),
+        ("not_tcp", LinkType::RAW, ipv4(17, &udp(4789, &join(&[&[0xf7; 8], &ethernet(IPV4, &v4)])))),
         ("not_tcp", LinkType::IPV6, ipv6(59, &[])),
         ("other_port", LinkType::RAW, other.v4()),
         ("other_port", LinkType::RAW, other.v6()),
@@ -377,70 +382,6 @@ fn both_ports_count_and_only_those_asked_for() {
         let decoded = decoder.decode(FrameNo(1), &frame(LinkType::RAW, NOW, &bytes));
         assert_eq!(matches!(decoded, Decoded::Segment(_)), ours, "{src_port} to {dst_port}");
     }
-}
-
-#[test]
-fn a_fragmented_tunnel_around_a_fragmented_segment() {
-    let segment = Tcp { payload: vec![b'x'; 600], ..Tcp::default() }.v4();
-    let inner_parts =
-        [ipv4_fragment(1, 6, 0, true, &segment[20..340]), ipv4_fragment(1, 6, 320, false, &segment[340..])];
-    let mut decoder = decoder();
-    let mut names = Vec::new();
-    for (id, inner) in inner_parts.iter().enumerate() {
-        let gre = gre(0, IPV4, &[], inner);
-        let outer = [
-            ipv4_fragment(90 + id as u16, 47, 0, true, &gre[..160]),
-            ipv4_fragment(90 + id as u16, 47, 160, false, &gre[160..]),
-        ];
-        for bytes in outer {
-            let bytes = ethernet(IPV4, &bytes);
-            match decoder.decode(FrameNo(1), &frame(LinkType::ETHERNET, NOW, &bytes)) {
-                Decoded::Segment(segment) => {
-                    assert_eq!(segment.payload, vec![b'x'; 600]);
-                    assert_eq!(segment.head.link.encaps[0], Some(Encap::Gre));
-                    assert!(segment.head.link.macs.is_some());
-                    names.push("segment");
-                }
-                other => names.push(name(other).unwrap_err()),
-            }
-        }
-    }
-    assert_eq!(names, ["fragment_held", "fragment_held", "fragment_held", "segment"]);
-    assert_eq!(decoder.stats().fragments().completed, 3);
-}
-
-#[test]
-fn fragments_of_what_is_not_ours_are_not_held() {
-    let other = Tcp { dst_port: 443, payload: vec![0; 100], ..Tcp::default() }.v4();
-    let dns = udp(53, &[0; 100]);
-    let mut decoder = decoder();
-    let mut say = |bytes: Vec<u8>| name(decoder.decode(FrameNo(1), &frame(LinkType::RAW, NOW, &bytes))).unwrap_err();
-    assert_eq!(say(ipv4_fragment(1, 6, 0, true, &other[20..60])), "fragment_other");
-    assert_eq!(say(ipv4_fragment(1, 6, 40, true, &other[60..100])), "fragment_other");
-    assert_eq!(say(ipv4_fragment(1, 6, 80, false, &other[100..])), "fragment_other");
-    assert_eq!(say(ipv4_fragment(2, 17, 0, true, &dns[..48])), "fragment_other");
-    assert_eq!(say(ipv4_fragment(2, 17, 48, false, &dns[48..])), "fragment_other");
-    assert_eq!(say(ipv4_fragment(3, 1, 0, true, &[0; 64])), "fragment_other");
-    // The last fragment came first: held until the first one shows the ports.
-    assert_eq!(say(ipv4_fragment(4, 6, 80, false, &other[100..])), "fragment_held");
-    assert_eq!(say(ipv4_fragment(4, 6, 0, true, &other[20..60])), "fragment_other");
-    decoder.finish();
-    assert_eq!(decoder.stats().fragments(), FragmentStats::default());
-}
-
-#[test]
-fn a_datagram_in_ipv6_fragments_is_put_together() {
-    let whole = Tcp { payload: vec![b'y'; 100], ..Tcp::default() }.v6();
-    let options = join(&[&[6, 0, 1, 4, 0, 0, 0, 0], &whole[40..]]);
-    let parts = [
-        ipv6(44, &ipv6_fragment(60, 77, 0, true, &options[..80])),
-        ipv6(44, &ipv6_fragment(60, 77, 80, false, &options[80..])),
-    ];
-    let mut decoder = decoder();
-    let first = name(decoder.decode(FrameNo(1), &frame(LinkType::RAW, NOW, &parts[0]))).unwrap_err();
-    assert_eq!(first, "fragment_held");
-    let head = name(decoder.decode(FrameNo(2), &frame(LinkType::RAW, NOW, &parts[1]))).unwrap();
-    assert_eq!((head.payload_len, head.at.frame), (100, FrameNo(2)));
 }
 
 #[test]

@@ -124,10 +124,13 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// VXLAN: the I flag must be set, the rest of the first byte is zero (RFC 7348 section 5).
+    /// VXLAN: the I flag must be set. All other bits are reserved and ignored on receipt (RFC 7348 section 5), or say what
+    /// leaves the frame where it is (draft-smith-vxlan-group-policy).
     fn vxlan(&mut self, at: usize) -> Stop {
+        const VNI_IS_VALID: u8 = 0x08;
+
         match self.chunk::<VXLAN_HEADER_LEN>(at) {
-            Some([0x08, ..]) => self.bridged(Encap::Vxlan, at + VXLAN_HEADER_LEN),
+            Some([flags, ..]) if flags & VNI_IS_VALID != 0 => self.bridged(Encap::Vxlan, at + VXLAN_HEADER_LEN),
             Some(_) => Ignored::NotTcp.into(),
             None => Undecoded::TruncatedTunnel.into(),
         }

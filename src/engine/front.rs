@@ -34,8 +34,8 @@ pub struct Front {
     clock: EventClock,
     ticked: Option<Ts>,
     last: FrameNo,
-    /// A frame whose stamp waits for a witness.
-    held: Option<HeldFrame>,
+    /// What waits for a witness to its stamp.
+    held: Option<Held>,
 }
 
 impl std::fmt::Debug for Front {
@@ -65,11 +65,15 @@ pub struct FrontStats {
 }
 
 #[derive(Debug)]
-struct HeldFrame {
-    no: FrameNo,
-    link: LinkType,
-    wire_len: u32,
-    bytes: Vec<u8>,
+enum Held {
+    Frame {
+        no: FrameNo,
+        link: LinkType,
+        wire_len: u32,
+        bytes: Vec<u8>,
+    },
+    /// A frame that a filter rejected.
+    Filtered,
 }
 
 impl Front {
@@ -98,6 +102,18 @@ impl Front {
         }
     }
 
+    /// Takes the next frame where a filter rejected it: of its stamp is made what is made of any other, so that a filter
+    /// changes no time of what it lets through.
+    #[inline]
+    pub fn handle_filtered(&mut self, ts: Ts, out: &mut impl FnMut(FrontItem<'_>)) {
+        if self.held.is_some() {
+            self.let_go(Some(ts), out);
+        }
+        if self.clock.handle(ts) == Stamp::Hold {
+            self.held = Some(Held::Filtered);
+        }
+    }
+
     /// A frame that gets another stamp, or has to wait for one.
     #[cold]
     fn handle_odd_stamp(&mut self, stamp: Stamp, no: FrameNo, frame: &Frame<'_>, out: &mut impl FnMut(FrontItem<'_>)) {
@@ -105,7 +121,7 @@ impl Front {
             Stamp::At(ts) => self.pass_on_later(no, &Frame { ts, ..*frame }, out),
             Stamp::Hold => {
                 let (link, wire_len) = (frame.link, frame.wire_len);
-                self.held = Some(HeldFrame { no, link, wire_len, bytes: frame.bytes.to_vec() });
+                self.held = Some(Held::Frame { no, link, wire_len, bytes: frame.bytes.to_vec() });
             }
         }
     }
@@ -148,13 +164,14 @@ impl Front {
         }
     }
 
-    /// Passes on the frame that is held, if there is one.
+    /// Passes on what is held, if there is anything.
     #[cold]
     fn let_go(&mut self, next: Option<Ts>, out: &mut impl FnMut(FrontItem<'_>)) {
         let Some(held) = self.held.take() else { return };
         let ts = self.clock.release(next).unwrap_or_default();
-        let frame = Frame { ts, link: held.link, wire_len: held.wire_len, bytes: &held.bytes };
-        self.pass_on_later(held.no, &frame, out);
+        if let Held::Frame { no, link, wire_len, bytes } = held {
+            self.pass_on_later(no, &Frame { ts, link, wire_len, bytes: &bytes }, out);
+        }
     }
 
     /// See [`Self::pass_on`]; of frames that did not go straight through.
@@ -196,6 +213,7 @@ impl Front {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::{self, testing::Tcp};
 
     fn frame(secs: i64) -> Frame<'static> {
         Frame { ts: Ts::from_parts(secs, 0), link: LinkType::ETHERNET, wire_len: 4, bytes: b"none" }
@@ -216,5 +234,51 @@ mod tests {
         assert_eq!((front.decode_stats().total(), front.clock().now()), (2, Ts::from_parts(3700, 0)));
         assert_eq!(ticks, [Ts::from_parts(3700, 0), Ts::from_parts(3701, 0)]);
         assert_eq!(front.clock().jumps_ignored(), 0);
+    }
+
+    #[test]
+    fn the_first_frame_waits_for_the_clock_at_most() {
+        let mut front = Front::new(PortSet::default(), &Limits::default());
+        front.handle_frame(FrameNo(1), &frame(100), &mut |_| ());
+        assert_eq!(front.decode_stats().total(), 0, "held");
+        front.handle_idle(Ts::from_parts(100, 0), &mut |_| ());
+        assert_eq!((front.decode_stats().total(), front.clock().now()), (1, Ts::from_parts(100, 0)));
+    }
+
+    #[test]
+    fn a_filter_changes_no_stamp() {
+        const ABSURD: i64 = 4_000_000_000;
+        // Seconds of a capture, and which frame of it passes.
+        for (capture, passes, expected, ends) in [
+            (&[100, 600, 1100, 1101][..], 2, 1100, 1101), // no jump from one to the next
+            (&[100, 3700, 3701], 1, 3700, 3701),          // the witness is rejected
+            (&[100, 3700, 3701], 2, 3701, 3701),          // what jumps is rejected
+            (&[100, ABSURD, 101], 2, 101, 101),
+            (&[ABSURD, 100, 101], 0, 100, 101),
+            (&[100, 101, ABSURD], 2, 101, 101),
+        ] {
+            for filter in [false, true] {
+                let mut front = Front::new(PortSet::default(), &Limits::default());
+                let mut stamps = Vec::new();
+                let mut out = |item: FrontItem<'_>| {
+                    if let FrontItem::Segment(segment) = item {
+                        stamps.push((segment.head.at.frame, segment.head.at.ts));
+                    }
+                };
+                for (place, &secs) in capture.iter().enumerate() {
+                    let (no, ts) = (FrameNo(place as u64), Ts::from_parts(secs, 0));
+                    if filter && place != passes {
+                        front.handle_filtered(ts, &mut out);
+                    } else {
+                        let bytes = Tcp { seq: place as u32, ..Tcp::default() }.v4();
+                        front.handle_frame(no, &decode::testing::frame(LinkType::RAW, ts, &bytes), &mut out);
+                    }
+                }
+                let end = front.finish(&mut out).ts;
+                let passed = stamps.iter().find(|(no, _)| no.0 == passes as u64);
+                assert_eq!(passed.unwrap().1, Ts::from_parts(expected, 0), "{capture:?} {filter}");
+                assert_eq!(end, Ts::from_parts(ends, 0), "{capture:?} {filter}");
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::decode::segment::IpFacts;
 use super::*;
 
 fn key(id: u32) -> FragmentKey {
-    FragmentKey { src: HostKey::v4([10, 0, 0, 1]), dst: HostKey::v4([10, 0, 0, 2]), protocol: 6, id }
+    FragmentKey { src: HostKey::v4([10, 0, 0, 1]), dst: HostKey::v4([10, 0, 0, 2]), protocol: Some(6), id }
 }
 
 fn head(ttl: u8) -> IpHead {
@@ -14,7 +14,8 @@ fn head(ttl: u8) -> IpHead {
 }
 
 fn fragment(id: u32, offset: usize, more: bool, bytes: &[u8]) -> Fragment<'_> {
-    Fragment { key: key(id), head: head(64), mac: None, offset, more, bytes, wire_len: bytes.len() }
+    let wire_len = bytes.len();
+    Fragment { key: key(id), protocol: 6, doubtful: false, head: head(64), mac: None, offset, more, bytes, wire_len }
 }
 
 fn at(secs: i64) -> Ts {
@@ -34,9 +35,15 @@ impl Pool {
 
     fn push(&mut self, now: Ts, fragment: &Fragment<'_>) -> Pushed {
         let pushed = self.pool.push(now, fragment, &mut self.stats);
-        let cost: usize = self.pool.partials.values().map(Partial::cost).sum();
-        assert_eq!(self.pool.held, cost, "what is held is what the pieces cost");
+        for shelf in [&self.pool.likely, &self.pool.doubtful] {
+            let cost: usize = shelf.partials.values().map(Partial::cost).sum();
+            assert_eq!(shelf.held, cost, "what is held is what the pieces cost");
+        }
         pushed
+    }
+
+    fn refuse(&mut self, now: Ts, id: u32) {
+        self.pool.refuse(now, key(id), head(1), false, &mut self.stats);
     }
 
     fn joined(&mut self, fragment: &Fragment<'_>) -> Option<Vec<u8>> {
@@ -58,7 +65,7 @@ fn fragments_in_any_order_give_the_datagram() {
         });
         assert_eq!(results, [None, None, Some(b"aaaaaaaabbbbbbbbcc".to_vec())], "{order:?}");
         assert_eq!(pool.stats, FragmentStats { completed: 1, ..FragmentStats::default() });
-        assert_eq!(pool.pool.held, 0);
+        assert_eq!(pool.pool.likely.held, 0);
     }
 }
 
@@ -68,7 +75,7 @@ fn datagrams_are_told_apart_by_all_of_their_key() {
     assert_eq!(pool.joined(&fragment(1, 0, true, b"aaaaaaaa")), None);
     assert_eq!(pool.joined(&fragment(2, 8, false, b"b")), None);
     let mut other = fragment(1, 8, false, b"c");
-    other.key.protocol = 47;
+    other.key.protocol = Some(47);
     assert_eq!(pool.joined(&other), None);
     assert_eq!(pool.joined(&fragment(1, 8, false, b"d")), Some(b"aaaaaaaad".to_vec()));
 }
@@ -78,6 +85,13 @@ fn the_header_is_that_of_the_first_fragment() {
     let mut pool = Pool::new(&DecodeLimits::default());
     pool.push(at(0), &Fragment { head: head(9), ..fragment(1, 8, false, b"b") });
     match pool.push(at(0), &Fragment { head: head(77), ..fragment(1, 0, true, b"aaaaaaaa") }) {
+        Pushed::Joined(datagram) => assert_eq!((datagram.head.facts.ttl, datagram.protocol), (77, 6)),
+        other => panic!("{other:?}"),
+    }
+    // Of two first ones it is the one whose bytes are taken.
+    pool.push(at(0), &Fragment { head: head(77), ..fragment(2, 0, true, b"aaaaaaaa") });
+    pool.push(at(0), &Fragment { protocol: 59, head: head(9), ..fragment(2, 0, true, b"aaaaaaaa") });
+    match pool.push(at(0), &Fragment { head: head(9), ..fragment(2, 8, false, b"b") }) {
         Pushed::Joined(datagram) => assert_eq!((datagram.head.facts.ttl, datagram.protocol), (77, 6)),
         other => panic!("{other:?}"),
     }
@@ -154,14 +168,45 @@ fn the_oldest_datagram_goes_first() {
 }
 
 #[test]
+fn doubtful_datagrams_push_out_nothing_but_each_other() {
+    let limits = DecodeLimits { defrag_datagrams_max: 16, ..DecodeLimits::default() };
+    let mut pool = Pool::new(&limits);
+    assert_eq!(pool.joined(&fragment(1, 0, true, b"aaaaaaaa")), None);
+    let doubtful = |id| Fragment { protocol: 59, doubtful: true, ..fragment(id, 8, false, b"b") };
+    for id in 2..=100 {
+        assert_eq!(pool.joined(&doubtful(id)), None);
+    }
+    assert_eq!((pool.pool.likely.partials.len(), pool.pool.doubtful.partials.len()), (1, 2), "an eighth of 16");
+    assert_eq!(pool.stats.evicted, 97);
+    // The first fragment decides what one of them is, and that there were others does no harm to the one before them.
+    match pool.push(at(0), &fragment(100, 0, true, b"cccccccc")) {
+        Pushed::Joined(datagram) => assert_eq!((datagram.protocol, datagram.bytes.as_slice()), (6, &b"ccccccccb"[..])),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(pool.joined(&doubtful(1)), Some(b"aaaaaaaab".to_vec()), "known already");
+}
+
+#[test]
+fn a_doubtful_datagram_that_a_fragment_speaks_for_is_given_its_time_anew() {
+    let mut pool = Pool::new(&DecodeLimits::default());
+    pool.push(at(0), &Fragment { doubtful: true, ..fragment(1, 16, false, b"c") });
+    pool.push(at(20), &fragment(1, 8, true, b"bbbbbbbb"));
+    assert!(pool.pool.doubtful.partials.is_empty());
+    match pool.push(at(40), &fragment(1, 0, true, b"aaaaaaaa")) {
+        Pushed::Joined(datagram) => assert_eq!(datagram.bytes, b"aaaaaaaabbbbbbbbc"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn bytes_are_capped_and_tiny_fragments_are_charged_for_their_overhead() {
     let limits = DecodeLimits { defrag_bytes_max: 4 * (8 + PIECE_OVERHEAD), ..DecodeLimits::default() };
     let mut pool = Pool::new(&limits);
     for id in 1..=9 {
         assert_eq!(pool.joined(&fragment(id, 0, true, &[0; 8])), None);
-        assert!(pool.pool.held <= limits.defrag_bytes_max);
+        assert!(pool.pool.likely.held <= limits.defrag_bytes_max);
     }
-    assert_eq!((pool.pool.partials.len(), pool.stats.evicted), (4, 5));
+    assert_eq!((pool.pool.likely.partials.len(), pool.stats.evicted), (4, 5));
     assert!(matches!(pool.push(at(0), &fragment(10, 0, true, &[0; 512])), Pushed::Limit));
     assert_eq!(pool.stats.evicted, 5, "what can never fit displaces nothing");
 }
@@ -177,7 +222,7 @@ fn a_datagram_that_takes_too_long_is_given_up() {
     assert_eq!(pool.stats.timed_out, 1);
     assert!(matches!(pool.push(at(31), &fragment(2, 8, false, b"x")), Pushed::Joined(_)));
     pool.pool.finish(&mut pool.stats);
-    assert_eq!((pool.stats.unfinished, pool.pool.held), (2, 0));
+    assert_eq!((pool.stats.unfinished, pool.pool.likely.held), (2, 0));
 }
 
 #[test]
@@ -185,15 +230,15 @@ fn a_refused_datagram_holds_nothing_and_counts_nowhere() {
     let limits = DecodeLimits { defrag_datagrams_max: 2, ..DecodeLimits::default() };
     let mut pool = Pool::new(&limits);
     pool.push(at(0), &fragment(1, 8, true, b"bbbbbbbb"));
-    pool.pool.refuse(at(0), key(1), head(1), &mut pool.stats);
-    assert_eq!(pool.pool.held, 0);
+    pool.refuse(at(0), 1);
+    assert_eq!(pool.pool.likely.held, 0);
     assert!(matches!(pool.push(at(0), &fragment(1, 16, true, b"cccccccc")), Pushed::Refused));
     assert!(matches!(pool.push(at(0), &fragment(1, 24, false, b"d")), Pushed::Refused));
-    assert!(pool.pool.partials.is_empty(), "the last fragment ends it");
+    assert!(pool.pool.likely.partials.is_empty(), "the last fragment ends it");
     for id in 2..9 {
-        pool.pool.refuse(at(0), key(id), head(1), &mut pool.stats);
+        pool.refuse(at(0), id);
     }
-    assert_eq!(pool.pool.partials.len(), 2);
+    assert_eq!(pool.pool.likely.partials.len(), 2);
     assert_eq!(pool.stats, FragmentStats::default());
 }
 
@@ -241,26 +286,30 @@ proptest! {
     #[test]
     fn limits_hold_whatever_comes(
         pushes in prop::collection::vec(
-            (0_u32..6, 0_usize..70_000, any::<bool>(), 0_usize..2000, 0_i64..100, any::<bool>()), 1..200),
+            (0_u32..6, 0_usize..70_000, any::<bool>(), 0_usize..2000, 0_i64..100, any::<bool>(), any::<bool>()), 1..200),
     ) {
         let limits = DecodeLimits {
             defrag_datagrams_max: 3, defrag_bytes_max: 4000, defrag_pieces_max: 5, ..DecodeLimits::default()
         };
         let mut pool = Pool::new(&limits);
-        for (id, offset, more, length, secs, refuse) in pushes {
+        for (id, offset, more, length, secs, refuse, doubtful) in pushes {
             let bytes = vec![0; length];
             if refuse {
-                pool.pool.refuse(at(secs), key(id), head(1), &mut pool.stats);
+                pool.refuse(at(secs), id);
             }
-            pool.push(at(secs), &fragment(id, offset, more, &bytes));
-            prop_assert!(pool.pool.held <= limits.defrag_bytes_max);
-            prop_assert!(pool.pool.partials.len() <= limits.defrag_datagrams_max);
-            let most = pool.pool.partials.values().map(|partial| partial.pieces.len()).max().unwrap_or(0);
-            // One fragment may fill several gaps between pieces.
-            prop_assert!(most <= 2 * limits.defrag_pieces_max);
+            pool.push(at(secs), &Fragment { doubtful, ..fragment(id, offset, more, &bytes) });
+            let DefragPool { likely, doubtful, .. } = &pool.pool;
+            for (shelf, part) in [(likely, 1), (doubtful, DOUBTFUL_PART)] {
+                prop_assert!(shelf.held <= limits.defrag_bytes_max.div_ceil(part));
+                prop_assert!(shelf.partials.len() <= limits.defrag_datagrams_max.div_ceil(part));
+                let most = shelf.partials.values().map(|partial| partial.pieces.len()).max().unwrap_or(0);
+                // One fragment may fill several gaps between pieces.
+                prop_assert!(most <= 2 * limits.defrag_pieces_max);
+            }
+            prop_assert!(likely.partials.keys().all(|key| !doubtful.partials.contains_key(key)), "on one shelf");
         }
         pool.pool.finish(&mut pool.stats);
-        prop_assert_eq!(pool.pool.held, 0);
+        prop_assert_eq!((pool.pool.likely.held, pool.pool.doubtful.held), (0, 0));
     }
 }
 
@@ -282,7 +331,7 @@ fn a_card_whose_datagrams_had_to_go_floods() {
     for id in 0..500 {
         pool.push(at(0), &of(3 * id, 2));
         pool.push(at(0), &fragment(3 * id, 8, false, b"b"));
-        pool.pool.refuse(at(0), key(3 * id + 1), head(64), &mut pool.stats);
+        pool.refuse(at(0), 3 * id + 1);
         pool.push(at(i64::from(id) * 60), &of(3 * id + 2, 2));
     }
     assert_eq!(pool.pool.flooders(), []);
