@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::advice::Circumstances;
+use self::advice::{Circumstances, Machine};
 use crate::detect::{
     Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayOutcome, RelayVerdict, Severity, Tier,
     Voice,
@@ -102,6 +102,20 @@ pub struct Incident {
     pub attack: Vec<&'static str>,
 }
 
+impl Incident {
+    /// Hosts of ours that are accused with it, beside its own host; the busiest first.
+    pub fn insiders(&self) -> Vec<&Peer> {
+        let mut insiders: Vec<&Peer> = self.peers.iter().filter(|peer| peer.role == Peer::INSIDE).collect();
+        insiders.sort_by(|a, b| (b.count, a.ip).cmp(&(a.count, b.ip)));
+        insiders
+    }
+
+    /// Whether it is told against this host.
+    pub fn accuses(&self, host: HostKey) -> bool {
+        self.host == host || self.peers.iter().any(|peer| (peer.ip, peer.role) == (host, Peer::INSIDE))
+    }
+}
+
 /// One line of a score.
 #[derive(Clone, PartialEq, Debug)]
 pub struct EvidenceLine {
@@ -134,7 +148,7 @@ pub struct RankedHost {
     pub severity: Option<Severity>,
     /// The highest score of its accusations, or the prior.
     pub score_db: f64,
-    /// Classes of its incidents, accusations first.
+    /// Classes of the incidents that it is accused by or the victim of, accusations first.
     pub classes: Vec<Class>,
     /// Other hosts of ours whose frames come from the same Ethernet address: it is a router's.
     pub behind_router: u32,
@@ -175,8 +189,7 @@ impl Judgement {
         let mut incidents = Vec::with_capacity(stories.len());
         incidents.extend(stories.into_iter().filter_map(|((host, class), findings)| {
             let row = rows.get(&host)?;
-            let behind_router = neighbours(&routers, row);
-            assemble(class, row, behind_router, &servers, findings)
+            assemble(class, row, Site { rows: &rows, routers: &routers, servers: &servers }, findings)
         }));
         incidents.sort_unstable_by(|a: &Incident, b: &Incident| {
             (a.class.is_victim(), b.tier, b.severity)
@@ -288,13 +301,21 @@ fn neighbours(users: &BTreeMap<crate::net::Mac, u32>, row: &HostRow) -> u32 {
     row.macs.iter().filter_map(|mac| users.get(mac)).map(|n| n - 1).max().unwrap_or(0)
 }
 
-fn assemble(
-    class: Class,
-    row: &HostRow,
-    behind_router: u32,
-    servers: &[IpAddr],
-    mut findings: Vec<Finding>,
-) -> Option<Incident> {
+/// All hosts of ours, for what an incident says of others than its own.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    rows: &'a BTreeMap<HostKey, HostRow>,
+    routers: &'a BTreeMap<crate::net::Mac, u32>,
+    servers: &'a [IpAddr],
+}
+
+impl<'a> Site<'a> {
+    fn machine(&self, row: &'a HostRow) -> Machine<'a> {
+        Machine { row, behind_router: neighbours(self.routers, row) }
+    }
+}
+
+fn assemble(class: Class, row: &HostRow, site: Site<'_>, mut findings: Vec<Finding>) -> Option<Incident> {
     findings.sort_by(|a, b| (a.family, b.db).partial_cmp(&(b.family, a.db)).unwrap_or(std::cmp::Ordering::Equal));
     let ruling =
         findings.iter().filter_map(|finding| finding.verdict).max_by_key(|ruling| (ruling.tier, ruling.severity));
@@ -372,8 +393,15 @@ fn assemble(
         remediation: Vec::new(),
         attack: attack(class),
     };
-    incident.summary = summary::of(&incident, row, senders);
-    incident.remediation = advice::of(&incident, Circumstances { row, senders, behind_router, servers });
+    let insiders: Vec<Machine<'_>> = incident
+        .insiders()
+        .into_iter()
+        .filter_map(|peer| site.rows.get(&peer.ip))
+        .map(|row| site.machine(row))
+        .collect();
+    incident.summary = summary::of(&incident, row, senders, &insiders);
+    let seen = Circumstances { machine: site.machine(row), senders, insiders: &insiders, servers: site.servers };
+    incident.remediation = advice::of(&incident, seen);
     Some(incident)
 }
 
@@ -424,18 +452,28 @@ fn rank(
     let mut of_host: BTreeMap<HostKey, Vec<&Incident>> = BTreeMap::new();
     for incident in incidents {
         of_host.entry(incident.host).or_default().push(incident);
+        for insider in incident.insiders().iter().filter(|insider| insider.ip != incident.host) {
+            of_host.entry(insider.ip).or_default().push(incident);
+        }
     }
     let mut hosts: Vec<RankedHost> = rows
         .into_values()
         .map(|row| {
             let own = of_host.remove(&row.host).unwrap_or_default();
             let accusations = || own.iter().filter(|incident| !incident.class.is_victim());
+            let mut classes: Vec<Class> = Vec::new();
+            for incident in &own {
+                // Its own, and one that it is accused with.
+                if !classes.contains(&incident.class) {
+                    classes.push(incident.class);
+                }
+            }
             RankedHost {
                 rank: 0,
                 tier: accusations().map(|incident| incident.tier).max(),
                 severity: accusations().map(|incident| incident.severity).max(),
                 score_db: accusations().filter_map(|incident| incident.score_db).fold(PRIOR_DB, f64::max),
-                classes: own.iter().map(|incident| incident.class).collect(),
+                classes,
                 behind_router: neighbours(routers, &row),
                 row,
             }
@@ -465,6 +503,12 @@ mod tests {
         HostRow::new(HostKey::v4([192, 168, 0, 23]), At::default())
     }
 
+    /// An incident of a host about which nothing else is known.
+    fn assembled(row: &HostRow, findings: Vec<Finding>) -> Option<Incident> {
+        let (rows, routers) = (BTreeMap::new(), BTreeMap::new());
+        assemble(Class::MassMailer, row, Site { rows: &rows, routers: &routers, servers: &[] }, findings)
+    }
+
     fn line(family: Family, db: f64) -> Finding {
         Finding::summed("a_detector", row().host, Class::MassMailer, family, db, Ts::EPOCH, Ts::EPOCH)
     }
@@ -476,7 +520,7 @@ mod tests {
             (row.served, row.last) = (served, Ts::from_parts(i64::from(n), 0));
             (row.host, row)
         });
-        let mut victim = assemble(Class::MassMailer, &rows[0].1, 0, &[], vec![line(Family::Outcome, 36.0)]).unwrap();
+        let mut victim = assembled(&rows[0].1, vec![line(Family::Outcome, 36.0)]).unwrap();
         (victim.class, victim.host) = (Class::Blocklisted, rows[0].0);
         let ranked = rank(BTreeMap::from(rows), &BTreeMap::new(), &[victim]);
         let order: Vec<u8> = ranked.iter().map(|host| host.row.host.octets()[15]).collect();
@@ -491,7 +535,7 @@ mod tests {
             line(Family::Helo, 3.0),
             line(Family::Context, 5.0),
         ];
-        let incident = assemble(Class::MassMailer, &row(), 0, &[], findings).unwrap();
+        let incident = assembled(&row(), findings).unwrap();
         assert_eq!((incident.score_db, incident.tier), (Some(39.0), Tier::Confirmed));
         let sum: f64 = incident.evidence.iter().map(|line| line.db).sum();
         assert!((sum - 39.0).abs() < 1e-9);
@@ -501,7 +545,7 @@ mod tests {
     #[test]
     fn a_family_counts_once_and_up_to_its_cap() {
         let findings = vec![line(Family::Outcome, 90.0), line(Family::Outcome, 30.0)];
-        let incident = assemble(Class::MassMailer, &row(), 0, &[], findings).unwrap();
+        let incident = assembled(&row(), findings).unwrap();
         assert_eq!((incident.score_db, incident.tier), (Some(20.0), Tier::Likely));
     }
 
@@ -535,6 +579,6 @@ mod tests {
 
     #[test]
     fn weak_evidence_is_no_incident() {
-        assert_eq!(assemble(Class::MassMailer, &row(), 0, &[], vec![line(Family::Helo, 8.0)]), None);
+        assert_eq!(assembled(&row(), vec![line(Family::Helo, 8.0)]), None);
     }
 }
