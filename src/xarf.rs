@@ -87,6 +87,7 @@ struct Made {
 
 const VICTIM: &str = "is not reported: the host is the victim, and who did it is not known by an address";
 const INSIDE: &str = "is not reported: a machine of your own did it";
+const UNANSWERED: &str = "is not reported: nothing shows that it answers strangers";
 const REFUSED: &str = "is not reported: nothing was relayed";
 const NEEDS_LINES: &str = "is not reported of every client: its port, and for spam the sender, are needed from the session \
                            lines of the same run (--sessions FILE)";
@@ -107,6 +108,7 @@ fn kind_of(incident: &Incident) -> Kind {
     let span = (incident.first_ts, incident.last_ts);
     match incident.class.as_str() {
         "mass_mailer" => Kind::Own(Details::infected_host(span)),
+        "ndr_flood" if incident.kind.as_deref() == Some("other") => Kind::None(UNANSWERED),
         "ndr_flood" => Kind::Own(Details::misconfiguration("smtp: non-delivery reports to forged senders")),
         "relay" if incident.verdicts.iter().any(|verdict| verdict.verdict == "proven") => {
             Kind::Own(Details::open_service("smtp open relay"))

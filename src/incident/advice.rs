@@ -47,6 +47,7 @@ pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
             "Let only the mail server out on port 25.".to_owned(),
         ],
         Class::MassMailer => mass_mailer(seen),
+        Class::NdrFlood if incident.kind == Some("other") => no_sender(row),
         Class::NdrFlood => ndr_flood(row),
         Class::Relay => relay(incident),
         Class::Blocklisted => blocklisted(seen.servers),
@@ -287,6 +288,22 @@ fn ndr_flood(row: &HostRow) -> Vec<String> {
     steps.extend(product::ndr_switches(row.banner.as_ref().map(Wire::as_bytes)));
     steps.push("Delete the reports that wait in the outbound queue; real mail waits behind them.".to_owned());
     steps
+}
+
+/// Mail without a sender that answers nothing: a program's, more often than a server's.
+fn no_sender(row: &HostRow) -> Vec<String> {
+    let validate = "If they are reports of mail that another server of yours took, let that one refuse unknown recipients \
+                    while the sender is still connected (recipient validation).";
+    vec![
+        format!(
+            "Find the program that sends without a sender through {}: a web shop, a newsletter, a script. The log of the \
+             server tells who handed in the mails named here.",
+            row.host
+        ),
+        "Give it a sender address that somebody reads. If nobody knows the program, take its machine for broken into."
+            .to_owned(),
+        validate.to_owned(),
+    ]
 }
 
 fn blocklisted(servers: &[IpAddr]) -> Vec<String> {

@@ -31,6 +31,11 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, insiders: &[M
                  your mail server."
             )
         }
+        Class::NdrFlood if incident.kind == Some("other") => format!(
+            "The mail server {who} has been sending many mails without a sender since {since}: {} % of the mail it sends \
+             out, and hardly any of them answers mail that was seen to come in.",
+            number("ndr_share_percent")
+        ),
         Class::NdrFlood => format!(
             "The mail server {who} has been flooding strangers with non-delivery reports since {since}: {} % of the \
              mail it sends out has no sender and answers spam.",
