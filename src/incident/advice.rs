@@ -6,7 +6,7 @@ mod product;
 use std::net::IpAddr;
 
 use super::Incident;
-use crate::detect::{Class, Peer, RelayOutcome};
+use crate::detect::{Class, Peer, RelayOutcome, Tier};
 use crate::ledger::HostRow;
 use crate::wire::Wire;
 
@@ -189,10 +189,13 @@ fn abuse(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
     )];
     if let Some(insiders) = insiders {
         steps.extend(seen.insiders.iter().take(NAMED_MAX).filter_map(|insider| find(*insider)));
-        steps.push(format!(
-            "Take {insiders} off the network and look for malware: the password is known there. If it sends for others \
-             (webmail, a gateway), its own log tells for whom."
-        ));
+        let first = if incident.tier == Tier::Suspect {
+            // A large mailing looks like this too.
+            format!("Ask who uses {insiders} whether this mail is theirs; if it is not, look for malware there.")
+        } else {
+            format!("Take {insiders} off the network and look for malware: the password is known there.")
+        };
+        steps.push(format!("{first} If it sends for others (webmail, a gateway), its own log tells for whom."));
     }
     steps.push(format!(
         "Stop the outbound queue of {}, delete what was sent with this login, then start it again.",

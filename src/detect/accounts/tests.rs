@@ -195,6 +195,19 @@ fn who_has_little_part_in_it_is_not_accused() {
     assert!(abuse.remediation.iter().any(|step| step.starts_with("Block those of") && step.contains(PHONE)));
 }
 
+/// A first large mailing is a suspicion: who sent it is asked before a machine is taken off the network.
+#[test]
+fn the_sender_of_a_first_large_mailing_is_asked() {
+    let mut scene = scene();
+    for n in 0..150 {
+        sends(&mut scene, PC, "news", to_outside("news@adatum.example", n));
+    }
+    let abuse = incident(&scene, SERVER, Class::AccountAbuse);
+    assert_eq!((abuse.kind, abuse.tier), (Some("from_inside"), Tier::Suspect));
+    assert!(abuse.summary.contains("a host of yours, may be sending mail"), "{}", abuse.summary);
+    assert!(abuse.remediation.iter().any(|step| step.starts_with(&format!("Ask who uses {PC}"))));
+}
+
 #[test]
 fn two_machines_of_ours_are_both_named() {
     let (mut scene, other) = (scene(), "192.168.10.24");
