@@ -10,14 +10,14 @@ mod summary;
 
 pub use past::Past;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::advice::Circumstances;
+use self::advice::{Circumstances, Machine};
 use self::ranking::{neighbours, rank};
 use crate::detect::{
     Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayOutcome, RelayVerdict, Severity, Tier,
@@ -25,7 +25,7 @@ use crate::detect::{
 };
 use crate::frame::FrameNo;
 use crate::ledger::{HostRow, Role, carried};
-use crate::net::HostKey;
+use crate::net::{HostKey, Mac};
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
@@ -112,6 +112,18 @@ impl Incident {
     pub fn moments(&self) -> Vec<Ts> {
         moments(&self.evidence, self.first, self.last)
     }
+
+    /// Hosts of ours that are accused with it, beside its own host; the busiest first.
+    pub fn insiders(&self) -> Vec<&Peer> {
+        let mut insiders: Vec<&Peer> = self.peers.iter().filter(|peer| peer.role == Peer::INSIDE).collect();
+        insiders.sort_by(|a, b| (b.count, a.ip).cmp(&(a.count, b.ip)));
+        insiders
+    }
+
+    /// Whether it is told against this host.
+    pub fn accuses(&self, host: HostKey) -> bool {
+        self.host == host || self.peers.iter().any(|peer| (peer.ip, peer.role) == (host, Peer::INSIDE))
+    }
 }
 
 /// One line of a score.
@@ -146,7 +158,7 @@ pub struct RankedHost {
     pub severity: Option<Severity>,
     /// The highest score of its accusations, or the prior.
     pub score_db: f64,
-    /// Classes of its incidents, accusations first.
+    /// Classes of the incidents that it is accused by or the victim of, accusations first.
     pub classes: Vec<Class>,
     /// Other addresses of ours whose frames come from the same Ethernet address, if it is a router's.
     pub behind_router: u32,
@@ -188,8 +200,7 @@ impl Judgement {
         let mut incidents = Vec::with_capacity(stories.len());
         incidents.extend(stories.into_iter().filter_map(|((host, class), findings)| {
             let row = rows.get(&host)?;
-            let behind_router = neighbours(&routers, row);
-            assemble(class, row, behind_router, &servers, findings)
+            assemble(class, row, Site { rows: &rows, routers: &routers, servers: &servers }, findings)
         }));
         past.add_to(&mut incidents, |host| rows.get(&host).map(|row| row.role));
         incidents.sort_unstable_by(|a: &Incident, b: &Incident| {
@@ -288,13 +299,21 @@ fn triggers(finding: &Finding) -> impl Iterator<Item = HostKey> + '_ {
     finding.peers.iter().filter(|peer| peer.role == "triggers").map(|peer| peer.ip)
 }
 
-fn assemble(
-    class: Class,
-    row: &HostRow,
-    behind_router: u32,
-    servers: &[IpAddr],
-    mut findings: Vec<Finding>,
-) -> Option<Incident> {
+/// All hosts of ours, for what an incident says of others than its own.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    rows: &'a BTreeMap<HostKey, HostRow>,
+    routers: &'a HashMap<Mac, u32>,
+    servers: &'a [IpAddr],
+}
+
+impl<'a> Site<'a> {
+    fn machine(&self, row: &'a HostRow) -> Machine<'a> {
+        Machine { row, behind_router: neighbours(self.routers, row) }
+    }
+}
+
+fn assemble(class: Class, row: &HostRow, site: Site<'_>, mut findings: Vec<Finding>) -> Option<Incident> {
     findings.sort_by(|a, b| (a.family, b.db).partial_cmp(&(b.family, a.db)).unwrap_or(std::cmp::Ordering::Equal));
     let ruling =
         findings.iter().filter_map(|finding| finding.verdict).max_by_key(|ruling| (ruling.tier, ruling.severity));
@@ -372,8 +391,15 @@ fn assemble(
         remediation: Vec::new(),
         attack: attack(class),
     };
-    incident.summary = summary::of(&incident, row, senders);
-    incident.remediation = advice::of(&incident, Circumstances { row, senders, behind_router, servers });
+    let insiders: Vec<Machine<'_>> = incident
+        .insiders()
+        .into_iter()
+        .filter_map(|peer| site.rows.get(&peer.ip))
+        .map(|row| site.machine(row))
+        .collect();
+    incident.summary = summary::of(&incident, row, senders, &insiders);
+    let seen = Circumstances { machine: site.machine(row), senders, insiders: &insiders, servers: site.servers };
+    incident.remediation = advice::of(&incident, seen);
     Some(incident)
 }
 
@@ -448,6 +474,12 @@ mod tests {
         HostRow::new(HostKey::v4([192, 168, 0, 23]), At::default())
     }
 
+    /// An incident of a host about which nothing else is known.
+    pub(super) fn assembled(row: &HostRow, findings: Vec<Finding>) -> Option<Incident> {
+        let (rows, routers) = (BTreeMap::new(), HashMap::new());
+        assemble(Class::MassMailer, row, Site { rows: &rows, routers: &routers, servers: &[] }, findings)
+    }
+
     pub(super) fn line(family: Family, db: f64) -> Finding {
         Finding::summed("a_detector", row().host, Class::MassMailer, family, db, Ts::EPOCH, Ts::EPOCH)
     }
@@ -460,7 +492,7 @@ mod tests {
             line(Family::Helo, 3.0),
             line(Family::Context, 5.0),
         ];
-        let incident = assemble(Class::MassMailer, &row(), 0, &[], findings).unwrap();
+        let incident = assembled(&row(), findings).unwrap();
         assert_eq!((incident.score_db, incident.tier), (Some(39.0), Tier::Confirmed));
         let sum: f64 = incident.evidence.iter().map(|line| line.db).sum();
         assert!((sum - 39.0).abs() < 1e-9);
@@ -470,7 +502,7 @@ mod tests {
     #[test]
     fn a_family_counts_once_and_up_to_its_cap() {
         let findings = vec![line(Family::Outcome, 90.0), line(Family::Outcome, 30.0)];
-        let incident = assemble(Class::MassMailer, &row(), 0, &[], findings).unwrap();
+        let incident = assembled(&row(), findings).unwrap();
         assert_eq!((incident.score_db, incident.tier), (Some(20.0), Tier::Likely));
     }
 
@@ -518,6 +550,6 @@ mod tests {
 
     #[test]
     fn weak_evidence_is_no_incident() {
-        assert_eq!(assemble(Class::MassMailer, &row(), 0, &[], vec![line(Family::Helo, 8.0)]), None);
+        assert_eq!(assembled(&row(), vec![line(Family::Helo, 8.0)]), None);
     }
 }

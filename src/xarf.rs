@@ -86,6 +86,8 @@ struct Made {
 }
 
 const VICTIM: &str = "is not reported: the host is the victim, and who did it is not known by an address";
+const INSIDE: &str = "is not reported: a machine of your own did it";
+const UNANSWERED: &str = "is not reported: nothing shows that it answers strangers";
 const REFUSED: &str = "is not reported: nothing was relayed";
 const NEEDS_LINES: &str = "is not reported of every client: its port, and for spam the sender, are needed from the session \
                            lines of the same run (--sessions FILE)";
@@ -106,6 +108,7 @@ fn kind_of(incident: &Incident) -> Kind {
     let span = (incident.first_ts, incident.last_ts);
     match incident.class.as_str() {
         "mass_mailer" => Kind::Own(Details::infected_host(span)),
+        "ndr_flood" if incident.kind.as_deref() == Some("other") => Kind::None(UNANSWERED),
         "ndr_flood" => Kind::Own(Details::misconfiguration("smtp: non-delivery reports to forged senders")),
         "relay" if incident.verdicts.iter().any(|verdict| verdict.verdict == "proven") => {
             Kind::Own(Details::open_service("smtp open relay"))
@@ -114,6 +117,9 @@ fn kind_of(incident: &Incident) -> Kind {
         "port_scan" => Kind::Clients(|incident, found| {
             Some(Details::port_scan((incident.first_ts, incident.last_ts), found.server))
         }),
+        "auth_guessing" | "directory_harvest" | "account_abuse" if incident.kind.as_deref() == Some("from_inside") => {
+            Kind::None(INSIDE)
+        }
         "auth_guessing" => Kind::Clients(|incident, found| {
             Some(Details::login_attack((incident.first_ts, incident.last_ts), found.server))
         }),
@@ -235,6 +241,20 @@ mod tests {
         assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"), "{id}");
         assert_eq!(id, uuid("i0123 192.0.2.7"));
         assert_ne!(id, uuid("i0123 192.0.2.8"));
+    }
+
+    #[test]
+    fn what_a_machine_of_ours_did_is_reported_to_nobody() {
+        let incident = |kind: Option<&str>| {
+            let incident = serde_json::json!({
+                "id": "i0", "class": "account_abuse", "kind": kind, "tier": "likely", "host": "192.168.10.10",
+                "first_ts": "2026-03-04T09:42:00Z", "last_ts": "2026-03-04T09:42:00Z", "summary": "", "evidence": [],
+                "verdicts": [], "peers": [], "attack": [],
+            });
+            serde_json::from_value::<Incident>(incident).unwrap()
+        };
+        assert!(matches!(kind_of(&incident(Some("from_inside"))), Kind::None(INSIDE)));
+        assert!(matches!(kind_of(&incident(Some("guessed"))), Kind::Clients(_)));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! D7: accounts. Who guesses passwords, which guess was right, and what is then sent through the account.
 //!
 //! Read RFC 4954 (AUTH) first. Two rooms: `guessing` looks at the ends of AUTH exchanges, `abuse` at what the sessions
-//! behind a login send. Passwords are not known here, they are dropped where they are read; that a second attempt tried
-//! another password can only be told from its circumstances. AUTH under TLS is invisible, and nothing is made of that.
+//! behind a login send, and who sends it (`abusers`). Passwords are not known here, they are dropped where they are
+//! read; that a second attempt tried another password can only be told from its circumstances. AUTH under TLS is
+//! invisible, and nothing is made of that.
 //! `docs/detectors/accounts.md` has the rules and their sources.
 
 mod abuse;
+mod abusers;
 mod guessing;
 #[cfg(test)]
 mod tests;

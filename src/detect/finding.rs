@@ -104,7 +104,7 @@ pub struct Peer {
     /// The address.
     #[schemars(with = "Ip")]
     pub ip: HostKey,
-    /// What it is to the incident: `refuses`, `triggers`, `client`.
+    /// What it is to the incident: `refuses`, `triggers`, `client`, [`Peer::INSIDE`].
     pub role: &'static str,
     /// How often.
     pub count: u64,
@@ -118,6 +118,11 @@ pub struct Peer {
     /// The last time.
     #[schemars(with = "Time")]
     pub last_ts: Ts,
+}
+
+impl Peer {
+    /// The role of a host of ours that does what an incident about another host tells: it is accused with it.
+    pub const INSIDE: &'static str = "inside_client";
 }
 
 /// What became of one attempt to relay.

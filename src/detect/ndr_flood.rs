@@ -4,7 +4,8 @@
 //! The share of null-sender mail among what the server sends is a sequential test; what caused the reports is logic:
 //! their recipients are matched to the senders of mail that the server took shortly before. Read RFC 3464, and Frei,
 //! Silvestri and Ollmann, *Mail Non-Delivery Notice Attacks* (2004), for the amplification. Null senders that are no
-//! reports (call-outs, which never reach DATA; auto-replies, which say so) are left out.
+//! reports (call-outs, which never reach DATA; auto-replies and receipts, which say so; what a host of ours handed in)
+//! are left out.
 
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,8 @@ impl Default for Settings {
 
 /// Mails taken that may still be answered by a report, over all servers; the oldest is forgotten when full.
 const TRIGGERS_MAX: usize = 65_536;
+/// Recipients to whom a host of ours sent without a sender, over all servers; the oldest is forgotten when full.
+const HANDED_IN_MAX: usize = 65_536;
 /// Clients counted a server; the counts are lowered together when full (Misra and Gries), so the busiest stay.
 const CLIENTS_MAX: usize = 256;
 /// Pairs of a mail that was taken and the report that answers it, shown.
@@ -93,6 +96,19 @@ const RECIPIENTS_ONCE_SHARE: f64 = 0.8;
 const UNKNOWN_SHARE_MAX: f64 = 0.01;
 /// Accepted recipients before that can be said.
 const RECIPIENTS_MIN: u64 = 20;
+
+/// What a mail with the null sender is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Null {
+    /// A report of non-delivery, as far as can be told.
+    Report,
+    /// A report of success, which the sender asked for.
+    Receipt,
+    /// An answer by a machine, which says so.
+    AutoReply,
+    /// Another host of ours wrote it.
+    HandedIn,
+}
 
 /// A mail that was taken and may be answered.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +138,8 @@ struct HostState {
     failed: u64,
     deferred: u64,
     auto_replies: u64,
+    receipts: u64,
+    handed_in: u64,
     /// Times of the last reports, at most `rate_min`.
     recent: VecDeque<Ts>,
     first: Option<Ts>,
@@ -157,6 +175,9 @@ pub struct NdrFlood {
     hosts: PerHost<HostState>,
     triggers: LruCache<u64, Trigger, RandomState>,
     triggers_forgotten: u64,
+    /// When a host of ours last handed in a mail with the null sender, by server and recipient.
+    handed_in: LruCache<u64, Ts, RandomState>,
+    handed_in_forgotten: u64,
 }
 
 impl NdrFlood {
@@ -167,6 +188,8 @@ impl NdrFlood {
             hosts: PerHost::default(),
             triggers: LruCache::with_hasher(usize::MAX, RandomState::default()),
             triggers_forgotten: 0,
+            handed_in: LruCache::with_hasher(usize::MAX, RandomState::default()),
+            handed_in_forgotten: 0,
         }
     }
 
@@ -194,6 +217,36 @@ impl NdrFlood {
         }
     }
 
+    /// Mail that a host of ours gives to a server of ours: what has no sender then is not the server's own.
+    fn handed_in(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) {
+        if !mail.tx.null_sender || mail.tx.outcome != Outcome::Accepted {
+            return;
+        }
+        for rcpt in &mail.tx.rcptto {
+            if self.handed_in.len() >= HANDED_IN_MAX {
+                self.handed_in.remove_lru();
+                self.handed_in_forgotten += 1;
+            }
+            self.handed_in.insert(address_key(seen.id.resp.host, &rcpt.to), seen.at.ts);
+        }
+    }
+
+    /// What a mail with the null sender is that answers something, or nothing that is known.
+    fn null(&self, server: HostKey, mail: &Mail<'_>, answers: bool, now: Ts) -> Null {
+        let content = mail.tx.content.as_ref();
+        if let Some(dsn) = content.and_then(|content| content.dsn.as_ref()) {
+            return if dsn.is_receipt() { Null::Receipt } else { Null::Report };
+        }
+        let automatic = content.and_then(|content| content.auto_submitted.as_ref());
+        if automatic.is_some_and(|value| value.as_bytes() == b"auto-replied") {
+            return Null::AutoReply;
+        }
+        // A server behind the one that takes the mail hands in true reports: those answer something, or can be read.
+        let handed_in = mail.tx.rcptto.first().and_then(|rcpt| self.handed_in.peek(&address_key(server, &rcpt.to)));
+        let lately = handed_in.is_some_and(|at| now.since(*at) <= self.settings.trigger_window);
+        if lately && !answers { Null::HandedIn } else { Null::Report }
+    }
+
     /// Mail that goes out.
     fn sent(&mut self, seen: &Observation<'_>, mail: &Mail<'_>) {
         let (server, now) = (seen.id.orig.host, seen.at.ts);
@@ -211,15 +264,15 @@ impl NdrFlood {
         if !reached_data && answers.is_none() {
             return;
         }
-        let automatic = tx.content.as_ref().and_then(|content| content.auto_submitted.as_ref());
-        let auto_reply = tx.null_sender && automatic.is_some_and(|value| value.as_bytes() == b"auto-replied");
-        let report =
-            tx.null_sender && !(auto_reply && tx.content.as_ref().is_some_and(|content| content.dsn.is_none()));
+        let null = tx.null_sender.then(|| self.null(server, mail, answers.is_some(), now));
+        let report = null == Some(Null::Report);
         let settings = &self.settings;
         let Some(host) = seen.client else { return };
         let state = self.hosts.touch(host);
         state.mails += 1;
-        state.auto_replies += u64::from(tx.null_sender && !report);
+        state.auto_replies += u64::from(null == Some(Null::AutoReply));
+        state.receipts += u64::from(null == Some(Null::Receipt));
+        state.handed_in += u64::from(null == Some(Null::HandedIn));
         let (p1, p0) = if report { (settings.p1, settings.p0) } else { (1.0 - settings.p1, 1.0 - settings.p0) };
         if state.share.value() <= 0.0 {
             state.onset = report.then_some(tx.began.ts);
@@ -288,10 +341,12 @@ impl NdrFlood {
         };
         let amplification = state.matched as f64 / state.triggers.max(1) as f64;
         let (first, last) = (state.first.unwrap_or(state.last), state.last);
+        // What answers nothing may be anything.
+        let what = if kind == "other" { "had no sender" } else { "were non-delivery reports" };
         out.push(Finding {
             kind: Some(kind),
             says: format!(
-                "{} of {} mails that it sent out were non-delivery reports ({percent} %), {} of which were refused and {} \
+                "{} of {} mails that it sent out {what} ({percent} %), {} of which were refused and {} \
                  put off; without them it would send {factor:.1} times less{over}",
                 state.reports, state.mails, state.failed, state.deferred
             ),
@@ -303,20 +358,14 @@ impl NdrFlood {
                 .count("failed", state.failed)
                 .count("deferred", state.deferred)
                 .count("auto_replies", state.auto_replies)
+                .count("receipts", state.receipts)
+                .count("handed_in", state.handed_in)
                 .count("networks", state.networks.count())
                 .count("mails_since", state.others_since)
                 .with("s_peak_db", state.share.peak(now.ts)),
             frames: state.samples.frames(),
             sessions: state.samples.sessions(),
-            ..Finding::summed(
-                self.name(),
-                host,
-                Class::NdrFlood,
-                Family::Ndr,
-                state.share.peak(now.ts),
-                first,
-                last,
-            )
+            ..Finding::summed(self.name(), host, Class::NdrFlood, Family::Ndr, state.share.peak(now.ts), first, last)
         });
         let mut clients: Vec<(&HostKey, &Client)> = state.clients.iter().collect();
         clients.sort_by(|a, b| (b.1.matched, a.0).cmp(&(a.1.matched, b.0)));
@@ -392,14 +441,15 @@ impl Detector for NdrFlood {
         "ndr_flood"
     }
 
-    fn wants(&self, way: Way, kind: Kind) -> bool {
-        kind == Kind::Transaction && way != Way::Inside
+    fn wants(&self, _: Way, kind: Kind) -> bool {
+        kind == Kind::Transaction
     }
 
     fn handle(&mut self, seen: &Observation<'_>, ctx: &Context<'_>) {
         let What::Transaction(mail) = seen.what else { return };
         match seen.way {
             Way::Inbound => self.taken(seen, mail, ctx),
+            Way::Inside => self.handed_in(seen, mail),
             Way::Outbound if seen.client_serves() => self.sent(seen, mail),
             _ => {}
         }
@@ -424,7 +474,7 @@ impl Detector for NdrFlood {
     fn stats(&self) -> DetectorStats {
         DetectorStats {
             hosts: self.hosts.len(),
-            evicted: self.hosts.evicted() + self.triggers_forgotten,
+            evicted: self.hosts.evicted() + self.triggers_forgotten + self.handed_in_forgotten,
             early_turns: 0,
         }
     }

@@ -451,6 +451,12 @@ impl Letter {
         self
     }
 
+    /// What the delivery report says was done with that recipient's mail (`Action`).
+    pub(crate) fn action(mut self, action: &str) -> Self {
+        self.content().dsn.get_or_insert_default().action = Some(action.into());
+        self
+    }
+
     /// It says that a machine wrote it (`Auto-Submitted`).
     pub(crate) fn auto_submitted(mut self, value: &str) -> Self {
         self.content().auto_submitted = Some(value.into());

@@ -6,26 +6,35 @@ mod product;
 use std::net::IpAddr;
 
 use super::Incident;
-use crate::detect::{Class, RelayOutcome};
+use crate::detect::{Class, Peer, RelayOutcome, Tier};
 use crate::ledger::HostRow;
 use crate::wire::Wire;
 
 /// What advice depends on beside the incident itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances<'a> {
-    /// The host's row.
-    pub(super) row: &'a HostRow,
+    /// The host.
+    pub(super) machine: Machine<'a>,
     /// Senders behind the host's address, at least.
     pub(super) senders: f64,
-    /// Other hosts of ours that share its Ethernet address.
-    pub(super) behind_router: u32,
+    /// Other hosts of ours that are accused with it, the busiest first.
+    pub(super) insiders: &'a [Machine<'a>],
     /// Our mail servers, given or learned.
     pub(super) servers: &'a [IpAddr],
 }
 
+/// A host of ours, as somebody would look for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Machine<'a> {
+    /// Its row.
+    pub(super) row: &'a HostRow,
+    /// Other hosts of ours that share its Ethernet address.
+    pub(super) behind_router: u32,
+}
+
 /// The steps, in order.
 pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
-    let row = seen.row;
+    let row = seen.machine.row;
     match incident.class {
         Class::MassMailer if seen.senders > 1.0 => vec![
             format!(
@@ -38,6 +47,7 @@ pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
             "Let only the mail server out on port 25.".to_owned(),
         ],
         Class::MassMailer => mass_mailer(seen),
+        Class::NdrFlood if incident.kind == Some("other") => no_sender(row),
         Class::NdrFlood => ndr_flood(row),
         Class::Relay => relay(incident),
         Class::Blocklisted => blocklisted(seen.servers),
@@ -63,7 +73,7 @@ pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
             format!("If it is nobody's, treat {} as broken into.", row.host),
         ],
         Class::AuthGuessing => guessing(incident, row),
-        Class::AccountAbuse => abuse(incident, row),
+        Class::AccountAbuse => abuse(incident, seen),
         Class::DirectoryHarvest => harvest(incident, row),
         Class::BackscatterVictim => backscatter(incident),
     }
@@ -170,14 +180,26 @@ fn guessing(incident: &Incident, row: &HostRow) -> Vec<String> {
     steps
 }
 
-fn abuse(incident: &Incident, row: &HostRow) -> Vec<String> {
+fn abuse(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
+    let insiders = list(incident, Peer::INSIDE);
+    let elsewhere = if insiders.is_some() { ", set from another machine" } else { "" };
     let mut steps = vec![format!(
-        "Lock {} at once or give it a new password; sessions that are open go on until they are ended.",
+        "Lock {} at once or give it a new password{elsewhere}; sessions that are open go on until they are ended.",
         accounts(incident)
     )];
+    if let Some(insiders) = insiders {
+        steps.extend(seen.insiders.iter().take(NAMED_MAX).filter_map(|insider| find(*insider)));
+        let first = if incident.tier == Tier::Suspect {
+            // A large mailing looks like this too.
+            format!("Ask who uses {insiders} whether this mail is theirs; if it is not, look for malware there.")
+        } else {
+            format!("Take {insiders} off the network and look for malware: the password is known there.")
+        };
+        steps.push(format!("{first} If it sends for others (webmail, a gateway), its own log tells for whom."));
+    }
     steps.push(format!(
         "Stop the outbound queue of {}, delete what was sent with this login, then start it again.",
-        row.host
+        seen.machine.row.host
     ));
     if let Some(clients) = list(incident, "client") {
         steps.push(format!("Block those of {clients} that do not belong to the owner of the account."));
@@ -271,6 +293,22 @@ fn ndr_flood(row: &HostRow) -> Vec<String> {
     steps
 }
 
+/// Mail without a sender that answers nothing: a program's, more often than a server's.
+fn no_sender(row: &HostRow) -> Vec<String> {
+    let validate = "If they are reports of mail that another server of yours took, let that one refuse unknown recipients \
+                    while the sender is still connected (recipient validation).";
+    vec![
+        format!(
+            "Find the program that sends without a sender through {}: a web shop, a newsletter, a script. The log of the \
+             server tells who handed in the mails named here.",
+            row.host
+        ),
+        "Give it a sender address that somebody reads. If nobody knows the program, take its machine for broken into."
+            .to_owned(),
+        validate.to_owned(),
+    ]
+}
+
 fn blocklisted(servers: &[IpAddr]) -> Vec<String> {
     let mut steps = vec![
         "Find the machine behind your gateway that caused it (see the other incidents) and take it off the network first."
@@ -282,27 +320,31 @@ fn blocklisted(servers: &[IpAddr]) -> Vec<String> {
 }
 
 fn mass_mailer(seen: Circumstances<'_>) -> Vec<String> {
-    let (row, behind_router) = (seen.row, seen.behind_router);
-    let mut steps = Vec::new();
-    match row.mac() {
-        Some(mac) if behind_router > 0 => steps.push(format!(
-            "The MAC {mac} belongs to a router: it carries {} of your addresses. Look for {} behind it.",
-            behind_router + 1,
-            row.host
-        )),
-        Some(mac) => steps.push(format!(
-            "Find the switch port of MAC {mac} (Cisco: show mac address-table address {}; Linux bridge: bridge fdb show \
-             | grep {mac}).",
-            dotted(&mac.to_string())
-        )),
-        None => {}
-    }
+    let mut steps = Vec::from_iter(find(seen.machine));
     steps.push(format!(
         "Take {} off the network, then clean or reinstall it: mail credentials on it are lost too.",
-        row.host
+        seen.machine.row.host
     ));
     steps.extend(firewall::only_servers_on_25(seen.servers));
     steps
+}
+
+/// How to find a machine by its Ethernet address.
+fn find(Machine { row, behind_router }: Machine<'_>) -> Option<String> {
+    let mac = row.mac()?;
+    Some(if behind_router > 0 {
+        format!(
+            "The MAC {mac} belongs to a router: it carries {} of your addresses. Look for {} behind it.",
+            behind_router + 1,
+            row.host
+        )
+    } else {
+        format!(
+            "Find the switch port of MAC {mac} (Cisco: show mac address-table address {}; Linux bridge: bridge fdb show \
+             | grep {mac}).",
+            dotted(&mac.to_string())
+        )
+    })
 }
 
 /// A MAC as Cisco writes it: `0016.3e00.0017`.

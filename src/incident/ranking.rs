@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Incident, RankedHost};
-use crate::detect::PRIOR_DB;
+use crate::detect::{Class, PRIOR_DB};
 use crate::ledger::{HostRow, Used};
 use crate::net::{HostKey, Mac};
 use crate::time::Ts;
@@ -38,19 +38,29 @@ pub(super) fn rank(
     let mut of_host: BTreeMap<HostKey, Vec<&Incident>> = BTreeMap::new();
     for incident in incidents {
         of_host.entry(incident.host).or_default().push(incident);
+        for insider in incident.insiders().iter().filter(|insider| insider.ip != incident.host) {
+            of_host.entry(insider.ip).or_default().push(incident);
+        }
     }
     let mut hosts: Vec<RankedHost> = rows
         .into_values()
         .map(|row| {
             let own = of_host.remove(&row.host).unwrap_or_default();
             let row = looked_for(row, own.first().map(|incident| incident.moments()));
+            let mut classes: Vec<Class> = Vec::new();
+            for incident in &own {
+                // Its own, and one that it is accused with.
+                if !classes.contains(&incident.class) {
+                    classes.push(incident.class);
+                }
+            }
             let accusations = || own.iter().filter(|incident| !incident.class.is_victim());
             RankedHost {
                 rank: 0,
                 tier: accusations().map(|incident| incident.tier).max(),
                 severity: accusations().map(|incident| incident.severity).max(),
                 score_db: accusations().filter_map(|incident| incident.score_db).fold(PRIOR_DB, f64::max),
-                classes: own.iter().map(|incident| incident.class).collect(),
+                classes,
                 behind_router: neighbours(routers, &row),
                 row,
             }
@@ -73,9 +83,9 @@ pub(super) fn rank(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::{Class, Family};
+    use crate::detect::Family;
     use crate::frame::At;
-    use crate::incident::tests::{line, row};
+    use crate::incident::tests::{assembled, line, row};
 
     #[test]
     fn who_only_knocked_comes_last() {
@@ -84,8 +94,7 @@ mod tests {
             (row.served, row.last) = (served, Ts::from_parts(i64::from(n), 0));
             (row.host, row)
         });
-        let mut victim =
-            super::super::assemble(Class::MassMailer, &rows[0].1, 0, &[], vec![line(Family::Outcome, 36.0)]).unwrap();
+        let mut victim = assembled(&rows[0].1, vec![line(Family::Outcome, 36.0)]).unwrap();
         (victim.class, victim.host) = (Class::Blocklisted, rows[0].0);
         let ranked = rank(BTreeMap::from(rows), &HashMap::new(), &[victim]);
         let order: Vec<u8> = ranked.iter().map(|host| host.row.host.octets()[15]).collect();

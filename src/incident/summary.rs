@@ -1,11 +1,12 @@
 //! The one sentence an incident is told in, for somebody who never read an SMTP transcript.
 
 use super::Incident;
+use super::advice::Machine;
 use crate::detect::{Class, Tier};
 use crate::ledger::{HostRow, Role};
 
 /// The sentence.
-pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64) -> String {
+pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, insiders: &[Machine<'_>]) -> String {
     let who = who(row);
     let since = incident.first.plain();
     let number = |name: &str| incident.evidence.iter().find_map(|line| line.numbers.get(name)).unwrap_or(0.0);
@@ -30,6 +31,11 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64) -> String {
                  your mail server."
             )
         }
+        Class::NdrFlood if incident.kind == Some("other") => format!(
+            "The mail server {who} has been sending many mails without a sender since {since}: {} % of the mail it sends \
+             out, and hardly any of them answers mail that was seen to come in.",
+            number("ndr_share_percent")
+        ),
         Class::NdrFlood => format!(
             "The mail server {who} has been flooding strangers with non-delivery reports since {since}: {} % of the \
              mail it sends out has no sender and answers spam.",
@@ -42,7 +48,7 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64) -> String {
             number("refusing_sites")
         ),
         Class::AuthGuessing => guessing(incident, &who, number),
-        Class::AccountAbuse => abuse(incident, &who, number),
+        Class::AccountAbuse => abuse(incident, &who, insiders, number),
         Class::DirectoryHarvest => harvest(incident, &who, number),
         Class::BackscatterVictim => backscatter(incident, &who, number),
         Class::Interception => interception(incident, &who),
@@ -135,20 +141,33 @@ fn guessing(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> Str
     }
 }
 
-fn abuse(incident: &Incident, who: &str, number: impl Fn(&str) -> f64) -> String {
+fn abuse(incident: &Incident, who: &str, insiders: &[Machine<'_>], number: impl Fn(&str) -> f64) -> String {
     let account = match incident.accounts.as_slice() {
         [] => "an account".to_owned(),
         [account] => format!("the account \"{account}\""),
         [account, others @ ..] => format!("the account \"{account}\" (and {} more)", others.len()),
     };
-    let sends = match incident.tier {
-        Tier::Confirmed => "sends",
-        Tier::Likely => "very likely sends",
-        Tier::Suspect => "may be sending",
+    let (sends, send) = match incident.tier {
+        Tier::Confirmed => ("sends", "send"),
+        Tier::Likely => ("very likely sends", "very likely send"),
+        Tier::Suspect => ("may be sending", "may be sending"),
     };
-    let guessed = if incident.kind == Some("guessed") { "; its password had been guessed before" } else { "" };
+    let from_inside = incident.kind == Some("from_inside");
+    let abuser = match insiders {
+        // It had to make room for others.
+        [] if from_inside => format!("A host of yours {sends}"),
+        [] => format!("A stranger {sends}"),
+        [one] => format!("{}, a host of yours, {sends}", self::who(one.row)),
+        [one, two] => format!("{} and {}, hosts of yours, {send}", self::who(one.row), self::who(two.row)),
+        [one, others @ ..] => format!("{} and {} other hosts of yours {send}", self::who(one.row), others.len()),
+    };
+    // A guess by another host of ours is told by `account_guessed` alone: the kind then says who is to be looked at.
+    let guessed = incident.kind == Some("guessed") || number("account_guessed") > 0.0;
+    let guessed = if guessed { "; its password had been guessed before" } else { "" };
+    let others = incident.peers.iter().any(|peer| peer.role == "client");
+    let others = if from_inside && others { "; others log in with it too (see the clients)" } else { "" };
     format!(
-        "A stranger {sends} mail through {who} with {account} since {}: {} recipients outside, from {}{guessed}.",
+        "{abuser} mail through {who} with {account} since {}: {} recipients outside, from {}{guessed}{others}.",
         incident.first.plain(),
         number("account_recipients"),
         addresses(number("account_clients")),

@@ -183,3 +183,11 @@ pub struct Dsn {
     /// Recipients reported on.
     pub recipients: u32,
 }
+
+impl Dsn {
+    /// Whether it is a receipt that the sender asked for (`NOTIFY=SUCCESS`), not one of non-delivery: RFC 3464 section
+    /// 2.3.3. The first recipient decides; a report that does not say is none.
+    pub fn is_receipt(&self) -> bool {
+        self.action.as_ref().is_some_and(|action| matches!(action.as_bytes(), b"delivered" | b"relayed" | b"expanded"))
+    }
+}

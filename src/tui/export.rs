@@ -44,7 +44,7 @@ pub(super) fn write(app: &App, directory: &Path) -> Result<PathBuf, Error> {
     let path = directory.join(name);
     let target = Target::File(path.clone());
     let mut sink = target.open()?;
-    let incidents: Vec<_> = judgement.incidents.iter().filter(|incident| incident.host == key).collect();
+    let incidents: Vec<_> = judgement.incidents.iter().filter(|incident| incident.accuses(key)).collect();
     report::write_host(&mut sink, host, &incidents).map_err(|source: io::Error| target.error(source))?;
     sink.finish()?;
     Ok(path)

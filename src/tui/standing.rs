@@ -89,6 +89,11 @@ pub(super) fn of_all(
                 *all &= young;
                 young
             });
+            for insider in incident.insiders() {
+                if let Some(all) = early.get_mut(&insider.ip) {
+                    *all &= young;
+                }
+            }
             Standing::of_tier(incident.tier, known == Some(true))
         })
         .collect();

@@ -11,7 +11,7 @@ use hashlink::LruCache;
 
 use super::super::context::Context;
 use super::super::crowd::Crowd;
-use super::super::finding::{Finding, Numbers, Ruling};
+use super::super::finding::{Finding, Numbers, Peer, Ruling};
 use super::super::lately::Lately;
 use super::super::novelty;
 use super::super::observation::{Mail, Observation, Way};
@@ -21,6 +21,7 @@ use super::super::samples::Samples;
 use super::super::score::{Class, Confidence, Family, Severity, Tier};
 use super::super::sequential::Cusum;
 use super::super::table::{HostTable, Weigh};
+use super::abusers::{Abusers, Origin};
 use super::{AccountKey, DetectorStats, Guess, NAME_MAX, PEERS_MAX, Settings, account_key};
 use crate::distinct::Distinct;
 use crate::net::HostKey;
@@ -83,6 +84,7 @@ struct Account {
     by_guesser: u64,
     since: Option<Ts>,
     clients: Crowd<HostKey, 64>,
+    abusers: Abusers,
     samples: Samples,
 }
 
@@ -126,6 +128,7 @@ impl Account {
             by_guesser: 0,
             since: None,
             clients: Crowd::default(),
+            abusers: Abusers::default(),
             samples: Samples::default(),
         }
     }
@@ -156,7 +159,7 @@ impl Account {
     }
 
     /// What became of one recipient's mail.
-    fn observe(&mut self, settings: &Settings, outcome: OutcomeClass, domain: u64, now: Ts) {
+    fn observe(&mut self, settings: &Settings, outcome: OutcomeClass, domain: u64, origin: Origin, now: Ts) {
         let burst = outcome_burst::Settings::default();
         let Some(i) = outcome_burst::index(outcome) else { return };
         self.outcomes[i] += 1;
@@ -165,7 +168,10 @@ impl Account {
         self.outcome.add(z, now);
         if self.outcome.value() >= settings.outcome_alarm_db {
             self.failing = true;
-            self.alarm();
+            // What is taken while the sum comes down may be the owner's.
+            if outcome != OutcomeClass::Accepted {
+                self.alarm_by(origin, now);
+            }
         }
     }
 
@@ -187,7 +193,7 @@ impl Account {
         left
     }
 
-    fn note_recipient(&mut self, settings: &Settings, to: &[u8], now: Ts) {
+    fn note_recipient(&mut self, settings: &Settings, to: &[u8], origin: Origin, now: Ts) {
         self.rcpts += 1;
         if now.since(self.hour.0) >= Span::hours(1) {
             // A large hour that nothing else speaks against is a habit; it was told of once.
@@ -205,8 +211,14 @@ impl Account {
             if rcpts >= most {
                 self.volume = Some(Volume { rcpts, usual: self.usual, known });
             }
-            self.alarm();
+            self.alarm_by(origin, now);
         }
+    }
+
+    /// An alarm that a mail raised, or kept up.
+    fn alarm_by(&mut self, origin: Origin, now: Ts) {
+        self.alarm();
+        self.abusers.note(origin, now);
     }
 
     fn alarm(&mut self) {
@@ -220,7 +232,7 @@ impl Account {
 pub(super) struct Abuse {
     accounts: HostTable<Account, AccountKey>,
     sessions: LruCache<ConnId, (AccountKey, Who), RandomState>,
-    onward: LruCache<u64, AccountKey, RandomState>,
+    onward: LruCache<u64, (AccountKey, Origin), RandomState>,
     forgotten: u64,
 }
 
@@ -290,7 +302,7 @@ impl Abuse {
         }
         let Some(&(key, who)) = self.sessions.peek(&seen.id) else { return };
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let (server, now, tx) = (key.0, seen.at.ts, mail.tx);
+        let (server, now, tx, origin) = (key.0, seen.at.ts, mail.tx, Origin::of(seen));
         let is_ours = |domain: &[u8]| ctx.owns(server, domain);
         account.last = now;
         account.mails += 1;
@@ -302,7 +314,7 @@ impl Abuse {
             let foreign = account.foreign.note(domain, settings.window, now);
             account.foreign_most = account.foreign_most.max(foreign);
             if foreign >= settings.foreign_min {
-                account.alarm();
+                account.alarm_by(origin, now);
             }
         }
         let mut outside = 0;
@@ -311,25 +323,28 @@ impl Abuse {
                 continue;
             };
             outside += 1;
-            account.note_recipient(settings, rcpt.to.as_bytes(), now);
+            account.note_recipient(settings, rcpt.to.as_bytes(), origin, now);
             let domain = novelty::key(&[&domain.to_ascii_lowercase()]);
             let refusal = rcpt.reply.as_ref().filter(|reply| reply.is_transient() || reply.is_permanent());
             if let Some(reply) = refusal.filter(|_| mail.novel) {
-                account.observe(settings, ctx.rules.classify(reply, Stage::Rcpt).outcome(), domain, now);
+                account.observe(settings, ctx.rules.classify(reply, Stage::Rcpt).outcome(), domain, origin, now);
                 account.samples.add(seen.id, tx.ended.frame);
             } else if refusal.is_none() && tx.outcome == Outcome::Accepted {
                 if self.onward.len() >= ONWARD_MAX {
                     self.onward.remove_lru();
                     self.forgotten += 1;
                 }
-                self.onward.insert(envelope_key(&tx.mailfrom, &rcpt.to), key);
+                self.onward.insert(envelope_key(&tx.mailfrom, &rcpt.to), (key, origin));
             }
         }
         if outside > 0 {
             account.by_strangers += u64::from(who != Who::Owner);
             account.by_guesser += u64::from(who == Who::Guesser);
-            if who != Who::Owner {
-                account.alarm();
+            match (who, origin) {
+                (Who::Owner, _) => {}
+                // A machine of ours that was not seen with the account before the guess may well be the owner's.
+                (Who::Stranger, Origin::Ours(_)) => account.alarm(),
+                _ => account.alarm_by(origin, now),
             }
         }
     }
@@ -342,7 +357,7 @@ impl Abuse {
         let now = seen.at.ts;
         for rcpt in &mail.tx.rcptto {
             let envelope = envelope_key(&mail.tx.mailfrom, &rcpt.to);
-            let Some(&key) = self.onward.peek(&envelope) else { continue };
+            let Some(&(key, origin)) = self.onward.peek(&envelope) else { continue };
             let refusal = rcpt.reply.as_ref().filter(|reply| reply.is_transient() || reply.is_permanent());
             let outcome = refusal.map(|reply| ctx.rules.classify(reply, Stage::Rcpt).outcome()).or(mail.outcome);
             let Some(outcome) = outcome.filter(|outcome| *outcome != OutcomeClass::Pending) else { continue };
@@ -353,7 +368,7 @@ impl Abuse {
             }
             let domain = MailPath::new(rcpt.to.as_bytes()).domain().unwrap_or_default().to_ascii_lowercase();
             if let Some(account) = self.accounts.get_mut(key) {
-                account.observe(settings, outcome, novelty::key(&[&domain]), now);
+                account.observe(settings, outcome, novelty::key(&[&domain]), origin, now);
                 account.last = now;
                 if outcome != OutcomeClass::Accepted {
                     account.samples.add(seen.id, mail.tx.ended.frame);
@@ -379,17 +394,20 @@ impl Abuse {
         abused.sort_by(|(a_key, a, a_ruling), (b_key, b, b_ruling)| {
             (b_ruling.tier, b_ruling.severity, b.rcpts, a_key).cmp(&(a_ruling.tier, a_ruling.severity, a.rcpts, b_key))
         });
-        let mut shown: BTreeMap<HostKey, usize> = BTreeMap::new();
+        let mut told: BTreeMap<HostKey, (usize, Tier)> = BTreeMap::new();
         for ((server, _), account, ruling) in abused {
-            let shown = shown.entry(server).or_default();
+            let (shown, surest) = told.entry(server).or_insert((0, ruling.tier));
             *shown += 1;
             if *shown > ACCOUNTS_SHOWN {
                 continue;
             }
+            // All accounts of a server are one incident: whom less is held against than it says is not named by it.
+            let insiders = if ruling.tier == *surest { account.abusers.insiders() } else { Vec::new() };
+            let kind = if insiders.is_empty() { account.guess.map(|_| "guessed") } else { Some("from_inside") };
             let [accepted, bad, policy, other] = account.outcomes;
             out.push(Finding {
-                kind: account.guess.map(|_| "guessed"),
-                says: account.says(settings),
+                kind,
+                says: account.says(settings, !insiders.is_empty()),
                 numbers: Numbers::new()
                     .count("account_mails", account.mails)
                     .count("account_recipients", account.rcpts)
@@ -408,7 +426,7 @@ impl Abuse {
                 sessions: account.samples.sessions(),
                 verdict: Some(ruling),
                 account: Some(account.name.clone()),
-                peers: account.clients.peers("client", PEERS_MAX),
+                peers: account.peers(insiders),
                 ..Finding::summed(
                     detector,
                     server,
@@ -428,7 +446,21 @@ impl Abuse {
 }
 
 impl Account {
-    fn says(&self, settings: &Settings) -> String {
+    /// Hosts of ours that abuse it, and the others that log in with it; logins are counted of both.
+    fn peers(&self, mut insiders: Vec<Peer>) -> Vec<Peer> {
+        let mut others = Vec::new();
+        for client in self.clients.peers("client", PEERS_MAX) {
+            match insiders.iter_mut().find(|insider| insider.ip == client.ip) {
+                Some(insider) => *insider = Peer { role: Peer::INSIDE, ..client },
+                None => others.push(client),
+            }
+        }
+        insiders.append(&mut others);
+        insiders.truncate(PEERS_MAX);
+        insiders
+    }
+
+    fn says(&self, settings: &Settings, from_inside: bool) -> String {
         let mut says = format!(
             "through the account \"{}\" {} mails to {} outside recipients were sent, from {} addresses",
             self.name,
@@ -442,6 +474,10 @@ impl Account {
         };
         if let Some(guess) = self.guess {
             add(format!("{} had guessed its password at {}", guess.client, guess.at.ts));
+        }
+        if from_inside {
+            let (ours, all) = self.abusers.counts();
+            add(format!("{ours} of {all} signs of abuse came from inside your network"));
         }
         if self.failing {
             let failed: u64 = self.outcomes.iter().skip(1).sum();

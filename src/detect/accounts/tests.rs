@@ -1,11 +1,13 @@
 use super::*;
 use crate::detect::testing::{Letter, Scene, host, site};
-use crate::detect::{Class, Confidence, DetectSettings, Severity, Tier};
+use crate::detect::{Class, Confidence, DetectSettings, Peer, Severity, Tier};
 use crate::incident::{Incident, Judgement};
 use crate::limits::DetectLimits;
+use crate::net::Mac;
 use crate::site::Site;
 
 const SERVER: &str = "192.168.10.10";
+const PC: &str = "192.168.10.23";
 const PHONE: &str = "198.51.100.20";
 const GUESSER: &str = "203.0.113.66";
 const ABUSER: &str = "192.0.2.235";
@@ -106,6 +108,115 @@ fn the_servers_own_refusals_are_evidence_of_the_abuse() {
     let abuse = incident(&scene, SERVER, Class::AccountAbuse);
     assert!(abuse.evidence.iter().any(|line| line.detector == Some("outcome_burst")));
     assert!(abuse.first > scene.findings("accounts").iter().map(|f| f.first).min().unwrap());
+}
+
+/// Spam by an account, most of it to nobody.
+fn spams(scene: &mut Scene, client: &str, name: &str, count: u32) {
+    for n in 0..count {
+        sends(scene, client, name, to_outside("x@fabrikam.example", n));
+        hands_on(scene, "x@fabrikam.example", n, if n % 10 < 7 { UNKNOWN } else { "250 ok" });
+    }
+}
+
+/// Whether somebody stands in the report as a host that did nothing.
+fn is_cleared(scene: &Scene, ip: &str) -> bool {
+    Judgement::of(&scene.judge).hosts.iter().any(|ranked| ranked.row.host == host(ip) && ranked.classes.is_empty())
+}
+
+/// A PC of ours that sends spam with the login of its user: not a stranger, and not to be cleared.
+#[test]
+fn a_machine_of_ours_that_abuses_an_account_is_named() {
+    let mut scene = scene();
+    scene.knock_by(Some(Mac([0, 0x16, 0x3e, 0, 0, 0x17])), PC, "203.0.113.25");
+    spams(&mut scene, PC, "jia", 150);
+    let abuse = incident(&scene, SERVER, Class::AccountAbuse);
+    assert_eq!((abuse.kind, abuse.tier), (Some("from_inside"), Tier::Likely));
+    let who = format!("{PC} (calls itself \"user\", MAC 00:16:3e:00:00:17), a host of yours, very likely sends mail");
+    assert!(abuse.summary.starts_with(&who), "{}", abuse.summary);
+    assert!(!abuse.summary.contains("stranger"), "{}", abuse.summary);
+    let roles: Vec<_> = abuse.peers.iter().filter(|peer| peer.ip == host(PC)).map(|peer| peer.role).collect();
+    assert_eq!(roles, [Peer::INSIDE]);
+    let steps = abuse.remediation.join("\n");
+    for step in ["set from another machine", "the switch port of MAC 00:16:3e:00:00:17", "look for malware"] {
+        assert!(steps.contains(step), "{step} in {steps}");
+    }
+    assert!(!steps.contains("Block"), "{steps}");
+    let ranked = Judgement::of(&scene.judge).hosts;
+    let pc = ranked.iter().find(|ranked| ranked.row.host == host(PC)).unwrap();
+    assert_eq!((pc.tier, &pc.classes[..]), (Some(Tier::Likely), &[Class::AccountAbuse][..]));
+}
+
+/// The owner sits inside and mails for months; what a stranger sends is not outvoted by that.
+#[test]
+fn the_owners_machine_is_not_accused_of_what_a_stranger_sends() {
+    let mut scene = scene();
+    for n in 0..300 {
+        sends(&mut scene, PC, "jia", to_outside("jia@adatum.example", n % 7));
+        scene.wait(Span::mins(40));
+    }
+    spams(&mut scene, ABUSER, "jia", 150);
+    for n in 0..300 {
+        sends(&mut scene, PC, "jia", to_outside("jia@adatum.example", n % 7));
+        scene.wait(Span::mins(40));
+    }
+    let abuse = incident(&scene, SERVER, Class::AccountAbuse);
+    assert_eq!(abuse.kind, None);
+    assert!(abuse.summary.starts_with("A stranger"), "{}", abuse.summary);
+    assert!(is_cleared(&scene, PC));
+}
+
+/// A guess from outside makes nobody inside a stranger, although the account was not seen there before.
+#[test]
+fn the_owners_machine_is_not_accused_after_a_guess() {
+    let mut scene = scene();
+    for n in 0..8 {
+        tries(&mut scene, GUESSER, &format!("name{n}"), WRONG);
+    }
+    tries(&mut scene, GUESSER, "jia", RIGHT);
+    sends(&mut scene, PC, "jia", to_outside("jia@adatum.example", 1));
+    assert_eq!(incident(&scene, SERVER, Class::AccountAbuse).kind, Some("guessed"));
+    assert!(is_cleared(&scene, PC));
+}
+
+/// The telephone of the owner, another machine of the office, and an account that is only suspicious.
+#[test]
+fn who_has_little_part_in_it_is_not_accused() {
+    let (mut scene, other, suspicious) = (scene(), "192.168.10.24", "192.168.10.25");
+    spams(&mut scene, PC, "jia", 150);
+    sends(&mut scene, PHONE, "jia", to_outside("jia@adatum.example", 3));
+    sends(&mut scene, other, "jia", to_outside("jia@adatum.example", 4));
+    for n in 0..3 {
+        sends(&mut scene, suspicious, "scan", to_outside(&format!("a@other{n}.example"), n));
+    }
+    let abuse = incident(&scene, SERVER, Class::AccountAbuse);
+    assert_eq!(abuse.insiders().iter().map(|peer| peer.ip).collect::<Vec<_>>(), [host(PC)]);
+    assert!(abuse.summary.contains("others log in with it too"), "{}", abuse.summary);
+    assert!(is_cleared(&scene, other) && is_cleared(&scene, suspicious));
+    assert!(abuse.remediation.iter().any(|step| step.starts_with("Block those of") && step.contains(PHONE)));
+}
+
+/// A first large mailing is a suspicion: who sent it is asked before a machine is taken off the network.
+#[test]
+fn the_sender_of_a_first_large_mailing_is_asked() {
+    let mut scene = scene();
+    for n in 0..150 {
+        sends(&mut scene, PC, "news", to_outside("news@adatum.example", n));
+    }
+    let abuse = incident(&scene, SERVER, Class::AccountAbuse);
+    assert_eq!((abuse.kind, abuse.tier), (Some("from_inside"), Tier::Suspect));
+    assert!(abuse.summary.contains("a host of yours, may be sending mail"), "{}", abuse.summary);
+    assert!(abuse.remediation.iter().any(|step| step.starts_with(&format!("Ask who uses {PC}"))));
+}
+
+#[test]
+fn two_machines_of_ours_are_both_named() {
+    let (mut scene, other) = (scene(), "192.168.10.24");
+    spams(&mut scene, PC, "jia", 150);
+    spams(&mut scene, other, "jia", 100);
+    let abuse = incident(&scene, SERVER, Class::AccountAbuse);
+    assert!([PC, other].iter().all(|ip| abuse.summary.contains(ip)), "{}", abuse.summary);
+    assert!(abuse.summary.contains(", hosts of yours, very likely send mail"), "{}", abuse.summary);
+    assert!(!is_cleared(&scene, PC) && !is_cleared(&scene, other));
 }
 
 #[test]

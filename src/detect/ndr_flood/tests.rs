@@ -110,6 +110,88 @@ fn auto_replies_that_say_so_are_no_reports() {
     is_quiet(&scene);
 }
 
+/// RFC 3464 section 2.3.3: what was delivered, passed on or sent to a list is told to whoever asked (`NOTIFY=SUCCESS`).
+#[test]
+fn receipts_are_no_reports_of_non_delivery() {
+    let answers = |action: &str| {
+        let mut scene = scene();
+        for n in 0..60 {
+            let sender = format!("asks{n}@d.example");
+            comes_in(&mut scene, "203.0.113.9", &sender, &format!("a{n}@adatum.example"));
+            goes_out(&mut scene, n, report(&sender).action(action));
+        }
+        floods(&scene).len()
+    };
+    for (action, told) in [("delivered", 0), ("relayed", 0), ("expanded", 0), ("failed", 1), ("delayed", 1), ("", 1)] {
+        assert_eq!(answers(action), told, "{action}");
+    }
+}
+
+/// A host of ours hands its mail to the server.
+fn hands_in(scene: &mut Scene, client: &str, letter: Letter) {
+    scene.call(client, SERVER).greets(BANNER).helo("inside").mail(letter).quit();
+}
+
+/// A web shop confirms orders without a sender, by way of the mail server.
+#[test]
+fn what_a_host_of_ours_hands_in_is_not_the_servers() {
+    let order = |n: u32| {
+        let to = format!("customer{n}@d.example");
+        Letter::from("").rcpt(&to).data("", &to, QUEUED)
+    };
+    let mut scene = scene();
+    for n in 0..60 {
+        hands_in(&mut scene, "192.168.10.30", order(n));
+        goes_out(&mut scene, n, order(n));
+    }
+    is_quiet(&scene);
+    // It is not known of others to whom nobody inside wrote.
+    (100..130).for_each(|n| goes_out(&mut scene, n, order(n)));
+    let found = floods(&scene);
+    let number = |name: &str| found[0].evidence.iter().find_map(|line| line.numbers.get(name)).unwrap();
+    assert_eq!((number("reports"), number("handed_in"), number("mails")), (30.0, 60.0, 90.0));
+}
+
+/// A server behind the one that takes the mail bounces it, by way of the first.
+#[test]
+fn reports_that_a_server_behind_hands_in_count() {
+    let flood = |taken_here: bool, letter: fn(&str) -> Letter| {
+        let mut scene = scene();
+        for n in 0..40 {
+            let sender = format!("victim{n}@d.example");
+            if taken_here {
+                comes_in(&mut scene, "203.0.113.9", &sender, &format!("x{n}@adatum.example"));
+            }
+            hands_in(&mut scene, "192.168.10.11", letter(&sender));
+            goes_out(&mut scene, n, letter(&sender));
+        }
+        floods(&scene).first().and_then(|incident| incident.kind)
+    };
+    let bare = |to: &str| Letter::from("").rcpt(to).data("", to, QUEUED);
+    assert_eq!(flood(true, report), Some("reverse"));
+    assert_eq!(flood(true, bare), Some("reverse"));
+    assert_eq!(flood(false, report), Some("other"));
+    assert_eq!(flood(false, bare), None);
+}
+
+/// Nothing shows that they are answers: nobody is told to switch on recipient validation before the program is sought.
+#[test]
+fn mail_without_a_sender_that_answers_nothing_is_not_called_a_flood_of_reports() {
+    let mut scene = scene();
+    for n in 0..60 {
+        let to = format!("customer{n}@d.example");
+        goes_out(&mut scene, n, Letter::from("").rcpt(&to).data("", &to, QUEUED));
+    }
+    let found = floods(&scene);
+    let [incident] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!(incident.kind, Some("other"));
+    assert!(incident.summary.contains("many mails without a sender"), "{}", incident.summary);
+    assert!(incident.evidence.iter().any(|line| line.says.contains("60 of 60 mails that it sent out had no sender")));
+    let told = format!("{} {}", incident.summary, incident.evidence.iter().map(|line| &*line.says).collect::<String>());
+    assert!(!told.contains("non-delivery") && !told.contains("spam"), "{told}");
+    assert!(incident.remediation[0].starts_with("Find the program that sends without a sender"));
+}
+
 #[test]
 fn a_server_that_verifies_senders() {
     let mut scene = scene();

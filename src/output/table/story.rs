@@ -12,8 +12,13 @@ use crate::wire::Wire;
 /// Labels stand in a column of this width, texts beside it.
 const LABEL: usize = 12;
 /// What peers are to an incident, and how they are headed; others that detectors may name come last.
-pub(in crate::output) const PEERS: [(&str, &str); 4] =
-    [("refuses", "Refused by"), ("triggers", "Set off by"), ("client", "Clients"), ("contacted", "Contacted")];
+pub(in crate::output) const PEERS: [(&str, &str); 5] = [
+    ("refuses", "Refused by"),
+    ("triggers", "Set off by"),
+    (Peer::INSIDE, "From inside"),
+    ("client", "Clients"),
+    ("contacted", "Contacted"),
+];
 /// Peers of one kind that are named.
 const PEERS_MAX: usize = 5;
 /// Relay attempts that are listed: the seven tests of one client in all forms that are known, twice.

@@ -46,7 +46,7 @@ pub(super) fn pages(app: &App) -> (String, Vec<Page>) {
         None => host.row.host.to_string(),
     };
     let mut left = Page::default();
-    for (incident, standing) in app.snapshot.incidents().filter(|(incident, _)| incident.host == host.row.host) {
+    for (incident, standing) in app.snapshot.incidents().filter(|(incident, _)| incident.accuses(host.row.host)) {
         story(app, incident, standing, &mut left);
         left.gap();
     }
