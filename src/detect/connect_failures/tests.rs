@@ -221,3 +221,20 @@ fn three_known_partners_that_do_not_answer_are_a_cut_line() {
         assert_eq!(number(&scene, client, "s_peak_db").is_some(), accused, "{client}, {reached} known");
     }
 }
+
+/// The servers of one provider are down together, whatever their number.
+#[test]
+fn a_network_adds_its_cap_an_hour() {
+    let mut scene = scene();
+    for n in 0..5 {
+        scene.knock(PC, &format!("198.51.100.{n}"));
+    }
+    assert_eq!((number(&scene, PC, "failed"), number(&scene, PC, "s_peak_db")), (Some(5.0), Some(12.0)));
+    for n in 0..5 {
+        scene.knock(PC, &format!("2001:db8:0:{n}::25"));
+    }
+    assert_eq!(number(&scene, PC, "s_peak_db"), Some(24.0), "a /48 is one network too");
+    scene.wait(Span::hours(1));
+    scene.knock(PC, "198.51.100.77");
+    assert!(number(&scene, PC, "s_peak_db").unwrap() > 30.0, "the next hour counts anew");
+}
