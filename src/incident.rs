@@ -395,7 +395,7 @@ fn severity_of(class: Class, score: f64) -> Severity {
 /// hour holds it at medium, as section 3 says).
 fn confidence(row: &HostRow, senders: f64) -> Confidence {
     let counts = &row.counts;
-    let hidden_share = counts.hidden as f64 / (counts.sessions + counts.hidden).max(1) as f64;
+    let hidden_share = counts.hidden_share();
     let gapped_share = counts.gapped as f64 / counts.connections.max(1) as f64;
     if hidden_share > 0.5 || senders > 1.0 {
         Confidence::Low
@@ -481,6 +481,25 @@ mod tests {
         let ranked = rank(BTreeMap::from(rows), &BTreeMap::new(), &[victim]);
         let order: Vec<u8> = ranked.iter().map(|host| host.row.host.octets()[15]).collect();
         assert_eq!(order, [1, 2, 3]);
+    }
+
+    /// Under STARTTLS a session has a greeting too, and under TLS from the first byte it has none: each is one session.
+    #[test]
+    fn confidence_is_by_the_share_of_sessions_that_tls_hid() {
+        for (sessions, hidden, readable, expected) in [
+            (150, 150, 0, Confidence::Low),
+            (100, 51, 49, Confidence::Low),
+            (100, 50, 50, Confidence::Medium),
+            (60, 15, 45, Confidence::Medium),
+            (60, 12, 48, Confidence::High),
+            (80, 20, 80, Confidence::High),
+            (0, 0, 0, Confidence::High),
+        ] {
+            let mut row = row();
+            row.role_given = true;
+            (row.counts.sessions, row.counts.hidden, row.counts.readable) = (sessions, hidden, readable);
+            assert_eq!(confidence(&row, 1.0), expected, "{hidden} of {}", hidden + readable);
+        }
     }
 
     #[test]

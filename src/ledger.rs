@@ -61,8 +61,18 @@ pub struct HostCounts {
     pub turned_away: u64,
     /// Sessions that went on under TLS.
     pub hidden: u64,
+    /// Sessions with a greeting that did not.
+    pub readable: u64,
     /// Connections with gaps.
     pub gapped: u64,
+}
+
+impl HostCounts {
+    /// The share of sessions that TLS hid. `sessions` is not what it is a share of: under STARTTLS a session has a
+    /// greeting, under TLS from the first byte it has none.
+    pub fn hidden_share(&self) -> f64 {
+        self.hidden as f64 / (self.hidden + self.readable).max(1) as f64
+    }
 }
 
 /// The servers outside that a host tried, and their networks ([`HostKey::site`]).

@@ -496,10 +496,12 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
         }
         What::Closed(session) => {
             counts.connections += 1;
-            counts.sessions += u64::from(session.smtp.greeting.is_some());
+            let (greeted, hidden) = (session.smtp.greeting.is_some(), session.smtp.tls.state.is_hidden());
+            counts.sessions += u64::from(greeted);
             counts.turned_away += u64::from(session.smtp.greeting.as_ref().is_some_and(|reply| !reply.is_positive()));
             counts.failed += u64::from(session.failed());
-            counts.hidden += u64::from(session.smtp.tls.state.is_hidden());
+            counts.hidden += u64::from(hidden);
+            counts.readable += u64::from(greeted && !hidden);
             counts.gapped += u64::from(session.conn.gaps > 0);
             note_tried(row, seen);
             session.conn.syn.into_iter().for_each(|syn| row.note_syn(syn));
