@@ -19,8 +19,8 @@ use crate::detect::{
     Voice,
 };
 use crate::frame::FrameNo;
-use crate::ledger::{HostRow, Role};
-use crate::net::HostKey;
+use crate::ledger::{HostRow, Mailed, Role};
+use crate::net::{HostKey, Mac};
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
@@ -102,6 +102,29 @@ pub struct Incident {
     pub attack: Vec<&'static str>,
 }
 
+impl Incident {
+    /// A number that a line rests on; of the first line that has it.
+    fn number(&self, name: &str) -> Option<f64> {
+        self.evidence.iter().find_map(|line| line.numbers.get(name))
+    }
+
+    /// How many senders share the address, at least.
+    fn senders(&self) -> f64 {
+        self.number("senders_at_least").unwrap_or(1.0)
+    }
+
+    /// Whether a family adds to the score.
+    fn weighs(&self, family: Family) -> bool {
+        self.evidence.iter().any(|line| line.family == family && line.db > 0.0)
+    }
+
+    /// Whether nothing but calls that came to nothing tells against the host.
+    fn rests_on_calls(&self) -> bool {
+        let mut lines = self.evidence.iter().filter(|line| line.db > 0.0).peekable();
+        lines.peek().is_some() && lines.all(|line| line.family == Family::Connect)
+    }
+}
+
 /// One line of a score.
 #[derive(Clone, PartialEq, Debug)]
 pub struct EvidenceLine {
@@ -168,16 +191,13 @@ impl Judgement {
         let rows: BTreeMap<HostKey, HostRow> = judge.hosts().into_iter().map(|row| (row.host, row)).collect();
         scanners_are_not_worms(&mut stories);
         adopt(&mut stories);
-        let routers = routers(rows.values());
-        let servers: Vec<IpAddr> =
-            rows.values().filter(|row| row.role == Role::Server).map(|row| row.host.ip()).collect();
         // Nearly every story comes to an incident, and room that doubled would be the most that a judgement takes.
         let mut incidents = Vec::with_capacity(stories.len());
-        incidents.extend(stories.into_iter().filter_map(|((host, class), findings)| {
-            let row = rows.get(&host)?;
-            let behind_router = neighbours(&routers, row);
-            assemble(class, row, behind_router, &servers, findings)
-        }));
+        incidents.extend(
+            stories.into_iter().filter_map(|((host, class), findings)| assemble(class, rows.get(&host)?, findings)),
+        );
+        let routers = routers(rows.values());
+        put_into_words(&mut incidents, &rows, &routers);
         incidents.sort_unstable_by(|a: &Incident, b: &Incident| {
             (a.class.is_victim(), b.tier, b.severity)
                 .cmp(&(b.class.is_victim(), a.tier, a.severity))
@@ -275,7 +295,9 @@ fn triggers(finding: &Finding) -> impl Iterator<Item = HostKey> + '_ {
 }
 
 /// How many hosts of ours use each Ethernet address.
-fn routers<'a>(rows: impl Iterator<Item = &'a HostRow>) -> BTreeMap<crate::net::Mac, u32> {
+type Routers = BTreeMap<Mac, u32>;
+
+fn routers<'a>(rows: impl Iterator<Item = &'a HostRow>) -> Routers {
     let mut users = BTreeMap::new();
     for mac in rows.flat_map(|row| &row.macs) {
         *users.entry(*mac).or_default() += 1;
@@ -284,17 +306,26 @@ fn routers<'a>(rows: impl Iterator<Item = &'a HostRow>) -> BTreeMap<crate::net::
 }
 
 /// How many other hosts share an address with this one: from two on it is a router's (one may be a second address).
-fn neighbours(users: &BTreeMap<crate::net::Mac, u32>, row: &HostRow) -> u32 {
+fn neighbours(users: &Routers, row: &HostRow) -> u32 {
     row.macs.iter().filter_map(|mac| users.get(mac)).map(|n| n - 1).max().unwrap_or(0)
 }
 
-fn assemble(
-    class: Class,
-    row: &HostRow,
-    behind_router: u32,
-    servers: &[IpAddr],
-    mut findings: Vec<Finding>,
-) -> Option<Incident> {
+/// Says what incidents are and what to do. Incidents of one host stand together.
+fn put_into_words(incidents: &mut [Incident], rows: &BTreeMap<HostKey, HostRow>, routers: &Routers) {
+    let servers: Vec<IpAddr> = rows.values().filter(|row| row.role == Role::Server).map(|row| row.host.ip()).collect();
+    for of_host in incidents.chunk_by_mut(|a, b| a.host == b.host) {
+        let Some(row) = of_host.first().and_then(|incident| rows.get(&incident.host)) else { continue };
+        let behind_router = neighbours(routers, row);
+        let seen = Circumstances { row, behind_router, servers: &servers };
+        for incident in of_host {
+            incident.summary = summary::of(incident, seen);
+            incident.remediation = advice::of(incident, seen);
+        }
+    }
+}
+
+/// An incident without its words.
+fn assemble(class: Class, row: &HostRow, mut findings: Vec<Finding>) -> Option<Incident> {
     findings.sort_by(|a, b| (a.family, b.db).partial_cmp(&(b.family, a.db)).unwrap_or(std::cmp::Ordering::Equal));
     let ruling =
         findings.iter().filter_map(|finding| finding.verdict).max_by_key(|ruling| (ruling.tier, ruling.severity));
@@ -332,7 +363,7 @@ fn assemble(
         (ruling.tier, ruling.severity, ruling.confidence)
     } else {
         let severity_min = findings.iter().filter_map(|finding| finding.severity_min).max();
-        let severity = severity_of(class, score).max(severity_min.unwrap_or(Severity::Info));
+        let severity = severity_of(class, score, &families, row.mailed).max(severity_min.unwrap_or(Severity::Info));
         (Tier::of_score(score, families.len())?, severity, Confidence::High)
     };
     if ruling.is_none() {
@@ -352,14 +383,13 @@ fn assemble(
             accounts.push(account.clone());
         }
     }
-    let senders = findings.iter().find_map(|finding| finding.numbers.get("senders_at_least")).unwrap_or(1.0);
     let mut incident = Incident {
         id: IncidentId::new(class, row.host, row.known),
         class,
         kind: findings.iter().find_map(|finding| finding.kind),
         tier,
         severity,
-        confidence: confidence(row, senders).min(confidence_max),
+        confidence: confidence_max,
         host: row.host,
         score_db: ruling.is_none().then_some(score),
         accounts,
@@ -372,8 +402,7 @@ fn assemble(
         remediation: Vec::new(),
         attack: attack(class),
     };
-    incident.summary = summary::of(&incident, row, senders);
-    incident.remediation = advice::of(&incident, Circumstances { row, senders, behind_router, servers });
+    incident.confidence = confidence(row, incident.senders()).min(confidence_max);
     Some(incident)
 }
 
@@ -382,9 +411,12 @@ fn round(db: f64) -> f64 {
     (db * 100.0).round() / 100.0
 }
 
-fn severity_of(class: Class, score: f64) -> Severity {
+/// Calls that nobody answers are `medium` by themselves, and without a mail nothing is more than `high`: what is
+/// critical is spam that goes out.
+fn severity_of(class: Class, score: f64, families: &[Family], mailed: Mailed) -> Severity {
     match class {
-        Class::MassMailer if score >= 0.0 => Severity::Critical,
+        Class::MassMailer if families == [Family::Connect] => Severity::Medium,
+        Class::MassMailer if score >= 0.0 && mailed != Mailed::Nothing => Severity::Critical,
         Class::MassMailer | Class::NdrFlood | Class::AuthGuessing | Class::AccountAbuse => Severity::High,
         Class::PortScan => Severity::Info,
         _ => Severity::Medium,
@@ -416,11 +448,7 @@ fn attack(class: Class) -> Vec<&'static str> {
     }
 }
 
-fn rank(
-    rows: BTreeMap<HostKey, HostRow>,
-    routers: &BTreeMap<crate::net::Mac, u32>,
-    incidents: &[Incident],
-) -> Vec<RankedHost> {
+fn rank(rows: BTreeMap<HostKey, HostRow>, routers: &Routers, incidents: &[Incident]) -> Vec<RankedHost> {
     let mut of_host: BTreeMap<HostKey, Vec<&Incident>> = BTreeMap::new();
     for incident in incidents {
         of_host.entry(incident.host).or_default().push(incident);
@@ -476,7 +504,7 @@ mod tests {
             (row.served, row.last) = (served, Ts::from_parts(i64::from(n), 0));
             (row.host, row)
         });
-        let mut victim = assemble(Class::MassMailer, &rows[0].1, 0, &[], vec![line(Family::Outcome, 36.0)]).unwrap();
+        let mut victim = assemble(Class::MassMailer, &rows[0].1, vec![line(Family::Outcome, 36.0)]).unwrap();
         (victim.class, victim.host) = (Class::Blocklisted, rows[0].0);
         let ranked = rank(BTreeMap::from(rows), &BTreeMap::new(), &[victim]);
         let order: Vec<u8> = ranked.iter().map(|host| host.row.host.octets()[15]).collect();
@@ -510,7 +538,7 @@ mod tests {
             line(Family::Helo, 3.0),
             line(Family::Context, 5.0),
         ];
-        let incident = assemble(Class::MassMailer, &row(), 0, &[], findings).unwrap();
+        let incident = assemble(Class::MassMailer, &row(), findings).unwrap();
         assert_eq!((incident.score_db, incident.tier), (Some(39.0), Tier::Confirmed));
         let sum: f64 = incident.evidence.iter().map(|line| line.db).sum();
         assert!((sum - 39.0).abs() < 1e-9);
@@ -520,7 +548,7 @@ mod tests {
     #[test]
     fn a_family_counts_once_and_up_to_its_cap() {
         let findings = vec![line(Family::Outcome, 90.0), line(Family::Outcome, 30.0)];
-        let incident = assemble(Class::MassMailer, &row(), 0, &[], findings).unwrap();
+        let incident = assemble(Class::MassMailer, &row(), findings).unwrap();
         assert_eq!((incident.score_db, incident.tier), (Some(20.0), Tier::Likely));
     }
 
@@ -554,6 +582,6 @@ mod tests {
 
     #[test]
     fn weak_evidence_is_no_incident() {
-        assert_eq!(assemble(Class::MassMailer, &row(), 0, &[], vec![line(Family::Helo, 8.0)]), None);
+        assert_eq!(assemble(Class::MassMailer, &row(), vec![line(Family::Helo, 8.0)]), None);
     }
 }

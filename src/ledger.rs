@@ -38,6 +38,18 @@ impl Role {
     }
 }
 
+/// What was seen of a host's mail to servers outside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum Mailed {
+    /// It gave none, and had no connection that went on under TLS.
+    #[default]
+    Nothing,
+    /// If it gave any, that was under TLS.
+    Hidden,
+    /// A mail was seen, whatever came of it.
+    Seen,
+}
+
 /// Counts of one host as the client of SMTP.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct HostCounts {
@@ -135,6 +147,8 @@ pub struct HostRow {
     pub role_given: bool,
     /// Its counts as a client.
     pub counts: HostCounts,
+    /// Its mail to servers outside.
+    pub mailed: Mailed,
     /// Connections that it took as a server.
     pub served: u64,
     /// Servers tried.
@@ -184,6 +198,7 @@ impl HostRow {
             role: Role::Unknown,
             role_given: false,
             counts: HostCounts::default(),
+            mailed: Mailed::Nothing,
             served: 0,
             servers: Tried::default(),
             macs: SmallVec::new(),

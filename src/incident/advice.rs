@@ -15,8 +15,6 @@ use crate::wire::Wire;
 pub(super) struct Circumstances<'a> {
     /// The host's row.
     pub(super) row: &'a HostRow,
-    /// Senders behind the host's address, at least.
-    pub(super) senders: f64,
     /// Other hosts of ours that share its Ethernet address.
     pub(super) behind_router: u32,
     /// Our mail servers, given or learned.
@@ -27,7 +25,7 @@ pub(super) struct Circumstances<'a> {
 pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
     let row = seen.row;
     match incident.class {
-        Class::MassMailer if seen.senders > 1.0 => vec![
+        Class::MassMailer if incident.senders() > 1.0 => vec![
             format!(
                 "Look up the sessions named here in the log of the gateway's address translation ({}): it knows which \
                  inside address used each port at that time.",
@@ -37,7 +35,7 @@ pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
                 .to_owned(),
             "Let only the mail server out on port 25.".to_owned(),
         ],
-        Class::MassMailer => mass_mailer(seen),
+        Class::MassMailer => mass_mailer(incident, seen),
         Class::NdrFlood => ndr_flood(row),
         Class::Relay => relay(incident),
         Class::Blocklisted => blocklisted(seen.servers),
@@ -136,9 +134,9 @@ fn list(incident: &Incident, role: &str) -> Option<String> {
     (!named.is_empty()).then(|| format!("{}{more}", named.join(", ")))
 }
 
-/// The accounts as one would list them.
-fn accounts(incident: &Incident) -> String {
-    let names: Vec<String> = incident.accounts.iter().take(NAMED_MAX).map(|name| format!("\"{name}\"")).collect();
+/// Accounts as one would list them.
+fn named(accounts: &[Wire]) -> String {
+    let names: Vec<String> = accounts.iter().take(NAMED_MAX).map(|name| format!("\"{name}\"")).collect();
     names.join(", ")
 }
 
@@ -148,7 +146,7 @@ fn guessing(incident: &Incident, row: &HostRow) -> Vec<String> {
         steps.push(format!(
             "Lock {} at once or give it a new password; end its open sessions, and delete its mail that still waits in \
              the queue.",
-            accounts(incident)
+            named(&incident.accounts)
         ));
     }
     if incident.kind == Some("from_inside") {
@@ -173,7 +171,7 @@ fn guessing(incident: &Incident, row: &HostRow) -> Vec<String> {
 fn abuse(incident: &Incident, row: &HostRow) -> Vec<String> {
     let mut steps = vec![format!(
         "Lock {} at once or give it a new password; sessions that are open go on until they are ended.",
-        accounts(incident)
+        named(&incident.accounts)
     )];
     steps.push(format!(
         "Stop the outbound queue of {}, delete what was sent with this login, then start it again.",
@@ -281,9 +279,16 @@ fn blocklisted(servers: &[IpAddr]) -> Vec<String> {
     steps
 }
 
-fn mass_mailer(seen: Circumstances<'_>) -> Vec<String> {
+fn mass_mailer(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
     let (row, behind_router) = (seen.row, seen.behind_router);
     let mut steps = Vec::new();
+    if incident.rests_on_calls() {
+        steps.push(format!(
+            "Look whose servers these are (see the sessions named here): if all are one provider's, a program on {} waits \
+             for them to come back, and the machine is well. Else:",
+            row.host
+        ));
+    }
     match row.macs.first() {
         Some(mac) if behind_router > 0 => steps.push(format!(
             "The MAC {mac} belongs to a router: it carries {} of your addresses. Look for {} behind it.",

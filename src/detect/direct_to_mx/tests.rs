@@ -190,4 +190,10 @@ fn what_tls_hides_is_not_said_to_be_missing() {
     assert_eq!((finding.numbers.get("mails"), finding.numbers.get("hidden")), (Some(0.0), Some(12.0)));
     let incident = &incidents(&scene)[0];
     assert_eq!(incident.confidence, Confidence::Low, "all twelve sessions are hidden");
+    let summary = &incident.summary;
+    assert!(summary.contains(" keeps calling foreign mail servers by itself, since "), "{summary}");
+    assert!(
+        summary.ends_with("; what it mails is hidden by TLS. It very likely has a mass-mailing worm or bot."),
+        "{summary}"
+    );
 }
