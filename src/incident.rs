@@ -4,6 +4,7 @@
 //! Nothing is hidden in it: every line says what it adds, and what the score would be without it.
 
 mod advice;
+mod cause;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::advice::Circumstances;
+use self::cause::Cause;
 use crate::detect::{
     Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayOutcome, RelayVerdict, Severity, Tier,
     Voice,
@@ -310,13 +312,15 @@ fn neighbours(users: &Routers, row: &HostRow) -> u32 {
     row.macs.iter().filter_map(|mac| users.get(mac)).map(|n| n - 1).max().unwrap_or(0)
 }
 
-/// Says what incidents are and what to do. Incidents of one host stand together.
+/// Says what incidents are and what to do, once all are known: another incident of the same host may tell why it is
+/// listed. Incidents of one host stand together.
 fn put_into_words(incidents: &mut [Incident], rows: &BTreeMap<HostKey, HostRow>, routers: &Routers) {
     let servers: Vec<IpAddr> = rows.values().filter(|row| row.role == Role::Server).map(|row| row.host.ip()).collect();
     for of_host in incidents.chunk_by_mut(|a, b| a.host == b.host) {
         let Some(row) = of_host.first().and_then(|incident| rows.get(&incident.host)) else { continue };
+        let causes: Vec<Cause> = of_host.iter().filter_map(Cause::of).collect();
         let behind_router = neighbours(routers, row);
-        let seen = Circumstances { row, behind_router, servers: &servers };
+        let seen = Circumstances { row, behind_router, servers: &servers, causes: &causes };
         for incident in of_host {
             incident.summary = summary::of(incident, seen);
             incident.remediation = advice::of(incident, seen);

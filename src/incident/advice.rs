@@ -6,6 +6,7 @@ mod product;
 use std::net::IpAddr;
 
 use super::Incident;
+use super::cause::Cause;
 use crate::detect::{Class, RelayOutcome};
 use crate::ledger::HostRow;
 use crate::wire::Wire;
@@ -19,6 +20,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) behind_router: u32,
     /// Our mail servers, given or learned.
     pub(super) servers: &'a [IpAddr],
+    /// What else the host is told of that may have brought its address on lists.
+    pub(super) causes: &'a [Cause],
 }
 
 /// The steps, in order.
@@ -38,7 +41,7 @@ pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
         Class::MassMailer => mass_mailer(incident, seen),
         Class::NdrFlood => ndr_flood(row),
         Class::Relay => relay(incident),
-        Class::Blocklisted => blocklisted(seen.servers),
+        Class::Blocklisted => blocklisted(seen),
         Class::Interception => interception(incident, row),
         Class::SenderSpoof => vec![
             format!("Let {} refuse your own domains as sender from outside unless the sender has logged in.", row.host),
@@ -135,7 +138,7 @@ fn list(incident: &Incident, role: &str) -> Option<String> {
 }
 
 /// Accounts as one would list them.
-fn named(accounts: &[Wire]) -> String {
+pub(super) fn named(accounts: &[Wire]) -> String {
     let names: Vec<String> = accounts.iter().take(NAMED_MAX).map(|name| format!("\"{name}\"")).collect();
     names.join(", ")
 }
@@ -269,13 +272,25 @@ fn ndr_flood(row: &HostRow) -> Vec<String> {
     steps
 }
 
-fn blocklisted(servers: &[IpAddr]) -> Vec<String> {
-    let mut steps = vec![
-        "Find the machine behind your gateway that caused it (see the other incidents) and take it off the network first."
+/// The cause first. Where it is the host itself, there is nothing to look for behind the gateway, and a rule that lets
+/// nobody but the host out would change nothing.
+fn blocklisted(seen: Circumstances<'_>) -> Vec<String> {
+    let mut steps: Vec<String> = seen.causes.iter().map(Cause::step).collect();
+    let known = !steps.is_empty();
+    if !known {
+        steps.push(
+            "Find the machine behind your gateway that caused it (see the other incidents) and take it off the network \
+             first."
+                .to_owned(),
+        );
+    }
+    steps.push(
+        "Then ask the lists named here to remove your address; before the cause is gone it comes back at once."
             .to_owned(),
-        "Then ask the lists named here to remove your address; before the cause is gone it comes back at once.".to_owned(),
-    ];
-    steps.extend(firewall::only_servers_on_25(servers));
+    );
+    if !known {
+        steps.extend(firewall::only_servers_on_25(seen.servers));
+    }
     steps
 }
 

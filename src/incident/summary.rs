@@ -2,6 +2,7 @@
 
 use super::Incident;
 use super::advice::Circumstances;
+use super::cause::Cause;
 use crate::detect::{Class, Family, Tier};
 use crate::ledger::{HostRow, Mailed, Role};
 
@@ -21,8 +22,9 @@ pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> String {
         Class::Relay => relay(incident, &who),
         Class::Blocklisted => format!(
             "Mail from {who} has been refused since {since} because your public address is on blocklists: {} sites \
-             say so. The server is the victim, not the cause.",
-            number("refusing_sites")
+             say so. {}",
+            number("refusing_sites"),
+            whose_fault(seen.causes)
         ),
         Class::AuthGuessing => guessing(incident, &who, number),
         Class::AccountAbuse => abuse(incident, &who, number),
@@ -94,6 +96,16 @@ fn calls(incident: &Incident, row: &HostRow) -> String {
         Mailed::Seen => "nothing else speaks against it",
     };
     format!("keeps calling {servers}, since {}; {mail}", incident.first.plain())
+}
+
+/// Whether the host that is listed is only the victim.
+fn whose_fault(causes: &[Cause]) -> String {
+    let says: Vec<&str> = causes.iter().map(Cause::says).collect();
+    if says.is_empty() {
+        "The server is the victim, not the cause.".to_owned()
+    } else {
+        format!("The likely cause is at this address: {}.", says.join("; "))
+    }
 }
 
 fn interception(incident: &Incident, who: &str) -> String {
