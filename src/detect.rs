@@ -42,6 +42,7 @@ mod score;
 mod sequential;
 mod sets;
 mod settings;
+mod site_cap;
 pub mod smuggling;
 mod table;
 #[cfg(test)]

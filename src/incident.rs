@@ -4,28 +4,28 @@
 //! Nothing is hidden in it: every line says what it adds, and what the score would be without it.
 
 mod advice;
+mod cause;
 mod past;
 mod ranking;
 mod summary;
+mod words;
 
 pub use past::Past;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::advice::{Circumstances, Machine};
-use self::ranking::{neighbours, rank};
+use self::ranking::rank;
 use crate::detect::{
     Class, Confidence, Family, Finding, Judge, Numbers, PRIOR_DB, Peer, RelayOutcome, RelayVerdict, Severity, Tier,
     Voice,
 };
 use crate::frame::FrameNo;
-use crate::ledger::{HostRow, Role, carried};
-use crate::net::{HostKey, Mac};
+use crate::ledger::{HostRow, Mailed, carried};
+use crate::net::HostKey;
 use crate::tcp::ConnId;
 use crate::time::{Span, Ts};
 use crate::wire::Wire;
@@ -124,6 +124,27 @@ impl Incident {
     pub fn accuses(&self, host: HostKey) -> bool {
         self.host == host || self.peers.iter().any(|peer| (peer.ip, peer.role) == (host, Peer::INSIDE))
     }
+
+    /// A number that a line rests on; of the first line that has it.
+    fn number(&self, name: &str) -> Option<f64> {
+        self.evidence.iter().find_map(|line| line.numbers.get(name))
+    }
+
+    /// How many senders share the address, at least.
+    fn senders(&self) -> f64 {
+        self.number("senders_at_least").unwrap_or(1.0)
+    }
+
+    /// Whether a family adds to the score.
+    fn weighs(&self, family: Family) -> bool {
+        self.evidence.iter().any(|line| line.family == family && line.db > 0.0)
+    }
+
+    /// Whether nothing but calls that came to nothing tells against the host.
+    fn rests_on_calls(&self) -> bool {
+        let mut lines = self.evidence.iter().filter(|line| line.db > 0.0).peekable();
+        lines.peek().is_some() && lines.all(|line| line.family == Family::Connect)
+    }
 }
 
 /// One line of a score.
@@ -194,14 +215,12 @@ impl Judgement {
         scanners_are_not_worms(&mut stories);
         adopt(&mut stories);
         let routers = carried(rows.values());
-        let servers: Vec<IpAddr> =
-            rows.values().filter(|row| row.role == Role::Server).map(|row| row.host.ip()).collect();
         // Nearly every story comes to an incident, and room that doubled would be the most that a judgement takes.
         let mut incidents = Vec::with_capacity(stories.len());
-        incidents.extend(stories.into_iter().filter_map(|((host, class), findings)| {
-            let row = rows.get(&host)?;
-            assemble(class, row, Site { rows: &rows, routers: &routers, servers: &servers }, findings)
-        }));
+        incidents.extend(
+            stories.into_iter().filter_map(|((host, class), findings)| assemble(class, rows.get(&host)?, findings)),
+        );
+        words::put_into(&mut incidents, &rows, &routers);
         past.add_to(&mut incidents, |host| rows.get(&host).map(|row| row.role));
         incidents.sort_unstable_by(|a: &Incident, b: &Incident| {
             (a.class.is_victim(), b.tier, b.severity)
@@ -299,21 +318,8 @@ fn triggers(finding: &Finding) -> impl Iterator<Item = HostKey> + '_ {
     finding.peers.iter().filter(|peer| peer.role == "triggers").map(|peer| peer.ip)
 }
 
-/// All hosts of ours, for what an incident says of others than its own.
-#[derive(Clone, Copy)]
-struct Site<'a> {
-    rows: &'a BTreeMap<HostKey, HostRow>,
-    routers: &'a HashMap<Mac, u32>,
-    servers: &'a [IpAddr],
-}
-
-impl<'a> Site<'a> {
-    fn machine(&self, row: &'a HostRow) -> Machine<'a> {
-        Machine { row, behind_router: neighbours(self.routers, row) }
-    }
-}
-
-fn assemble(class: Class, row: &HostRow, site: Site<'_>, mut findings: Vec<Finding>) -> Option<Incident> {
+/// An incident without its words.
+fn assemble(class: Class, row: &HostRow, mut findings: Vec<Finding>) -> Option<Incident> {
     findings.sort_by(|a, b| (a.family, b.db).partial_cmp(&(b.family, a.db)).unwrap_or(std::cmp::Ordering::Equal));
     let ruling =
         findings.iter().filter_map(|finding| finding.verdict).max_by_key(|ruling| (ruling.tier, ruling.severity));
@@ -351,7 +357,7 @@ fn assemble(class: Class, row: &HostRow, site: Site<'_>, mut findings: Vec<Findi
         (ruling.tier, ruling.severity, ruling.confidence)
     } else {
         let severity_min = findings.iter().filter_map(|finding| finding.severity_min).max();
-        let severity = severity_of(class, score).max(severity_min.unwrap_or(Severity::Info));
+        let severity = severity_of(class, score, &families, row.mailed).max(severity_min.unwrap_or(Severity::Info));
         (Tier::of_score(score, families.len())?, severity, Confidence::High)
     };
     if ruling.is_none() {
@@ -371,14 +377,13 @@ fn assemble(class: Class, row: &HostRow, site: Site<'_>, mut findings: Vec<Findi
             accounts.push(account.clone());
         }
     }
-    let senders = findings.iter().find_map(|finding| finding.numbers.get("senders_at_least")).unwrap_or(1.0);
     let mut incident = Incident {
         id: IncidentId::new(class, row.host, row.known),
         class,
         kind: findings.iter().find_map(|finding| finding.kind),
         tier,
         severity,
-        confidence: confidence(row, senders).min(confidence_max),
+        confidence: confidence_max,
         host: row.host,
         score_db: ruling.is_none().then_some(score),
         accounts,
@@ -391,15 +396,7 @@ fn assemble(class: Class, row: &HostRow, site: Site<'_>, mut findings: Vec<Findi
         remediation: Vec::new(),
         attack: attack(class),
     };
-    let insiders: Vec<Machine<'_>> = incident
-        .insiders()
-        .into_iter()
-        .filter_map(|peer| site.rows.get(&peer.ip))
-        .map(|row| site.machine(row))
-        .collect();
-    incident.summary = summary::of(&incident, row, senders, &insiders);
-    let seen = Circumstances { machine: site.machine(row), senders, insiders: &insiders, servers: site.servers };
-    incident.remediation = advice::of(&incident, seen);
+    incident.confidence = confidence(row, incident.senders()).min(confidence_max);
     Some(incident)
 }
 
@@ -430,9 +427,12 @@ fn round(db: f64) -> f64 {
     (db * 100.0).round() / 100.0
 }
 
-fn severity_of(class: Class, score: f64) -> Severity {
+/// Calls that nobody answers are `medium` by themselves, and without a mail nothing is more than `high`: what is
+/// critical is spam that goes out.
+fn severity_of(class: Class, score: f64, families: &[Family], mailed: Mailed) -> Severity {
     match class {
-        Class::MassMailer if score >= 0.0 => Severity::Critical,
+        Class::MassMailer if families == [Family::Connect] => Severity::Medium,
+        Class::MassMailer if score >= 0.0 && mailed != Mailed::Nothing => Severity::Critical,
         Class::MassMailer | Class::NdrFlood | Class::AuthGuessing | Class::AccountAbuse => Severity::High,
         Class::PortScan => Severity::Info,
         _ => Severity::Medium,
@@ -443,7 +443,7 @@ fn severity_of(class: Class, score: f64) -> Severity {
 /// hour holds it at medium, as section 3 says).
 fn confidence(row: &HostRow, senders: f64) -> Confidence {
     let counts = &row.counts;
-    let hidden_share = counts.hidden as f64 / (counts.sessions + counts.hidden).max(1) as f64;
+    let hidden_share = counts.hidden_share();
     let gapped_share = counts.gapped as f64 / counts.connections.max(1) as f64;
     if hidden_share > 0.5 || senders > 1.0 {
         Confidence::Low
@@ -476,12 +476,30 @@ mod tests {
 
     /// An incident of a host about which nothing else is known.
     pub(super) fn assembled(row: &HostRow, findings: Vec<Finding>) -> Option<Incident> {
-        let (rows, routers) = (BTreeMap::new(), HashMap::new());
-        assemble(Class::MassMailer, row, Site { rows: &rows, routers: &routers, servers: &[] }, findings)
+        assemble(Class::MassMailer, row, findings)
     }
 
     pub(super) fn line(family: Family, db: f64) -> Finding {
         Finding::summed("a_detector", row().host, Class::MassMailer, family, db, Ts::EPOCH, Ts::EPOCH)
+    }
+
+    /// Under STARTTLS a session has a greeting too, and under TLS from the first byte it has none: each is one session.
+    #[test]
+    fn confidence_is_by_the_share_of_sessions_that_tls_hid() {
+        for (sessions, hidden, readable, expected) in [
+            (150, 150, 0, Confidence::Low),
+            (100, 51, 49, Confidence::Low),
+            (100, 50, 50, Confidence::Medium),
+            (60, 15, 45, Confidence::Medium),
+            (60, 12, 48, Confidence::High),
+            (80, 20, 80, Confidence::High),
+            (0, 0, 0, Confidence::High),
+        ] {
+            let mut row = row();
+            row.role_given = true;
+            (row.counts.sessions, row.counts.hidden, row.counts.readable) = (sessions, hidden, readable);
+            assert_eq!(confidence(&row, 1.0), expected, "{hidden} of {}", hidden + readable);
+        }
     }
 
     #[test]

@@ -40,6 +40,18 @@ impl Role {
     }
 }
 
+/// What was seen of a host's mail to servers outside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum Mailed {
+    /// It gave none, and had no connection that went on under TLS.
+    #[default]
+    Nothing,
+    /// If it gave any, that was under TLS.
+    Hidden,
+    /// A mail was seen, whatever came of it.
+    Seen,
+}
+
 /// Counts of one host as the client of SMTP.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct HostCounts {
@@ -63,8 +75,18 @@ pub struct HostCounts {
     pub turned_away: u64,
     /// Sessions that went on under TLS.
     pub hidden: u64,
+    /// Sessions with a greeting that did not.
+    pub readable: u64,
     /// Connections with gaps.
     pub gapped: u64,
+}
+
+impl HostCounts {
+    /// The share of sessions that TLS hid. `sessions` is not what it is a share of: under STARTTLS a session has a
+    /// greeting, under TLS from the first byte it has none.
+    pub fn hidden_share(&self) -> f64 {
+        self.hidden as f64 / (self.hidden + self.readable).max(1) as f64
+    }
 }
 
 /// The servers outside that a host tried, and their networks ([`HostKey::site`]).
@@ -145,6 +167,8 @@ pub struct HostRow {
     pub role_given: bool,
     /// Its counts as a client.
     pub counts: HostCounts,
+    /// Its mail to servers outside.
+    pub mailed: Mailed,
     /// Connections that it took as a server.
     pub served: u64,
     /// Servers tried.
@@ -195,6 +219,7 @@ impl HostRow {
             role: Role::Unknown,
             role_given: false,
             counts: HostCounts::default(),
+            mailed: Mailed::Nothing,
             served: 0,
             servers: Tried::default(),
             cards: SmallVec::new(),

@@ -16,6 +16,7 @@ use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::Cusum;
+use super::site_cap::SiteCap;
 use super::table::Weigh;
 use super::voices::Voices;
 use super::{Detector, DetectorStats};
@@ -38,6 +39,8 @@ pub struct Settings {
     /// How long a server that could not be reached is known for that: a queue tries it for four to five days (RFC 5321
     /// section 4.5.4.1), and that it is still dead is no news.
     pub dead_window: Span,
+    /// One network may add at most this much within an hour, in dB: the mail servers of one provider are down together.
+    pub site_cap_db: f64,
     /// How much higher a server's threshold lies, in dB.
     pub server_shift_db: f64,
     /// Hosts, a server among them, whose contacts fail together when it is the line that is cut; fewer where fewer have
@@ -59,6 +62,7 @@ impl Default for Settings {
             success_worm: 0.2,
             contact_window: Span::mins(30),
             dead_window: Span::hours(5 * 24),
+            site_cap_db: 12.0,
             server_shift_db: 30.0,
             outage_hosts: 3,
             outage_share: 0.9,
@@ -70,12 +74,16 @@ impl Default for Settings {
 
 /// Hosts looked at together for an outage; more tell nothing new.
 const OUTAGE_TABLE_MAX: usize = 256;
+/// Networks remembered a host for the cap: that many at their caps weigh 192 dB, far above every threshold.
+const SITES_MAX: usize = 16;
 /// Contacts in the window before a host's share means anything.
 const OUTAGE_CONTACTS_MIN: u64 = 3;
 
 #[derive(Debug, Default)]
 struct Track {
     walk: Cusum,
+    /// What each network has added within its hour.
+    sites: SiteCap<SITES_MAX>,
     contacts: u64,
     failed: u64,
     silent: u64,
@@ -198,7 +206,8 @@ impl ConnectFailures {
         }
         track.first_failed.get_or_insert(id.ts);
         track.samples.add(id, first);
-        track.walk.add(self.failure_db, now);
+        let z = track.sites.within(self.settings.site_cap_db, self.failure_db, server.site(), now);
+        track.walk.add(z, now);
     }
 
     /// Attempts beyond those that were told one by one: each server among them is taken for a first contact. Nobody remembers
@@ -217,7 +226,9 @@ impl ConnectFailures {
         track.failed += servers;
         track.silent += servers;
         track.first_failed.get_or_insert(flood.first.id.ts);
-        track.walk.add(self.failure_db * servers as f64, now);
+        // Of the networks, too, only the number is known.
+        let most = self.settings.site_cap_db * flood.networks.count() as f64;
+        track.walk.add((self.failure_db * servers as f64).min(most), now);
     }
 
     fn note_for_outage(&mut self, host: HostIdx, failed: bool, now: Ts) {
@@ -302,7 +313,12 @@ impl Detector for ConnectFailures {
 
     fn fetch(&self, coming: &Coming<'_>) -> u64 {
         let pair = coming.keys.pair;
-        let state = |host| self.hosts.get(host).map_or(0, |state| state.voices.own().contacts ^ state.lately.contacts);
+        let state = |host| {
+            self.hosts.get(host).map_or(0, |state| {
+                let own = state.voices.own();
+                own.contacts ^ own.sites.fetch() ^ state.lately.contacts
+            })
+        };
         match coming.kind {
             _ if coming.way != Way::Outbound => 0,
             SessionEventKind::Unanswered(_) => {

@@ -125,6 +125,8 @@ struct Track {
     connections: u64,
     mails: u64,
     submissions: u64,
+    /// Connections that went on under TLS: what was mailed there is hidden.
+    hidden: u64,
     last: Ts,
     samples: Samples,
     /// The first destinations that it tried.
@@ -237,8 +239,9 @@ impl Detector for DirectToMx {
             }
             What::Closed(session) => {
                 let track = self.note(client, seen, seen.id.ts, seen.id, false);
-                let submission = session.smtp.tls.state.is_hidden() || !session.smtp.auth.is_empty();
-                track.submissions += u64::from(submission);
+                let hidden = session.smtp.tls.state.is_hidden();
+                track.hidden += u64::from(hidden);
+                track.submissions += u64::from(hidden || !session.smtp.auth.is_empty());
                 track.samples.add(seen.id, session.conn.first);
             }
             _ => {}
@@ -277,16 +280,15 @@ impl Detector for DirectToMx {
                 if legacy {
                     continue;
                 }
-                let says = if track.mails == 0 {
-                    format!(
-                        "it tried {servers} foreign mail servers in {networks} networks by itself on port 25, without \
-                         sending a mail"
-                    )
-                } else {
-                    format!(
-                        "it went to {servers} foreign mail servers in {networks} networks by itself on port 25, though it \
-                         is no mail server"
-                    )
+                let tried = format!("{servers} foreign mail servers in {networks} networks by itself on port 25");
+                let says = match (track.mails, track.hidden) {
+                    (0, 0) => format!("it tried {tried}, without sending a mail"),
+                    (0, hidden) => format!(
+                        "it went to {tried}; {hidden} of its {} connections went on under TLS, and what it mailed there \
+                         is hidden",
+                        track.connections
+                    ),
+                    _ => format!("it went to {tried}, though it is no mail server"),
                 };
                 out.push(Finding {
                     says,
@@ -295,7 +297,8 @@ impl Detector for DirectToMx {
                         .count("networks", networks)
                         .count("servers", servers)
                         .count("connections", track.connections)
-                        .count("mails", track.mails),
+                        .count("mails", track.mails)
+                        .count("hidden", track.hidden),
                     frames: track.samples.frames(),
                     sessions: track.samples.sessions(),
                     peers: track.peers.iter().map(|(ip, contacts)| contacts.peer(*ip)).collect(),

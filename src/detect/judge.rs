@@ -19,7 +19,7 @@ use super::roles::{RoleBook, Roles, Voice};
 use super::told::Told;
 use super::{DetectSettings, Detector, DetectorStats, registry};
 use crate::frame::At;
-use crate::ledger::{HostRow, Role, carried};
+use crate::ledger::{HostRow, Mailed, Role, carried};
 use crate::limits::DetectLimits;
 use crate::net::{Endpoint, HostKey, Translation};
 use crate::session::{DnsQuery, Outcome, SessionEvent, SessionEventKind, SessionHead, Transaction};
@@ -493,20 +493,32 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
             counts.refused += u64::from(matches!(mail.tx.outcome, Outcome::Rejected | Outcome::Deferred));
             counts.rcpt_accepted += u64::from(mail.tx.rcpt_accepted);
             counts.rcpt_rejected += u64::from(mail.tx.rcpt_rejected);
+            note_mailed(row, seen, Mailed::Seen);
         }
         What::Closed(session) => {
             counts.connections += 1;
-            counts.sessions += u64::from(session.smtp.greeting.is_some());
+            let (greeted, hidden) = (session.smtp.greeting.is_some(), session.smtp.tls.state.is_hidden());
+            counts.sessions += u64::from(greeted);
             counts.turned_away += u64::from(session.smtp.greeting.as_ref().is_some_and(|reply| !reply.is_positive()));
             counts.failed += u64::from(session.failed());
-            counts.hidden += u64::from(session.smtp.tls.state.is_hidden());
+            counts.hidden += u64::from(hidden);
+            counts.readable += u64::from(greeted && !hidden);
             counts.gapped += u64::from(session.conn.gaps > 0);
             note_tried(row, seen);
+            if hidden {
+                note_mailed(row, seen, Mailed::Hidden);
+            }
             session.conn.syn.into_iter().for_each(|syn| row.note_syn(syn));
             row.note_link(session.conn.link.macs.map(|(orig, _)| orig), &session.conn.link, seen.span());
             row.note_helo(session.smtp.helo.as_ref(), seen.span());
         }
         _ => {}
+    }
+}
+
+fn note_mailed(row: &mut HostRow, seen: &Observation<'_>, mailed: Mailed) {
+    if seen.way == Way::Outbound {
+        row.mailed = row.mailed.max(mailed);
     }
 }
 

@@ -11,7 +11,6 @@ mod tests;
 use std::collections::VecDeque;
 
 use super::context::Context;
-use super::few::Few;
 use super::finding::{Finding, Numbers};
 use super::hosts::{HostIdx, PerHost};
 use super::novelty::Recent;
@@ -21,6 +20,7 @@ use super::roles::Voice;
 use super::samples::Samples;
 use super::score::{Class, Family};
 use super::sequential::{Cusum, Peak};
+use super::site_cap::SiteCap;
 use super::table::Weigh;
 use super::voices::Voices;
 use super::{Detector, DetectorStats};
@@ -101,14 +101,6 @@ pub(super) const fn index(outcome: OutcomeClass) -> Option<usize> {
     }
 }
 
-/// A network's hour: when it began, what it has added in dB, and whether it was begun anew since it was last looked at.
-#[derive(Clone, Copy, Debug)]
-struct SiteHour {
-    began: Ts,
-    used: f64,
-    again: bool,
-}
-
 /// One voice of one host.
 #[derive(Debug, Default)]
 struct Track {
@@ -118,9 +110,7 @@ struct Track {
     own: Cusum,
     mix: [f64; 4],
     /// What each network has added within its hour.
-    sites: Few<SiteHour, SITES_MAX>,
-    /// Where the next one is looked for that makes room: round and round.
-    next_site: usize,
+    sites: SiteCap<SITES_MAX>,
     counts: [u64; 4],
     neutral: u64,
     pending: u64,
@@ -315,7 +305,7 @@ impl Track {
         self.counts[i] += 1;
 
         let z = weights.z[i];
-        let z = self.within_site_cap(settings, z, site, now);
+        let z = self.sites.within(settings.site_cap_db, z, site, now);
         self.client.add_begun(z, began, now);
 
         let total = PSEUDO_COUNTS + self.mix.iter().sum::<f64>();
@@ -328,32 +318,6 @@ impl Track {
             }
             self.mix[i] += 1.0;
         }
-    }
-
-    /// What is left of `z` for this network in this hour; only gains are capped.
-    fn within_site_cap(&mut self, settings: &Settings, z: f64, site: HostKey, now: Ts) -> f64 {
-        if z <= 0.0 {
-            return z;
-        }
-
-        let fresh = SiteHour { began: now, used: 0.0, again: false };
-        if self.sites.len() >= SITES_MAX && self.sites.find(site).is_none() {
-            // The first that came, if its hour was not begun anew since.
-            while let Some(known) = self.sites.at(self.next_site)
-                && std::mem::take(&mut known.again)
-            {
-                self.next_site = (self.next_site + 1) % SITES_MAX;
-            }
-            self.sites.replace(self.next_site, site, fresh);
-            self.next_site = (self.next_site + 1) % SITES_MAX;
-        }
-        let Some(hour) = self.sites.entry(site, || fresh) else { return z };
-        if now.since(hour.began) >= Span::hours(1) {
-            *hour = SiteHour { again: true, ..fresh };
-        }
-        let left = (settings.site_cap_db - hour.used).clamp(0.0, z);
-        hour.used += left;
-        left
     }
 
     fn failed(&self) -> u64 {
@@ -419,7 +383,7 @@ impl Detector for OutcomeBurst {
         if let Some(state) = coming.client.and_then(|client| self.hosts.get(client)) {
             let own = state.voices.own();
             let sums = own.client.value().to_bits() ^ own.own.value().to_bits() ^ own.mix[0].to_bits();
-            read ^= own.counts[0] ^ own.hour.1 ^ sums ^ own.sites.fetch(own.next_site);
+            read ^= own.counts[0] ^ own.hour.1 ^ sums ^ own.sites.fetch();
         }
         read
     }

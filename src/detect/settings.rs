@@ -75,7 +75,7 @@ impl DetectSettings {
         check!(self.connect_failures, connect_failures {
             chance => success_honest, success_worm;
             span => contact_window, dead_window, outage_window;
-            weight => server_shift_db;
+            weight => site_cap_db, server_shift_db;
             count(256) => outage_hosts, outage_known;
             share => outage_share;
         });

@@ -6,6 +6,7 @@ mod product;
 use std::net::IpAddr;
 
 use super::Incident;
+use super::cause::Cause;
 use crate::detect::{Class, Peer, RelayOutcome, Tier};
 use crate::ledger::HostRow;
 use crate::wire::Wire;
@@ -15,12 +16,12 @@ use crate::wire::Wire;
 pub(super) struct Circumstances<'a> {
     /// The host.
     pub(super) machine: Machine<'a>,
-    /// Senders behind the host's address, at least.
-    pub(super) senders: f64,
     /// Other hosts of ours that are accused with it, the busiest first.
     pub(super) insiders: &'a [Machine<'a>],
     /// Our mail servers, given or learned.
     pub(super) servers: &'a [IpAddr],
+    /// What else the host is told of that may have brought its address on lists.
+    pub(super) causes: &'a [Cause],
 }
 
 /// A host of ours, as somebody would look for it.
@@ -36,7 +37,7 @@ pub(super) struct Machine<'a> {
 pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
     let row = seen.machine.row;
     match incident.class {
-        Class::MassMailer if seen.senders > 1.0 => vec![
+        Class::MassMailer if incident.senders() > 1.0 => vec![
             format!(
                 "Look up the sessions named here in the log of the gateway's address translation ({}): it knows which \
                  inside address used each port at that time.",
@@ -46,11 +47,11 @@ pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
                 .to_owned(),
             "Let only the mail server out on port 25.".to_owned(),
         ],
-        Class::MassMailer => mass_mailer(seen),
+        Class::MassMailer => mass_mailer(incident, seen),
         Class::NdrFlood if incident.kind == Some("other") => no_sender(row),
         Class::NdrFlood => ndr_flood(row),
         Class::Relay => relay(incident),
-        Class::Blocklisted => blocklisted(seen.servers),
+        Class::Blocklisted => blocklisted(seen),
         Class::Interception => interception(incident, row),
         Class::SenderSpoof => vec![
             format!("Let {} refuse your own domains as sender from outside unless the sender has logged in.", row.host),
@@ -146,9 +147,9 @@ fn list(incident: &Incident, role: &str) -> Option<String> {
     (!named.is_empty()).then(|| format!("{}{more}", named.join(", ")))
 }
 
-/// The accounts as one would list them.
-fn accounts(incident: &Incident) -> String {
-    let names: Vec<String> = incident.accounts.iter().take(NAMED_MAX).map(|name| format!("\"{name}\"")).collect();
+/// Accounts as one would list them.
+pub(super) fn named(accounts: &[Wire]) -> String {
+    let names: Vec<String> = accounts.iter().take(NAMED_MAX).map(|name| format!("\"{name}\"")).collect();
     names.join(", ")
 }
 
@@ -158,7 +159,7 @@ fn guessing(incident: &Incident, row: &HostRow) -> Vec<String> {
         steps.push(format!(
             "Lock {} at once or give it a new password; end its open sessions, and delete its mail that still waits in \
              the queue.",
-            accounts(incident)
+            named(&incident.accounts)
         ));
     }
     if incident.kind == Some("from_inside") {
@@ -185,7 +186,7 @@ fn abuse(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
     let elsewhere = if insiders.is_some() { ", set from another machine" } else { "" };
     let mut steps = vec![format!(
         "Lock {} at once or give it a new password{elsewhere}; sessions that are open go on until they are ended.",
-        accounts(incident)
+        named(&incident.accounts)
     )];
     if let Some(insiders) = insiders {
         steps.extend(seen.insiders.iter().take(NAMED_MAX).filter_map(|insider| find(*insider)));
@@ -309,18 +310,38 @@ fn no_sender(row: &HostRow) -> Vec<String> {
     ]
 }
 
-fn blocklisted(servers: &[IpAddr]) -> Vec<String> {
-    let mut steps = vec![
-        "Find the machine behind your gateway that caused it (see the other incidents) and take it off the network first."
+/// The cause first. Where it is the host itself, there is nothing to look for behind the gateway, and a rule that lets
+/// nobody but the host out would change nothing.
+fn blocklisted(seen: Circumstances<'_>) -> Vec<String> {
+    let mut steps: Vec<String> = seen.causes.iter().map(Cause::step).collect();
+    let known = !steps.is_empty();
+    if !known {
+        steps.push(
+            "Find the machine behind your gateway that caused it (see the other incidents) and take it off the network \
+             first."
+                .to_owned(),
+        );
+    }
+    steps.push(
+        "Then ask the lists named here to remove your address; before the cause is gone it comes back at once."
             .to_owned(),
-        "Then ask the lists named here to remove your address; before the cause is gone it comes back at once.".to_owned(),
-    ];
-    steps.extend(firewall::only_servers_on_25(servers));
+    );
+    if !known {
+        steps.extend(firewall::only_servers_on_25(seen.servers));
+    }
     steps
 }
 
-fn mass_mailer(seen: Circumstances<'_>) -> Vec<String> {
-    let mut steps = Vec::from_iter(find(seen.machine));
+fn mass_mailer(incident: &Incident, seen: Circumstances<'_>) -> Vec<String> {
+    let mut steps = Vec::new();
+    if incident.rests_on_calls() {
+        steps.push(format!(
+            "Look whose servers these are (see the sessions named here): if all are one provider's, a program on {} waits \
+             for them to come back, and the machine is well. Else:",
+            seen.machine.row.host
+        ));
+    }
+    steps.extend(find(seen.machine));
     steps.push(format!(
         "Take {} off the network, then clean or reinstall it: mail credentials on it are lost too.",
         seen.machine.row.host

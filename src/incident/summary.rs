@@ -1,36 +1,19 @@
 //! The one sentence an incident is told in, for somebody who never read an SMTP transcript.
 
 use super::Incident;
-use super::advice::Machine;
-use crate::detect::{Class, Tier};
-use crate::ledger::{HostRow, Role};
+use super::advice::{Circumstances, Machine};
+use super::cause::Cause;
+use crate::detect::{Class, Family, Tier};
+use crate::ledger::{HostRow, Mailed, Role};
 
 /// The sentence.
-pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, insiders: &[Machine<'_>]) -> String {
+pub(super) fn of(incident: &Incident, seen: Circumstances<'_>) -> String {
+    let row = seen.machine.row;
     let who = who(row);
     let since = incident.first.plain();
-    let number = |name: &str| incident.evidence.iter().find_map(|line| line.numbers.get(name)).unwrap_or(0.0);
+    let number = |name: &str| incident.number(name).unwrap_or(0.0);
     match incident.class {
-        Class::MassMailer if senders > 1.0 => format!(
-            "At least {senders} different senders use the address {}; one of them has been sending mail in masses \
-             since {since}. A tap inside the network would name the machine.",
-            row.host
-        ),
-        Class::MassMailer if row.role == Role::Server => format!(
-            "The mail server {who} itself has been sending spam since {since}; look for a web script, a local account \
-             or somebody who logs in."
-        ),
-        Class::MassMailer => {
-            let surely = match incident.tier {
-                Tier::Confirmed => "has",
-                Tier::Likely => "very likely has",
-                Tier::Suspect => "may have",
-            };
-            format!(
-                "{who} {surely} a mass-mailing worm or bot: since {since} it has been mailing the world by itself, past \
-                 your mail server."
-            )
-        }
+        Class::MassMailer => mass_mailer(incident, row, &who),
         Class::NdrFlood if incident.kind == Some("other") => format!(
             "The mail server {who} has been sending many mails without a sender since {since}: {} % of the mail it sends \
              out, and hardly any of them answers mail that was seen to come in.",
@@ -44,11 +27,12 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, insiders: &[M
         Class::Relay => relay(incident, &who),
         Class::Blocklisted => format!(
             "Mail from {who} has been refused since {since} because your public address is on blocklists: {} sites \
-             say so. The server is the victim, not the cause.",
-            number("refusing_sites")
+             say so. {}",
+            number("refusing_sites"),
+            whose_fault(seen.causes)
         ),
         Class::AuthGuessing => guessing(incident, &who, number),
-        Class::AccountAbuse => abuse(incident, &who, insiders, number),
+        Class::AccountAbuse => abuse(incident, &who, seen.insiders, number),
         Class::DirectoryHarvest => harvest(incident, &who, number),
         Class::BackscatterVictim => backscatter(incident, &who, number),
         Class::Interception => interception(incident, &who),
@@ -68,6 +52,64 @@ pub(super) fn of(incident: &Incident, row: &HostRow, senders: f64, insiders: &[M
              servers, it sends no mail.",
             number("servers")
         ),
+    }
+}
+
+/// By what was seen of its mail: who was only seen to call is not said to mail.
+fn mass_mailer(incident: &Incident, row: &HostRow, who: &str) -> String {
+    let since = incident.first.plain();
+    let senders = incident.senders();
+    let mails = row.mailed == Mailed::Seen && !incident.rests_on_calls();
+    let deed = if mails { format!("has been sending mail in masses since {since}") } else { calls(incident, row) };
+    let surely = match incident.tier {
+        Tier::Confirmed => "has",
+        Tier::Likely => "very likely has",
+        Tier::Suspect => "may have",
+    };
+    if senders > 1.0 {
+        format!(
+            "At least {senders} different senders use the address {}; one of them {deed}. A tap inside the network would \
+             name the machine.",
+            row.host
+        )
+    } else if mails && row.role == Role::Server {
+        format!(
+            "The mail server {who} itself has been sending spam since {since}; look for a web script, a local account \
+             or somebody who logs in."
+        )
+    } else if mails {
+        format!(
+            "{who} {surely} a mass-mailing worm or bot: since {since} it has been mailing the world by itself, past \
+             your mail server."
+        )
+    } else if incident.rests_on_calls() {
+        format!(
+            "{who} {deed}. A worm or bot may be looking for servers, or a program waits for a provider that is down."
+        )
+    } else {
+        format!("{who} {deed}. It {surely} a mass-mailing worm or bot.")
+    }
+}
+
+/// What somebody does whose mail is not what tells against him.
+fn calls(incident: &Incident, row: &HostRow) -> String {
+    let unanswered = incident.rests_on_calls() || row.mailed == Mailed::Nothing && incident.weighs(Family::Connect);
+    let servers = if unanswered { "mail servers that do not answer" } else { "foreign mail servers by itself" };
+    let mail = match row.mailed {
+        Mailed::Nothing => "no mail was seen",
+        Mailed::Hidden => "what it mails is hidden by TLS",
+        Mailed::Seen => "nothing else speaks against it",
+    };
+    format!("keeps calling {servers}, since {}; {mail}", incident.first.plain())
+}
+
+/// Whether the host that is listed is only the victim.
+fn whose_fault(causes: &[Cause]) -> String {
+    let says: Vec<&str> = causes.iter().map(Cause::says).collect();
+    if says.is_empty() {
+        "The server is the victim, not the cause.".to_owned()
+    } else {
+        format!("The likely cause is at this address: {}.", says.join("; "))
     }
 }
 

@@ -1,7 +1,7 @@
 #![expect(clippy::float_cmp, reason = "counts and settings, which no arithmetic has touched")]
 
 use super::*;
-use crate::detect::testing::{Letter, Scene, host};
+use crate::detect::testing::{self, Letter, Scene, host};
 use crate::incident::{Incident, Judgement};
 use crate::site::Site;
 
@@ -210,4 +210,60 @@ fn a_refusing_greeting_counts_for_the_domain_that_the_server_serves() {
     assert_eq!(numbers(&scene), [2.0, 2.0, 0.0]);
     deliver(&mut scene);
     assert_eq!(numbers(&scene), [2.0, 2.0, 2.0]);
+}
+
+/// The server relays, and is listed for it: nobody is sent to look for a machine behind the gateway.
+#[test]
+fn a_server_that_is_listed_for_what_it_relays_is_not_called_the_victim() {
+    let site = Site { mail_servers: vec![SERVER.parse().unwrap()], ..testing::site(&["adatum.example"]) };
+    for relays in [true, false] {
+        let mut scene = Scene::new(site.clone());
+        for n in 0..3 {
+            let (id, to) = (format!("m{n}@spam.example"), format!("u{n}@d{n}.example"));
+            let spam = || Letter::from("x@spam.example").rcpt(&to).data(&id, "buy this", "250 2.0.0 queued");
+            scene.call("198.18.0.9", SERVER).greets(BANNER).helo("bot.example").mail(spam()).quit();
+            if relays {
+                let call = scene.call(SERVER, &mx(n)).greets("220 mx.contoso.example ESMTP");
+                call.helo("mail.adatum.example").mail(spam()).quit();
+            }
+        }
+        scene.wait(Span::mins(20));
+        (0..5).for_each(|n| mails(&mut scene, SERVER, n, CBL));
+        let listed = incident(&scene, SERVER, Class::Blocklisted).unwrap();
+        let first_step = &listed.remediation[0];
+        if relays {
+            assert_eq!(incident(&scene, SERVER, Class::Relay).unwrap().tier, Tier::Confirmed);
+            assert!(
+                listed.summary.ends_with("The likely cause is at this address: it relays mail for strangers."),
+                "{}",
+                listed.summary
+            );
+            assert!(first_step.starts_with("Close the relay first: "), "{first_step}");
+            assert_eq!(
+                listed.remediation.len(),
+                2,
+                "no rule that lets just this server out: {:#?}",
+                listed.remediation
+            );
+        } else {
+            assert!(listed.summary.ends_with("The server is the victim, not the cause."), "{}", listed.summary);
+            assert!(first_step.starts_with("Find the machine behind your gateway"), "{first_step}");
+        }
+    }
+}
+
+/// Where no mail server is in sight, the worm itself may be the one that is refused as listed.
+#[test]
+fn a_worm_that_is_listed_is_not_called_the_victim() {
+    let mut scene = scene();
+    (0..10).for_each(|n| mails(&mut scene, PC, n, UNKNOWN));
+    (10..15).for_each(|n| mails(&mut scene, PC, n, CBL));
+    assert!(incident(&scene, PC, Class::MassMailer).unwrap().tier >= Tier::Likely);
+    let listed = incident(&scene, PC, Class::Blocklisted).unwrap();
+    assert!(
+        listed.summary.ends_with("The likely cause is at this address: it sends spam itself."),
+        "{}",
+        listed.summary
+    );
+    assert!(listed.remediation[0].starts_with("Stop what sends the spam first"), "{:#?}", listed.remediation);
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::detect::testing::{Letter, Scene, host};
-use crate::detect::{Class, Tier};
+use crate::detect::{Class, Severity, Tier};
 use crate::incident::Judgement;
 use crate::site::Site;
 
@@ -250,4 +250,53 @@ fn three_known_partners_that_do_not_answer_are_a_cut_line() {
         (0..3).chain(100..108).for_each(|n| scene.knock(client, &mx(n)));
         assert_eq!(number(&scene, client, "s_peak_db").is_some(), accused, "{client}, {reached} known");
     }
+}
+
+/// The servers of one provider are down together, whatever their number.
+#[test]
+fn a_network_adds_its_cap_an_hour() {
+    let mut scene = scene();
+    for n in 0..5 {
+        scene.knock(PC, &format!("198.51.100.{n}"));
+    }
+    assert_eq!((number(&scene, PC, "failed"), number(&scene, PC, "s_peak_db")), (Some(5.0), Some(12.0)));
+    for n in 0..5 {
+        scene.knock(PC, &format!("2001:db8:0:{n}::25"));
+    }
+    assert_eq!(number(&scene, PC, "s_peak_db"), Some(24.0), "a /48 is one network too");
+    scene.wait(Span::hours(1));
+    scene.knock(PC, "198.51.100.77");
+    assert!(number(&scene, PC, "s_peak_db").unwrap() > 30.0, "the next hour counts anew");
+}
+
+/// Calls alone are not spam: what is critical is mail that goes out.
+#[test]
+fn calls_that_nobody_answers_are_told_as_such() {
+    let story = |scene: &Scene| {
+        let all = Judgement::of(&scene.judge).incidents;
+        let [incident] = &all[..] else { panic!("{all:#?}") };
+        (incident.tier, incident.severity, incident.summary.clone(), incident.remediation[0].clone())
+    };
+    // Four networks that do not answer: D3 alone, since who sends no mail counts half for D2.
+    let mut scene = scene();
+    (0..4).for_each(|n| scene.knock(PC, &mx(n)));
+    let (tier, severity, summary, first_step) = story(&scene);
+    assert_eq!((tier, severity), (Tier::Likely, Severity::Medium));
+    assert!(summary.starts_with("192.168.10.23 keeps calling mail servers that do not answer, since "), "{summary}");
+    assert!(summary.contains("; no mail was seen. "), "{summary}");
+    assert!(first_step.starts_with("Look whose servers these are"), "{first_step}");
+    // With D2.
+    (4..12).for_each(|n| scene.knock(PC, &mx(n)));
+    let (tier, severity, summary, _) = story(&scene);
+    assert_eq!((tier, severity), (Tier::Likely, Severity::High));
+    assert!(summary.starts_with("192.168.10.23 keeps calling mail servers that do not answer, since "), "{summary}");
+    assert!(summary.ends_with("; no mail was seen. It very likely has a mass-mailing worm or bot."), "{summary}");
+    // Now it mails: twelve of fifteen fail all the same.
+    for n in 20..23 {
+        let letter = Letter::from("a@adatum.example").rcpt("b@contoso.example").data("", "", "250 2.0.0 queued");
+        scene.call(PC, &mx(n)).greets("220 mx.contoso.example ESMTP").helo("host.adatum.example").mail(letter).quit();
+    }
+    let (_, severity, summary, _) = story(&scene);
+    assert_eq!(severity, Severity::Critical);
+    assert!(summary.ends_with("it has been mailing the world by itself, past your mail server."), "{summary}");
 }

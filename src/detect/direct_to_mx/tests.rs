@@ -1,8 +1,8 @@
 #![expect(clippy::float_cmp, reason = "counts and settings, which no arithmetic has touched")]
 
 use super::*;
-use crate::detect::Tier;
 use crate::detect::testing::{Letter, Scene, host};
+use crate::detect::{Confidence, Tier};
 use crate::incident::{Incident, Judgement};
 use crate::site::Site;
 
@@ -188,4 +188,29 @@ fn mail_to_the_own_server_is_nobodys_business() {
         mails_as(&mut scene, PC, "pc23", &format!("192.168.{n}.10"), "u@d.example");
     }
     assert!(scene.findings("direct_to_mx").is_empty());
+}
+
+/// Whether it mailed there is not known, so it is not said that it did not.
+#[test]
+fn what_tls_hides_is_not_said_to_be_missing() {
+    let mut scene = scene();
+    for n in 0..12 {
+        scene.call(PC, &mx(n)).greets("220 mx.contoso.example ESMTP").helo("pc23").starttls(9000).quit();
+    }
+    scene.knock(PC, &mx(12));
+    let [finding] = &scene.findings("direct_to_mx")[..] else { panic!("one finding") };
+    assert_eq!(
+        finding.says,
+        "it went to 13 foreign mail servers in 13 networks by itself on port 25; 12 of its 13 connections went on under TLS, \
+         and what it mailed there is hidden"
+    );
+    assert_eq!((finding.numbers.get("mails"), finding.numbers.get("hidden")), (Some(0.0), Some(12.0)));
+    let incident = &incidents(&scene)[0];
+    assert_eq!(incident.confidence, Confidence::Low, "all twelve sessions are hidden");
+    let summary = &incident.summary;
+    assert!(summary.contains(" keeps calling foreign mail servers by itself, since "), "{summary}");
+    assert!(
+        summary.ends_with("; what it mails is hidden by TLS. It very likely has a mass-mailing worm or bot."),
+        "{summary}"
+    );
 }
