@@ -8,7 +8,8 @@
 //! - reassembly against an obviously correct model, a million operations: `src/tcp/assembler/tests.rs`
 //! - flags, resets, port reuse, LAND, keep-alives, zero windows, wrap: `src/tcp/table/tests.rs`
 //! - disorder, forged ACKs, one-sided captures: `src/tcp/table/tests/disorder.rs`; limits: `.../limits.rs`
-//! - fragments in any order, overlapping, too many: `src/decode/defrag/tests.rs`
+//! - fragments in any order, overlapping, too many: `src/decode/defrag/tests.rs`; what later ones of IPv6
+//!   say that they carry: `src/decode/tests/fragments.rs`
 //! - every link layer and tunnel, cut at every byte: `src/decode/tests.rs`
 //! - pipelining, early talkers, smuggling, AUTH and TLS tricks, losses: `src/smtp/dialogue/tests/`
 //! - copies, retransmissions, disorder and losses of whole sessions at random: `tests/pipeline_properties.rs`
