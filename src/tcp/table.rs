@@ -464,7 +464,7 @@ impl<A> FlowTable<A> {
 
     /// Gives up an attempt although an answer to it may be on its way.
     fn cut_attempt<S: FlowSink<App = A>>(&mut self, gone: Attempt, at: At, sink: &mut S) {
-        let cut_short = at.ts.since(gone.last.ts) < self.limits.answer_wait;
+        let cut_short = at.ts.since(gone.id.ts) < self.limits.answer_wait;
         self.stats.unanswered += 1;
         sink.unanswered(Attempt { cut_short, ..gone }, at);
     }
