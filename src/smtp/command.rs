@@ -14,6 +14,7 @@ use nom::combinator::{all_consuming, opt};
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
 
+use crate::smtp::auth::known_name;
 use crate::wire::escape;
 
 /// A command line (RFC 5321 section 4.1, and the extensions that name a command).
@@ -184,7 +185,7 @@ impl Command<'_> {
     }
 }
 
-/// Shows no initial response: it is a secret.
+/// Shows no initial response: it is a secret. So may be an unknown word in the mechanism's place.
 impl fmt::Debug for Command<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb())?;
@@ -195,7 +196,7 @@ impl fmt::Debug for Command<'_> {
             Self::Bdat { size, last } => write!(f, " {size:?}{}", if last { " LAST" } else { "" }),
             Self::Xexch50 { size } => write!(f, " {size:?}"),
             Self::Auth { mechanism, initial } => {
-                write!(f, " {}{}", escape(mechanism), if initial.is_some() { " (hidden)" } else { "" })
+                write!(f, " {}{}", known_name(mechanism), if initial.is_some() { " (hidden)" } else { "" })
             }
             Self::BadArguments(_) => f.write_str(" (bad arguments)"),
             Self::Helo(args)

@@ -380,7 +380,7 @@ fn end_auth(exchange: &AuthExchange, at: At, reply: Option<Reply>, cx: &mut Cont
 fn tell_auth(exchange: &AuthExchange, at: At, result: AuthResult, reply: Option<Reply>, cx: &mut Context<'_, '_>) {
     cx.tell(SmtpEvent::AuthEnded(AuthAttempt {
         at,
-        mechanism: exchange.mechanism(),
+        mechanism: exchange.mechanism().into(),
         user: exchange.user(),
         result,
         reply,
