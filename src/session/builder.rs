@@ -127,6 +127,9 @@ impl SessionBuilder {
     pub fn handle(&mut self, event: SmtpEvent, known: Known<'_>, out: &mut Out<'_>) {
         match event {
             SmtpEvent::Greeted { at, reply } => {
+                // Where the beginning is missing, the first reply may speak of a command (RFC 5321 section 4.2.2: 500 to 504).
+                let about_command = reply.code.is_some_and(|code| matches!(code, 500..=504));
+                let reply = if about_command { reply.without_quotations() } else { reply };
                 self.facts.last_reply = Some(reply.clone());
                 self.facts.greeting = Some(reply);
                 self.facts.greeted = Some(at);

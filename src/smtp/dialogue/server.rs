@@ -172,7 +172,7 @@ impl Dialogue {
             // The next line is whole as far as one can tell.
             self.unsure_since = None;
         }
-        cx.tell(SmtpEvent::Unasked { at, reply });
+        cx.tell(SmtpEvent::Unasked { at, reply: reply.without_quotations() });
     }
 
     /// A reply to a command.

@@ -72,6 +72,35 @@ fn blasted_guesses_keep_their_results_apart() {
     assert_eq!(attempts, [("a".into(), AuthResult::Failed), ("b".into(), AuthResult::Succeeded)]);
 }
 
+#[test]
+fn what_a_server_quotes_of_an_exchange_is_not_kept() {
+    let begin = "S: 220 x\nC: EHLO y\nS: 250 AUTH LOGIN PLAIN\n";
+    // Sendmail's words (srvrsmtp.c).
+    let text = format!("{begin}C: AUTH PLAIN hunter2!\nS: 501 5.5.4 cannot BASE64 decode 'hunter2!'");
+    let played = play(&text);
+    assert_eq!(played.auth[0].reply.as_ref().unwrap().text.to_string(), "cannot BASE64 decode ''");
+    assert_eq!(played.facts.last_reply, played.auth[0].reply);
+    // Refused, and the client goes on all the same.
+    let text = format!(
+        "{begin}C: AUTH LOGIN\nS: 504 5.3.3 AUTH mechanism LOGIN not available\nC: Z3Vlc3Q=\n\
+         S: 500 5.5.1 Command unrecognized: \"Z3Vlc3Q=\"\nC: aHVudGVyMg==\n\
+         S: 500 5.5.1 Command unrecognized: \"aHVudGVyMg==\""
+    );
+    check(&text, &["EHLO 250", "AUTH 504", "? 500", "? 500"], &[], &["invalid_command"]);
+    let last = play(&text).facts.last_reply.unwrap();
+    assert_eq!((last.code, last.text.to_string().as_str()), (Some(500), "Command unrecognized: \"\""));
+    // Only the server was captured.
+    let played = play_events(&only(Side::Resp, script(&text)), true);
+    assert!(!format!("{played:?}").contains("aHVudGVyMg"), "{played:?}");
+    let played = play("S: 500 5.5.1 Command unrecognized: \"aHVudGVyMg==\"\nC: QUIT\nS: 221 bye");
+    assert!(!format!("{played:?}").contains("aHVudGVyMg"), "{played:?}");
+    // What is no secret stays, and a prompt in quotes is one.
+    let played = play(&format!("{begin}C: MAIL FROM:<a@b>\nS: 550 \"a@b\" is unwanted"));
+    assert_eq!(played.facts.last_reply.unwrap().text.to_string(), "\"a@b\" is unwanted");
+    let text = format!("{begin}C: AUTH LOGIN\nS: 334 \"Password:\"\nC: c2VjcmV0\nS: 535 no");
+    assert_eq!(play(&text).auth[0].user, None);
+}
+
 // TLS
 
 /// A ClientHello without extensions, and a ServerHello as short.
