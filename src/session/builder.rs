@@ -12,7 +12,7 @@
 //! 4. RCPTs were refused and none was accepted: rejected if any refusal was a 5xx, else deferred.
 //! 5. DATA was refused: 5xx rejected, 4xx deferred.
 //! 6. The session went on under TLS: hidden.
-//! 7. The server hung up (421): deferred.
+//! 7. The server hung up (421 to whatever but QUIT, or a 221 that nothing asked for): deferred.
 //! 8. The data were sent whole, or the client went on without a reply that we saw: incomplete.
 //! 9. Else the client gave it up: abandoned. That is so wherever at least one RCPT was accepted, or none was sent.
 
@@ -140,7 +140,7 @@ impl SessionBuilder {
             }
             SmtpEvent::Answered { sent, said, at, reply } => self.answered(sent, said, at, reply, known, out),
             SmtpEvent::Unasked { reply, .. } => {
-                if let (Some(open), Some(421)) = (&mut self.open, reply.code) {
+                if let Some(open) = self.open.as_mut().filter(|_| reply.is_goodbye()) {
                     open.shut = true;
                 }
                 self.facts.last_reply = Some(reply);

@@ -78,6 +78,11 @@ impl Reply {
         self.code.map_or(self.status.is_some_and(|s| s.class == 5), |code| (500..600).contains(&code))
     }
 
+    /// 421 and 221: the server closes the connection (RFC 5321 sections 3.8 and 4.2.3).
+    pub const fn is_goodbye(&self) -> bool {
+        matches!(self.code, Some(221 | 421))
+    }
+
     /// The texts of the separate lines (the keywords of an EHLO reply, after its first line).
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.text.as_bytes().split(|&byte| byte == b'\n')

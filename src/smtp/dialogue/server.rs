@@ -141,7 +141,7 @@ impl Dialogue {
     fn reply(&mut self, early: EarlyReply, cx: &mut Context<'_, '_>) {
         let EarlyReply { reply, at, end, acked } = early;
         let class = class(&reply);
-        if let Some(smuggled) = self.smuggled.take_if(|_| !is_timeout(&reply) && self.queue.is_surplus(reply.code)) {
+        if let Some(smuggled) = self.smuggled.take_if(|_| !hangs_up(&reply) && self.queue.is_surplus(reply.code)) {
             self.read_smuggled(&smuggled, at, cx);
         }
         let starttls = self.queue.front().is_some_and(|waiting| waiting.kind == Kind::StartTls);
@@ -158,11 +158,8 @@ impl Dialogue {
             }
             return self.tell_lost(cx);
         }
-        let usual = reply.code == Some(421)
-            || self.queue.is_doubtful()
-            || self.client.lost
-            || self.server.lost
-            || !self.client.seen;
+        let usual =
+            reply.is_goodbye() || self.queue.is_doubtful() || self.client.lost || self.server.lost || !self.client.seen;
         let (phase, weird) = phase::next(self.phase, Side::Resp, Step::Stray(class));
         let before = std::mem::replace(&mut self.phase, phase);
         if let (false, Some(weird)) = (usual, weird) {
@@ -229,10 +226,11 @@ impl Dialogue {
         let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(cx.limits)));
         mail.handle_verdict(at, self.client.acked, self.client.pos, cx.limits);
         let seen = mail.other.as_ref().is_some_and(|other| other.tail.start <= acked);
-        if seen && !is_timeout(&reply) {
+        if seen && !hangs_up(&reply) {
             return self.take_other_end(at, Some((reply, end)), cx);
         }
-        if mail.verdict.is_none() {
+        // 221 is no verdict: it accepts nothing.
+        if mail.verdict.is_none() && reply.code != Some(221) {
             mail.verdict = Some(reply.clone());
         }
         cx.tell(SmtpEvent::Unasked { at, reply });
@@ -308,9 +306,10 @@ impl Dialogue {
     }
 }
 
-/// Whether the server waited too long for something, so that it has not seen it: 421, or X.4.2 (RFC 3463 section 3.5).
-fn is_timeout(reply: &Reply) -> bool {
-    reply.code == Some(421) || reply.status.is_some_and(|status| (status.subject, status.detail) == (4, 2))
+/// Whether a reply that nothing asked for says that the server waited too long for something, so that it has not seen it:
+/// 421, with some servers 221, or X.4.2 (RFC 3463 section 3.5).
+fn hangs_up(reply: &Reply) -> bool {
+    reply.is_goodbye() || reply.status.is_some_and(|status| (status.subject, status.detail) == (4, 2))
 }
 
 /// RFC 2920 section 2: the keyword PIPELINING in a line of its own.
