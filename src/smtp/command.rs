@@ -65,9 +65,9 @@ pub enum Command<'a> {
     Noop,
     /// `QUIT`
     Quit,
-    /// `STARTTLS` (RFC 3207)
+    /// `STARTTLS` (RFC 3207), and `X-ANONYMOUSTLS` between Exchange servers.
     StartTls,
-    /// `AUTH mechanism [initial-response]` (RFC 4954). The response is a secret: it goes to `smtp::auth` and nowhere else.
+    /// `AUTH mechanism [initial-response]` (RFC 4954), and Exchange's `X-EXPS`. The response is a secret: it goes to `smtp::auth` and nowhere else.
     Auth {
         /// The mechanism's name.
         mechanism: &'a [u8],
@@ -138,8 +138,23 @@ pub struct MailParams<'a> {
 }
 
 /// Verbs that are known by name only, in upper case.
-const OTHER_VERBS: [&str; 12] =
-    ["ETRN", "TURN", "SEND", "SOML", "SAML", "ATRN", "BURL", "XADR", "XUSR", "LHLO", "WIZ", "DEBUG"];
+const OTHER_VERBS: [&str; 15] = [
+    "ETRN",
+    "TURN",
+    "SEND",
+    "SOML",
+    "SAML",
+    "ATRN",
+    "BURL",
+    "XADR",
+    "XUSR",
+    "LHLO",
+    "WIZ",
+    "DEBUG",
+    "X-LINK2STATE",
+    "XSHADOW",
+    "XSHADOWREQUEST",
+];
 
 /// The other names in a log of commands: those that stand in [`Command`] by themselves, and what is no command.
 const LOGGED: [&str; 21] = [
@@ -219,8 +234,8 @@ pub fn parse(line: &[u8]) -> Command<'_> {
     let verb = first_word(trimmed);
     let rest = trimmed.get(verb.len()..).unwrap_or_default();
     let args = trim(rest);
-    // The longest verb has eight letters.
-    let mut upper = [0_u8; 8];
+    // The longest verbs are Exchange's: X-ANONYMOUSTLS, XSHADOWREQUEST.
+    let mut upper = [0_u8; 14];
     let Some(name) = upper.get_mut(..verb.len()) else {
         return uncommon(trimmed, verb);
     };
@@ -247,8 +262,8 @@ pub fn parse(line: &[u8]) -> Command<'_> {
         b"HELP" => Command::Help,
         b"VRFY" => Command::Vrfy(args),
         b"EXPN" => Command::Expn(args),
-        b"STARTTLS" => Command::StartTls,
-        b"AUTH" => auth(args).map_or(Command::BadArguments("AUTH"), |(_, command)| command),
+        b"STARTTLS" | b"X-ANONYMOUSTLS" => Command::StartTls,
+        b"AUTH" | b"X-EXPS" => auth(args).map_or(Command::BadArguments("AUTH"), |(_, command)| command),
         b"XEXCH50" => Command::Xexch50 { size: number(first_word(args)) },
         b"XCLIENT" => Command::Xclient(args),
         b"XFORWARD" => Command::Xforward(args),

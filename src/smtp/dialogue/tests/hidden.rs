@@ -101,6 +101,42 @@ fn what_a_server_quotes_of_an_exchange_is_not_kept() {
     assert_eq!(play(&text).auth[0].user, None);
 }
 
+// Exchange
+
+const EXCHANGE: &str =
+    "S: 220 mx\nC: EHLO y\nS: 250-mx\nS: 250-X-ANONYMOUSTLS\nS: 250-X-EXPS GSSAPI NTLM LOGIN\nS: 250 OK\n";
+
+#[test]
+fn exchange_has_its_own_auth() {
+    let rest = "C: MAIL FROM:<a@b>\nS: 250 ok\nC: RCPT TO:<c@d>\nS: 550 no\n";
+    let login = "C: X-EXPS LOGIN\nS: 334 VXNlcm5hbWU6\nC: Z3Vlc3Q=\nS: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\nS: 235 ok\n";
+    let text = format!("{EXCHANGE}{login}{rest}{BYE}");
+    let log = ["EHLO 250", "AUTH 334", "* 334", "* 235", "MAIL 250", "RCPT 550", "QUIT 221"];
+    check(&text, &log, &["a@b > c@d: rejected 0"], &[]);
+    assert_eq!(play(&text).auth[0].user.as_ref().unwrap().to_string(), "guest");
+    let gssapi = "C: X-EXPS GSSAPI\nS: 334 GSSAPI supported\nC: YIIF\nS: 334 YIGd\nC: AAAA\nS: 235 ok\n";
+    check(&format!("{EXCHANGE}{gssapi}{rest}{BYE}"), &log, &["a@b > c@d: rejected 0"], &[]);
+}
+
+#[test]
+fn a_challenge_to_an_unknown_command_is_its_answer() {
+    check(
+        &format!("{HELLO}C: X-LOGIN me\nS: 334 go\nC: Z3Vlc3Q=\nS: 235 ok\n{ENVELOPE}{BYE}"),
+        &["EHLO 250", "? 334", "? 235", "MAIL 250", "RCPT 250", "QUIT 221"],
+        &["a@b > c@d: abandoned 0"],
+        &["invalid_command"],
+    );
+}
+
+#[test]
+fn exchange_has_its_own_starttls() {
+    let text = format!(
+        "{EXCHANGE}C: X-ANONYMOUSTLS\nS: 220 2.0.0 ready\nC| {CLIENT_HELLO}\nS| {SERVER_HELLO}\nC| {APP}{APP}\nS| {APP}"
+    );
+    check(&text, &["EHLO 250", "STARTTLS 220"], &[], &[]);
+    assert_eq!(play(&text).facts.tls.state, TlsState::Starttls);
+}
+
 // TLS
 
 /// A ClientHello without extensions, and a ServerHello as short.
