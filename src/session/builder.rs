@@ -152,10 +152,13 @@ impl SessionBuilder {
                 self.lossy = true;
             }
             SmtpEvent::Tls { at, state } => {
-                self.facts.tls.state = match (self.facts.tls.state, state) {
+                let now = self.facts.tls.state;
+                self.facts.tls.state = match (now, state) {
+                    // The server answers in the clear what looked like TLS.
                     (TlsState::Implicit, TlsState::None) => TlsState::None,
-                    (now, TlsState::None) => now,
-                    (now, TlsState::StarttlsRefused) if now != TlsState::None => now,
+                    (TlsState::Starttls, TlsState::None) => TlsState::StarttlsPlaintext,
+                    (_, TlsState::None)
+                    | (TlsState::StarttlsPlaintext | TlsState::Implicit, TlsState::StarttlsRefused) => now,
                     (_, state) => state,
                 };
                 if matches!(state, TlsState::Starttls | TlsState::Implicit) {
@@ -216,6 +219,8 @@ impl SessionBuilder {
             Sent::Quit => self.facts.quit = true,
             _ => {}
         }
+        // RFC 5321 section 3.8: any command may be answered so. QUIT has nothing left to defer.
+        let shut = reply.as_ref().is_some_and(|reply| reply.code == Some(421)) && !matches!(sent, Sent::Quit);
         let (effect, weird) = envelope::rule(self.envelope(), &sent, Answer::of(reply.as_ref()));
         if let Some(weird) = weird.filter(|_| !self.lossy) {
             self.facts.weird.insert(weird);
@@ -243,6 +248,9 @@ impl SessionBuilder {
             }
             Effect::Add => self.add(sent, at, reply, known, out),
             Effect::End => self.end(at, Why::GaveUp, known, out),
+        }
+        if let Some(open) = self.open.as_mut().filter(|_| shut) {
+            open.shut = true;
         }
     }
 

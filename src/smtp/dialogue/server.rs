@@ -196,11 +196,12 @@ impl Dialogue {
             self.judge(acked, end, ends_group, at, cx);
         }
         let (kind, before) = (waiting.kind, self.phase);
+        // Even if the client went on as if it had been granted.
         let refused = kind == Kind::StartTls && class != Class::Done;
         let granted = kind == Kind::StartTls && class == Class::Done;
         self.tell_answered(waiting, at, Some(reply), cx);
         self.step(Side::Resp, Step::Answered(kind, class), at, cx);
-        if refused && before != Phase::Tls {
+        if refused {
             cx.tell(SmtpEvent::Tls { at, state: TlsState::StarttlsRefused });
         }
         if granted && self.phase == Phase::TlsGranted {

@@ -167,6 +167,11 @@ fn starttls_inside_a_transaction_hides_it() {
 fn starttls_refused_and_in_the_clear() {
     let state = |text: &str| play(&format!("{HELLO}{text}")).facts.tls.state;
     assert_eq!(state("C: STARTTLS\nS: 454 later\nC: QUIT\nS: 221 bye"), TlsState::StarttlsRefused);
+    // The client goes on as if it had been granted, or breaks off what was.
+    let refused = "C| STARTTLS\\r\\n\\x16\\x03\\x01\\x00\\x20\nS: 502 no\nS: 500 what\nC: QUIT\nS: 221 bye";
+    assert_eq!(state(refused), TlsState::StarttlsRefused);
+    let broken = "C: STARTTLS\nS: 220 go\nC| \\x16\\x03\\x01\\x00\\x20\nS: 500 what\nC: QUIT\nS: 221 bye";
+    assert_eq!(state(broken), TlsState::StarttlsPlaintext);
     let plain = "C: STARTTLS\nS: 220 go\nC: EHLO y\nS: 250 z\nC: MAIL FROM:<a@b>\nS: 250 ok\nC: QUIT\nS: 221 bye";
     assert_eq!(state(plain), TlsState::StarttlsPlaintext);
     check(
