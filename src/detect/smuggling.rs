@@ -181,13 +181,16 @@ fn bodies(session: &Session) -> impl Iterator<Item = u128> {
     session.smtp.transactions.iter().filter_map(|tx| tx.content.as_ref()?.body_hash)
 }
 
-/// Whether the server answered a command of another mail after the end of one. Where the log of commands was cut, the
+/// Whether the server answered a command of another mail after the end of one: 221 and 421 say goodbye to whatever was
+/// said. Where the log of commands was cut, the
 /// transactions tell.
 fn went_on(session: &Session) -> bool {
     let smtp = &session.smtp;
     let after = smtp.commands.iter().skip_while(|command| command.verb != ".").skip(1);
     let answered = |verb: &str| matches!(verb, "MAIL" | "RCPT" | "DATA" | "BDAT" | "EHLO" | "HELO" | "RSET");
-    after.into_iter().any(|command| answered(command.verb) && command.code.is_some())
+    after
+        .into_iter()
+        .any(|command| answered(command.verb) && command.code.is_some_and(|code| !matches!(code, 221 | 421)))
         || (smtp.commands.len() < smtp.commands_total as usize && smtp.transactions_total > 1)
 }
 

@@ -12,7 +12,7 @@
 //! 4. RCPTs were refused and none was accepted: rejected if any refusal was a 5xx, else deferred.
 //! 5. DATA was refused: 5xx rejected, 4xx deferred.
 //! 6. The session went on under TLS: hidden.
-//! 7. The server hung up (421): deferred.
+//! 7. The server hung up (421 to whatever but QUIT, or a 221 that nothing asked for): deferred.
 //! 8. The data were sent whole, or the client went on without a reply that we saw: incomplete.
 //! 9. Else the client gave it up: abandoned. That is so wherever at least one RCPT was accepted, or none was sent.
 
@@ -127,6 +127,9 @@ impl SessionBuilder {
     pub fn handle(&mut self, event: SmtpEvent, known: Known<'_>, out: &mut Out<'_>) {
         match event {
             SmtpEvent::Greeted { at, reply } => {
+                // Where the beginning is missing, the first reply may speak of a command (RFC 5321 section 4.2.2: 500 to 504).
+                let about_command = reply.code.is_some_and(|code| matches!(code, 500..=504));
+                let reply = if about_command { reply.without_quotations() } else { reply };
                 self.facts.last_reply = Some(reply.clone());
                 self.facts.greeting = Some(reply);
                 self.facts.greeted = Some(at);
@@ -137,7 +140,7 @@ impl SessionBuilder {
             }
             SmtpEvent::Answered { sent, said, at, reply } => self.answered(sent, said, at, reply, known, out),
             SmtpEvent::Unasked { reply, .. } => {
-                if let (Some(open), Some(421)) = (&mut self.open, reply.code) {
+                if let Some(open) = self.open.as_mut().filter(|_| reply.is_goodbye()) {
                     open.shut = true;
                 }
                 self.facts.last_reply = Some(reply);
@@ -149,10 +152,13 @@ impl SessionBuilder {
                 self.lossy = true;
             }
             SmtpEvent::Tls { at, state } => {
-                self.facts.tls.state = match (self.facts.tls.state, state) {
+                let now = self.facts.tls.state;
+                self.facts.tls.state = match (now, state) {
+                    // The server answers in the clear what looked like TLS.
                     (TlsState::Implicit, TlsState::None) => TlsState::None,
-                    (now, TlsState::None) => now,
-                    (now, TlsState::StarttlsRefused) if now != TlsState::None => now,
+                    (TlsState::Starttls, TlsState::None) => TlsState::StarttlsPlaintext,
+                    (_, TlsState::None)
+                    | (TlsState::StarttlsPlaintext | TlsState::Implicit, TlsState::StarttlsRefused) => now,
                     (_, state) => state,
                 };
                 if matches!(state, TlsState::Starttls | TlsState::Implicit) {
@@ -220,6 +226,8 @@ impl SessionBuilder {
             Sent::Quit => self.facts.quit = true,
             _ => {}
         }
+        // RFC 5321 section 3.8: any command may be answered so. QUIT has nothing left to defer.
+        let shut = reply.as_ref().is_some_and(|reply| reply.code == Some(421)) && !matches!(sent, Sent::Quit);
         let (effect, weird) = envelope::rule(self.envelope(), &sent, Answer::of(reply.as_ref()));
         if let Some(weird) = weird.filter(|_| !self.lossy) {
             self.facts.weird.insert(weird);
@@ -247,6 +255,9 @@ impl SessionBuilder {
             }
             Effect::Add => self.add(sent, at, reply, known, out),
             Effect::End => self.end(at, Why::GaveUp, known, out),
+        }
+        if let Some(open) = self.open.as_mut().filter(|_| shut) {
+            open.shut = true;
         }
     }
 

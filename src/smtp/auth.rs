@@ -4,8 +4,14 @@
 //! (OAUTHBEARER) and the MS-NLMP document (NTLM). LOGIN has no RFC: the server asks for two things, the user comes first.
 //!
 //! Passwords, digests and tokens are looked past inside one call and are in no field of any type here, so that no
-//! output can show them. This room checks no password and follows no Kerberos: of GSSAPI and unknown mechanisms it
-//! keeps the name.
+//! output can show them. Clients err: they send the answer of one mechanism under the name of another, or leave the name
+//! out. So a name is told only where all of the answer is in the form of its mechanism, and a mechanism only if it is a
+//! known one. What nobody can tell is a secret in the very place of a name, as a password typed in for the user.
+//!
+//! This room checks no password and follows no Kerberos: of GSSAPI and the like it keeps the name, of unknown mechanisms
+//! not even that.
+
+mod mechanism;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -13,11 +19,11 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::wire::Wire;
 
+use mechanism::Mechanism;
+pub(in crate::smtp) use mechanism::known_name;
+
 /// Bytes of a user name that are kept: a mailbox has at most 64 + 1 + 255 (RFC 5321 section 4.5.3.1).
 const USER_MAX: usize = 320;
-
-/// Bytes of a mechanism's name that are kept. RFC 4422 section 3.1 allows 20.
-const MECHANISM_MAX: usize = 20;
 
 /// Base64 characters of one response that are looked at (RFC 4954 section 4: a line has at most 12,288).
 const RESPONSE_MAX: usize = 12_288;
@@ -30,41 +36,10 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The mechanisms that show a user name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mechanism {
-    Plain,
-    Login,
-    CramMd5,
-    DigestMd5,
-    Ntlm,
-    Scram,
-    Xoauth2,
-    OauthBearer,
-    /// GSSAPI, EXTERNAL and all others.
-    Opaque,
-}
-
-impl Mechanism {
-    fn of(name: &[u8]) -> Self {
-        match name {
-            b"PLAIN" => Self::Plain,
-            b"LOGIN" => Self::Login,
-            b"CRAM-MD5" => Self::CramMd5,
-            b"DIGEST-MD5" => Self::DigestMd5,
-            b"NTLM" => Self::Ntlm,
-            b"XOAUTH2" => Self::Xoauth2,
-            b"OAUTHBEARER" => Self::OauthBearer,
-            _ if name.starts_with(b"SCRAM-") => Self::Scram,
-            _ => Self::Opaque,
-        }
-    }
-}
-
 /// One exchange, from the AUTH command to its final reply.
 #[derive(Clone, Debug)]
 pub struct AuthExchange {
-    name: Wire,
+    name: &'static str,
     mechanism: Mechanism,
     user: Option<Wire>,
     /// Responses that the client gave; an empty initial one does not count.
@@ -77,10 +52,10 @@ pub struct AuthExchange {
 impl AuthExchange {
     /// Begins with the AUTH command's arguments.
     pub fn new(mechanism: &[u8], initial: Option<&[u8]>) -> Self {
-        let name = mechanism.get(..MECHANISM_MAX).unwrap_or(mechanism).to_ascii_uppercase();
+        let name = known_name(mechanism);
         let mut exchange = Self {
-            mechanism: Mechanism::of(&name),
-            name: Wire::from(name),
+            mechanism: Mechanism::of(name),
+            name,
             user: None,
             responses: 0,
             asked_password: false,
@@ -112,7 +87,8 @@ impl AuthExchange {
     pub fn handle_server(&mut self, challenge_text: &[u8]) {
         if self.mechanism == Mechanism::Login {
             let text = decode(challenge_text).unwrap_or_else(|| challenge_text.to_vec()).to_ascii_lowercase();
-            self.asked_password = text.starts_with(b"pass");
+            // Password, Passwort, mot de passe.
+            self.asked_password = memchr::memmem::find(&text, b"pass").is_some();
         }
     }
 
@@ -121,9 +97,9 @@ impl AuthExchange {
         self.user.clone()
     }
 
-    /// The mechanism in upper case.
-    pub fn mechanism(&self) -> Wire {
-        self.name.clone()
+    /// The mechanism in upper case; `?` for an unknown one.
+    pub const fn mechanism(&self) -> &'static str {
+        self.name
     }
 
     /// Whether the client gave up (`*`).
@@ -153,20 +129,23 @@ impl AuthExchange {
         let Some(decoded) = decode(response) else { return };
         self.user = match self.mechanism {
             Mechanism::Plain => plain(&decoded),
-            Mechanism::Login => Some(kept(&decoded)),
+            Mechanism::Login => login(&decoded),
             Mechanism::CramMd5 => cram_md5(&decoded),
             Mechanism::DigestMd5 => digest_md5(&decoded),
             Mechanism::Ntlm => ntlm(&decoded),
-            Mechanism::Scram => gs2(&decoded, b"n="),
+            Mechanism::Scram => scram(&decoded),
             Mechanism::Xoauth2 => xoauth2(&decoded),
-            Mechanism::OauthBearer => gs2(&decoded, b"a="),
+            Mechanism::OauthBearer => oauthbearer(&decoded),
             Mechanism::Opaque => None,
         };
     }
 }
 
-fn kept(user: &[u8]) -> Wire {
-    Wire::capped(user, USER_MAX)
+/// A name, if it can be one: text in UTF-8 (as RFC 4616, 5802 and 7628 want it) without control characters. All else is
+/// something that does not belong there, as the NULs of PLAIN, or a password that was not encoded and is decoded here.
+fn named(user: &[u8]) -> Option<Wire> {
+    let is_text = std::str::from_utf8(user).is_ok_and(|text| !text.contains(char::is_control));
+    is_text.then(|| Wire::capped(user, USER_MAX))
 }
 
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
@@ -178,19 +157,29 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     LENIENT.decode(text.get(..RESPONSE_MAX).unwrap_or(text)).ok()
 }
 
+/// All of it is the name. The answer of another mechanism is not; of those that [`named`] would take this knows three.
+fn login(message: &[u8]) -> Option<Wire> {
+    let foreign = [cram_md5, digest_md5, scram].iter().any(|reads| reads(message).is_some());
+    if foreign { None } else { named(message) }
+}
+
 /// ```abnf
 /// message = [authzid] UTF8NUL authcid UTF8NUL passwd
 /// ```
+///
+/// With less or more than these two, or without a password at the end, any part may be the password.
 fn plain(message: &[u8]) -> Option<Wire> {
-    let mut fields = message.splitn(3, |&byte| byte == 0);
-    let (_authzid, authcid, _passwd) = (fields.next()?, fields.next()?, fields.next()?);
-    Some(kept(authcid))
+    let mut fields = message.split(|&byte| byte == 0);
+    let (_authzid, authcid, passwd) = (fields.next()?, fields.next()?, fields.next()?);
+    let whole = fields.next().is_none() && !authcid.is_empty() && !passwd.is_empty();
+    named(authcid).filter(|_| whole)
 }
 
-/// The user name, a space, and the digest in hexadecimal.
+/// The user name, a space, and the digest in hexadecimal (RFC 2195 section 2: 32 digits).
 fn cram_md5(message: &[u8]) -> Option<Wire> {
-    let at = message.iter().rposition(|&byte| byte == b' ')?;
-    message.get(..at).map(kept)
+    let (message, digest) = message.split_last_chunk::<32>()?;
+    let user = message.strip_suffix(b" ")?;
+    if digest.iter().all(u8::is_ascii_hexdigit) { named(user) } else { None }
 }
 
 /// ```abnf
@@ -205,48 +194,70 @@ fn digest_md5(message: &[u8]) -> Option<Wire> {
     let mut bytes = message.get(at + NAME.len()..)?.iter();
     while let Some(&byte) = bytes.next() {
         match byte {
-            b'"' => return Some(Wire::from(user)),
+            b'"' => return named(&user),
             b'\\' => user.extend(bytes.next()),
             _ => user.push(byte),
         }
-        if user.len() >= USER_MAX {
-            return Some(Wire::from(user));
+        if user.len() > USER_MAX {
+            break;
         }
     }
-    // No closing quote: what follows could be anything.
+    // No closing quote where one could be: what follows could be anything.
     None
 }
 
-/// A field of the header that SCRAM (RFC 5802 section 7) and OAUTHBEARER (RFC 7628 section 3.1) begin with:
-/// `n,a=authzid,n=user,r=nonce`. In names `=2C` is a comma and `=3D` an equals sign.
-fn gs2(message: &[u8], field: &[u8]) -> Option<Wire> {
-    let header = message.split(|&byte| byte == 1).next()?;
-    // The first field is the channel binding flag, `n` itself.
-    let name = header.split(|&byte| byte == b',').skip(1).take(3).find_map(|part| part.strip_prefix(field))?;
-    let mut user = Vec::with_capacity(name.len().min(USER_MAX));
-    let mut rest = name.get(..USER_MAX).unwrap_or(name);
-    loop {
-        rest = match rest {
-            [] => return Some(Wire::from(user)),
-            [b'=', b'2', b'C' | b'c', rest @ ..] => {
-                user.push(b',');
-                rest
-            }
-            [b'=', b'3', b'D' | b'd', rest @ ..] => {
-                user.push(b'=');
-                rest
-            }
-            [byte, rest @ ..] => {
-                user.push(*byte);
-                rest
-            }
-        };
-    }
+/// ```abnf
+/// client-first-message      = gs2-header client-first-message-bare
+/// gs2-header                = gs2-cbind-flag "," [ authzid ] ","
+/// client-first-message-bare = [reserved-mext ","] username "," nonce ["," extensions]
+/// username                  = "n=" saslname
+/// ```
+///
+/// RFC 5802 section 7.
+fn scram(message: &[u8]) -> Option<Wire> {
+    let mut fields = message.split(|&byte| byte == b',').skip(2);
+    let user = fields.by_ref().take(2).find_map(|field| field.strip_prefix(b"n="))?;
+    if fields.next()?.starts_with(b"r=") { saslname(user) } else { None }
+}
+
+/// The same gs2-header with `a=` in it, then the token (RFC 7628 section 3.1): `n,a=user@example.com,^Aauth=Bearer ...`.
+fn oauthbearer(message: &[u8]) -> Option<Wire> {
+    saslname(before_token(message)?.split(|&byte| byte == b',').nth(1)?.strip_prefix(b"a=")?)
 }
 
 /// `user=` up to the first ^A; the token follows.
 fn xoauth2(message: &[u8]) -> Option<Wire> {
-    message.split(|&byte| byte == 1).next()?.strip_prefix(b"user=").map(kept)
+    named(before_token(message)?.strip_prefix(b"user=")?)
+}
+
+/// ```abnf
+/// client-resp = (gs2-header kvsep *kvpair kvsep) / kvsep
+/// kvpair      = key "=" value kvsep
+/// ```
+///
+/// RFC 7628 section 3.1, and XOAUTH2 has `user=` for the header: what stands before the first ^A. Nothing, where the token
+/// is not in the pair `auth` behind it, or where something but an address is before: the token may be in there.
+fn before_token(message: &[u8]) -> Option<&[u8]> {
+    let mut parts = message.split(|&byte| byte == 1);
+    let header = parts.next().filter(|header| !header.contains(&b' '))?;
+    let is_token = |part: &[u8]| part.get(..5).is_some_and(|key| key.eq_ignore_ascii_case(b"auth="));
+    parts.any(is_token).then_some(header)
+}
+
+/// In names `=2C` is a comma and `=3D` an equals sign (RFC 5802 section 5.1).
+fn saslname(name: &[u8]) -> Option<Wire> {
+    let mut user = Vec::with_capacity(name.len().min(USER_MAX));
+    let mut rest = name;
+    while let [first, ..] = rest {
+        let (byte, len) = match rest {
+            [b'=', b'2', b'C' | b'c', ..] => (b',', 3),
+            [b'=', b'3', b'D' | b'd', ..] => (b'=', 3),
+            _ => (*first, 1),
+        };
+        user.push(byte);
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    named(&user)
 }
 
 /// An AUTHENTICATE_MESSAGE (MS-NLMP section 2.2.1.3): `domain\user`, the responses left alone.
@@ -271,7 +282,7 @@ fn ntlm(message: &[u8]) -> Option<Wire> {
         return None;
     }
     let name = if domain.is_empty() { user } else { [domain, user].join(&b'\\') };
-    Some(kept(&name))
+    named(&name)
 }
 
 fn utf16(bytes: &[u8]) -> Vec<u8> {
@@ -321,6 +332,9 @@ mod tests {
         // Without both NULs any part may be the password.
         assert_eq!(play(&format!("AUTH PLAIN {}", b64("secret")), &[]), None);
         assert_eq!(play(&format!("AUTH PLAIN {}", b64("\0secret")), &[]), None);
+        for text in ["guest\0secret\0", "\0guest\0secret\0", "\0\0secret", "a\0guest\0b\0secret", "guest\0\0secret"] {
+            assert_eq!(play(&format!("AUTH PLAIN {}", b64(text)), &[]), None, "{text:?}");
+        }
         assert_eq!(play("AUTH PLAIN !!!!", &[]), None);
         assert_eq!(play("AUTH PLAIN =", &["C: dGVzdAB0ZXN0ADEyMzQ="]).as_deref(), Some("test"));
     }
@@ -339,6 +353,53 @@ mod tests {
         // The line with the user was lost, or is not base64: the password does not take its place.
         assert_eq!(play("AUTH LOGIN", &script[2..]), None);
         assert_eq!(play("AUTH LOGIN", &["C: !", script[0], script[3]]), None);
+        for prompt in ["Enter password:", "Mot de passe"] {
+            assert_eq!(play("AUTH LOGIN", &[&format!("S: 334 {}", b64(prompt)), script[3]]), None);
+        }
+    }
+
+    #[test]
+    fn the_answer_of_another_mechanism_names_nobody() {
+        let digest = "b913a602c7eda7a495b4e6e7334d3890";
+        for text in [
+            "\0guest\0secret",
+            "guest\0secret",
+            "guest\tsecret",
+            "user=a@b\x01auth=Bearer secret\x01\x01",
+            "n,,n=guest,r=secret",
+            "username=\"guest\",response=1234",
+            &format!("guest {digest}"),
+        ] {
+            let (text, shown) = (b64(text), text);
+            assert_eq!(play(&format!("AUTH LOGIN {text}"), &[]), None, "{shown:?}");
+            assert_eq!(play("AUTH LOGIN", &["S: 334 VXNlcm5hbWU6", &format!("C: {text}")]), None, "{shown:?}");
+        }
+        // A word that was not encoded, and is taken for base64 all the same.
+        assert_eq!(play("AUTH LOGIN passwd12", &[]), None);
+        for (mechanism, text) in [
+            ("XOAUTH2", "user=a@b auth=Bearer secret"),
+            ("XOAUTH2", "user=a@b auth=Bearer secret\x01\x01"),
+            ("XOAUTH2", "user=a@b\tauth=Bearer secret\x01auth=Bearer secret\x01\x01"),
+            ("OAUTHBEARER", "n,a=a@b auth=Bearer secret,"),
+            ("OAUTHBEARER", "n,a=secret"),
+            ("SCRAM-SHA-1", "n,,n=guest secret"),
+            ("SCRAM-SHA-1", "n,,n=guest,p=secret"),
+            ("DIGEST-MD5", &format!("username=\"guest password=secret{}", "x".repeat(400))),
+        ] {
+            assert_eq!(play(&format!("AUTH {mechanism} {}", b64(text)), &[]), None, "{mechanism} {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_in_the_place_of_a_mechanism_is_kept_only_if_it_is_one() {
+        let name = |word: &str| AuthExchange::new(word.as_bytes(), None).mechanism();
+        assert_eq!(
+            [name("gssapi"), name("Scram-Sha-256-Plus"), name("XYMCOOKIE")],
+            ["GSSAPI", "SCRAM-SHA-256-PLUS", "XYMCOOKIE"]
+        );
+        for word in ["hunter2", "AHUAaHVudGVyMg==", "PLAIN=", "SCRAM-hunter2", "X-hunter2", ""] {
+            assert_eq!(name(word), "?", "{word}");
+        }
     }
 
     #[test]
@@ -349,7 +410,13 @@ mod tests {
             "C: dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw",
         ];
         assert_eq!(play("AUTH CRAM-MD5", &script).as_deref(), Some("tim"));
-        assert_eq!(play("AUTH CRAM-MD5", &[&format!("C: {}", b64("jo doe 0123"))]).as_deref(), Some("jo doe"));
+        let digest = "b913a602c7eda7a495b4e6e7334d3890";
+        let answer = |text: &str| play("AUTH CRAM-MD5", &[&format!("C: {}", b64(text))]);
+        assert_eq!(answer(&format!("jo doe {digest}")).as_deref(), Some("jo doe"));
+        // What ends in no digest is something else, as a password in clear.
+        for text in ["tim 1234", "\0guest\0secret x", &format!("\0guest\0secret {digest}"), &format!("tim{digest}")] {
+            assert_eq!(answer(text), None, "{text:?}");
+        }
     }
 
     #[test]
@@ -431,7 +498,7 @@ mod tests {
     fn by_name_only_and_given_up() {
         assert_eq!(play(&format!("AUTH GSSAPI {}", b64(b"`\x82secret")), &["S: 334", "C: c2VjcmV0"]), None);
         let mut exchange = AuthExchange::new(b"login", None);
-        assert_eq!(exchange.mechanism(), Wire::from("LOGIN"));
+        assert_eq!(exchange.mechanism(), "LOGIN");
         exchange.handle_client(b"*");
         assert!(exchange.is_cancelled());
         exchange.handle_client(b"Z3Vlc3Q=");

@@ -14,6 +14,7 @@ use nom::combinator::{all_consuming, opt};
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
 
+use crate::smtp::auth::known_name;
 use crate::wire::escape;
 
 /// A command line (RFC 5321 section 4.1, and the extensions that name a command).
@@ -64,9 +65,9 @@ pub enum Command<'a> {
     Noop,
     /// `QUIT`
     Quit,
-    /// `STARTTLS` (RFC 3207)
+    /// `STARTTLS` (RFC 3207), and `X-ANONYMOUSTLS` between Exchange servers.
     StartTls,
-    /// `AUTH mechanism [initial-response]` (RFC 4954). The response is a secret: it goes to `smtp::auth` and nowhere else.
+    /// `AUTH mechanism [initial-response]` (RFC 4954), and Exchange's `X-EXPS`. The response is a secret: it goes to `smtp::auth` and nowhere else.
     Auth {
         /// The mechanism's name.
         mechanism: &'a [u8],
@@ -137,8 +138,23 @@ pub struct MailParams<'a> {
 }
 
 /// Verbs that are known by name only, in upper case.
-const OTHER_VERBS: [&str; 12] =
-    ["ETRN", "TURN", "SEND", "SOML", "SAML", "ATRN", "BURL", "XADR", "XUSR", "LHLO", "WIZ", "DEBUG"];
+const OTHER_VERBS: [&str; 15] = [
+    "ETRN",
+    "TURN",
+    "SEND",
+    "SOML",
+    "SAML",
+    "ATRN",
+    "BURL",
+    "XADR",
+    "XUSR",
+    "LHLO",
+    "WIZ",
+    "DEBUG",
+    "X-LINK2STATE",
+    "XSHADOW",
+    "XSHADOWREQUEST",
+];
 
 /// The other names in a log of commands: those that stand in [`Command`] by themselves, and what is no command.
 const LOGGED: [&str; 21] = [
@@ -184,7 +200,7 @@ impl Command<'_> {
     }
 }
 
-/// Shows no initial response: it is a secret.
+/// Shows no initial response: it is a secret. So may be an unknown word in the mechanism's place.
 impl fmt::Debug for Command<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb())?;
@@ -195,7 +211,7 @@ impl fmt::Debug for Command<'_> {
             Self::Bdat { size, last } => write!(f, " {size:?}{}", if last { " LAST" } else { "" }),
             Self::Xexch50 { size } => write!(f, " {size:?}"),
             Self::Auth { mechanism, initial } => {
-                write!(f, " {}{}", escape(mechanism), if initial.is_some() { " (hidden)" } else { "" })
+                write!(f, " {}{}", known_name(mechanism), if initial.is_some() { " (hidden)" } else { "" })
             }
             Self::BadArguments(_) => f.write_str(" (bad arguments)"),
             Self::Helo(args)
@@ -218,8 +234,8 @@ pub fn parse(line: &[u8]) -> Command<'_> {
     let verb = first_word(trimmed);
     let rest = trimmed.get(verb.len()..).unwrap_or_default();
     let args = trim(rest);
-    // The longest verb has eight letters.
-    let mut upper = [0_u8; 8];
+    // The longest verbs are Exchange's: X-ANONYMOUSTLS, XSHADOWREQUEST.
+    let mut upper = [0_u8; 14];
     let Some(name) = upper.get_mut(..verb.len()) else {
         return uncommon(trimmed, verb);
     };
@@ -246,8 +262,8 @@ pub fn parse(line: &[u8]) -> Command<'_> {
         b"HELP" => Command::Help,
         b"VRFY" => Command::Vrfy(args),
         b"EXPN" => Command::Expn(args),
-        b"STARTTLS" => Command::StartTls,
-        b"AUTH" => auth(args).map_or(Command::BadArguments("AUTH"), |(_, command)| command),
+        b"STARTTLS" | b"X-ANONYMOUSTLS" => Command::StartTls,
+        b"AUTH" | b"X-EXPS" => auth(args).map_or(Command::BadArguments("AUTH"), |(_, command)| command),
         b"XEXCH50" => Command::Xexch50 { size: number(first_word(args)) },
         b"XCLIENT" => Command::Xclient(args),
         b"XFORWARD" => Command::Xforward(args),

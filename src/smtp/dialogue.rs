@@ -321,6 +321,7 @@ impl Dialogue {
     fn tell_answered(&mut self, waiting: Waiting, at: At, reply: Option<Reply>, cx: &mut Context<'_, '_>) {
         let Waiting { sent, kind, at: said, exchange, .. } = waiting;
         let ended = if kind == Kind::Auth { self.auth_answered(exchange, reply.as_ref()) } else { None };
+        let reply = if sent.is_confidential() { reply.map(Reply::without_quotations) } else { reply };
         let verdict = ended.is_some().then(|| reply.clone());
         cx.tell(SmtpEvent::Answered { sent, said, at, reply });
         if let Some(exchange) = ended {
@@ -390,7 +391,7 @@ fn end_auth(exchange: &AuthExchange, at: At, reply: Option<Reply>, cx: &mut Cont
 fn tell_auth(exchange: &AuthExchange, at: At, result: AuthResult, reply: Option<Reply>, cx: &mut Context<'_, '_>) {
     cx.tell(SmtpEvent::AuthEnded(AuthAttempt {
         at,
-        mechanism: exchange.mechanism(),
+        mechanism: exchange.mechanism().into(),
         user: exchange.user(),
         result,
         reply,

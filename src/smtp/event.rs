@@ -25,14 +25,14 @@ pub enum SmtpEvent {
         said: At,
         /// The reply's last line, or what made certain that there is none.
         at: At,
-        /// The reply; `None` if none was seen.
+        /// The reply; `None` if none was seen. Without what it quotes, where that may be a secret.
         reply: Option<Reply>,
     },
     /// A reply to which no command is known: a timeout, a shutdown (421), or the answer to a lost command.
     Unasked {
         /// Its last line.
         at: At,
-        /// The reply.
+        /// The reply. What it quotes may be a lost command's secret and is not in it.
         reply: Reply,
     },
     /// An AUTH exchange ended.
@@ -153,6 +153,12 @@ impl Sent {
             Self::Quit => "QUIT",
             Self::Other(verb) => verb,
         }
+    }
+
+    /// Whether a reply to it may quote a secret: of an AUTH exchange, and where the server does not know what was said. A
+    /// client whose AUTH was refused may send its password all the same, and the server takes it for a command.
+    pub const fn is_confidential(&self) -> bool {
+        matches!(self, Self::Auth | Self::AuthLine | Self::Other(_))
     }
 
     /// Whether this must be the last command of a pipelined group: its reply changes what the client may say next.

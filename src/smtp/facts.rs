@@ -120,9 +120,9 @@ impl TlsState {
 pub struct AuthAttempt {
     /// The frame of the final reply, or of the last line.
     pub at: At,
-    /// Mechanism in upper case.
+    /// Mechanism in upper case; `?` for an unknown one, since a password may stand in its place.
     pub mechanism: Wire,
-    /// The user name, where the mechanism shows it.
+    /// The user name, where the mechanism shows it and the answer was in its form.
     pub user: Option<Wire>,
     /// How it ended.
     pub result: AuthResult,

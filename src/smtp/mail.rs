@@ -277,7 +277,10 @@ fn report_boundary(content_type: &[u8]) -> Option<String> {
         return None;
     }
     let content_type = mailparse::parse_content_type(&String::from_utf8_lossy(content_type));
-    let is_status = |kind: &String| kind.eq_ignore_ascii_case("delivery-status");
+    // RFC 3464 section 2, and RFC 6533 section 4 for addresses in UTF-8.
+    let is_status = |kind: &String| {
+        ["delivery-status", "global-delivery-status"].iter().any(|status| kind.eq_ignore_ascii_case(status))
+    };
     if content_type.mimetype.as_bytes() != REPORT || !content_type.params.get("report-type").is_none_or(is_status) {
         return None;
     }

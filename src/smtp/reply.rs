@@ -78,15 +78,48 @@ impl Reply {
         self.code.map_or(self.status.is_some_and(|s| s.class == 5), |code| (500..600).contains(&code))
     }
 
+    /// 421 and 221: the server closes the connection (RFC 5321 sections 3.8 and 4.2.3).
+    pub const fn is_goodbye(&self) -> bool {
+        matches!(self.code, Some(221 | 421))
+    }
+
     /// The texts of the separate lines (the keywords of an EHLO reply, after its first line).
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.text.as_bytes().split(|&byte| byte == b'\n')
+    }
+
+    /// The reply without what stands in quotes: from the first quote of a line to the last one of its kind, or to the end of
+    /// the line. Sendmail and Exchange quote the line that they do not understand, and there may be a password in it.
+    #[must_use]
+    pub fn without_quotations(self) -> Self {
+        let text = self.text.as_bytes();
+        if memchr::memchr3(b'"', b'\'', b'`', text).is_none() {
+            return self;
+        }
+        let lines: Vec<Vec<u8>> = self.lines().map(without_quotation).collect();
+        Self { text: Wire::from(lines.join(&b'\n')), ..self }
     }
 
     /// Whether this is a reply at all: it has a code or a status.
     pub fn is_valid(&self) -> bool {
         self.code.is_some() || self.status.is_some()
     }
+}
+
+/// A line with all between the first quote and the last one of its kind taken out. An apostrophe inside a word is no quote
+/// that opens.
+fn without_quotation(line: &[u8]) -> Vec<u8> {
+    let opens = |at: usize, byte: u8| match byte {
+        b'"' | b'`' => true,
+        b'\'' => !at.checked_sub(1).and_then(|before| line.get(before)).is_some_and(u8::is_ascii_alphanumeric),
+        _ => false,
+    };
+    let Some((at, &quote)) = line.iter().enumerate().find(|(at, byte)| opens(*at, **byte)) else {
+        return line.to_vec();
+    };
+    let (before, quoted) = line.split_at_checked(at + 1).unwrap_or((line, &[]));
+    let last = quoted.iter().rposition(|byte| *byte == quote || quote == b'`' && *byte == b'\'');
+    [before, last.and_then(|last| quoted.get(last..)).unwrap_or_default()].concat()
 }
 
 /// Reads one line of a server, without its line end. Any bytes are a line: one that is no reply has neither code nor

@@ -52,6 +52,19 @@ fn another_end_without_a_command_behind_it_that_was_answered_is_no_success() {
 }
 
 #[test]
+fn a_goodbye_to_the_command_behind_another_end_is_no_success() {
+    for code in [221, 421] {
+        let mut scene = Scene::new(Site::default());
+        attack(&mut scene, "198.51.100.66", SERVER, "x")
+            .odd(&[Weird::NonstandardEndOfData])
+            .timed("MAIL", code, Span::millis(1))
+            .quit();
+        let incident = incident(&scene);
+        assert_eq!((incident.kind, incident.tier), (Some("attempted"), Tier::Suspect), "{code}");
+    }
+}
+
+#[test]
 fn what_our_server_refuses_to_see_is_an_attempt_on_it() {
     let mut scene = Scene::new(Site::default());
     for _ in 0..3 {

@@ -60,6 +60,19 @@ fn refused_data() {
 
 #[test]
 fn a_server_that_hangs_up_defers() {
+    let to_command = |said: &str| format!("{MAIL}C: RCPT TO:<c@d>\nS: 250 x\n{said}\nS$\nC$");
+    for said in [
+        "S: 221 idle",
+        "C: DATA\nS: 354 go\nC: hello\nS: 221 idle",
+        "C: DATA\nS: 354 go\nC: hello\nS: 421 idle",
+        "C: RCPT TO:<e@f>\nS: 421 too many",
+        "C: NOOP\nS: 421 down",
+        "C: RSET\nS: 421 down",
+        "C: RCPT TO:<e@f>\nC: DATA\nS: 421 too many",
+    ] {
+        outcomes(&to_command(said), false, &[Outcome::Deferred]);
+    }
+    outcomes(&to_command("C: QUIT\nS: 421 too late"), false, &[Outcome::Abandoned]);
     outcomes(&format!("{MAIL}S: 421 timeout\nS$\nC$"), false, &[Outcome::Deferred]);
     outcomes(&format!("{MAIL}C: RCPT TO:<c@d>\nS: 421 going down\nS$\nC$"), false, &[Outcome::Deferred]);
     outcomes(

@@ -75,6 +75,14 @@ fn extensions_that_name_a_command() {
     assert_eq!(parse(b"AUTH EXTERNAL ="), Command::Auth { mechanism: b"EXTERNAL", initial: Some(b"=") });
     assert_eq!(parse(b"AUTH"), Command::BadArguments("AUTH"));
     // Exchange and Postfix
+    assert_eq!(parse(b"X-ANONYMOUSTLS"), Command::StartTls);
+    assert_eq!(parse(b"X-EXPS LOGIN"), Command::Auth { mechanism: b"LOGIN", initial: None });
+    assert_eq!(parse(b"x-exps GSSAPI YIIF"), Command::Auth { mechanism: b"GSSAPI", initial: Some(b"YIIF") });
+    assert_eq!(parse(b"X-EXPS"), Command::BadArguments("AUTH"));
+    assert_eq!(parse(b"X-LINK2STATE FIRST CHUNK={1}").verb(), "X-LINK2STATE");
+    assert_eq!(parse(b"xshadow 1").verb(), "XSHADOW");
+    assert_eq!(parse(b"XSHADOWREQUEST 1").verb(), "XSHADOWREQUEST");
+    assert_eq!(parse(b"XSHADOWREQUESTS").verb(), "?");
     assert_eq!(parse(b"XEXCH50 2476 2"), Command::Xexch50 { size: Some(2476) });
     assert_eq!(parse(b"XEXCH50"), Command::Xexch50 { size: None });
     assert_eq!(parse(b"XCLIENT ADDR=192.0.2.1"), Command::Xclient(b"ADDR=192.0.2.1"));

@@ -587,14 +587,14 @@ fn dialect(command: &Command<'_>) -> impl Iterator<Item = (bool, u16)> {
 
 /// Whether a line surely is a command, and neither text of a mail nor base64.
 fn is_sure(command: &Command<'_>, line: &[u8]) -> bool {
-    let alone = |verb: &str| line.trim_ascii_end().eq_ignore_ascii_case(verb.as_bytes());
+    let alone = line.trim_ascii_end().iter().all(u8::is_ascii_graphic);
     match *command {
         Command::Mail { .. } | Command::Rcpt { .. } | Command::Bdat { size: Some(_), .. } => true,
         Command::Ehlo(name) | Command::Helo(name) => !name.is_empty() && !name.contains(&b' '),
         Command::Auth { mechanism, .. } => {
             mechanism.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         }
-        Command::Data | Command::Rset | Command::Quit | Command::Noop | Command::StartTls => alone(command.verb()),
+        Command::Data | Command::Rset | Command::Quit | Command::Noop | Command::StartTls => alone,
         _ => false,
     }
 }

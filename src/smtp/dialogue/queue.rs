@@ -150,13 +150,15 @@ impl Queue {
     /// How many entries stand before the one that a reply with this code answers; `None` if it answers none of them.
     ///
     /// Some codes answer one command only: 354 only DATA and XEXCH50, 334 and 235 only AUTH (RFC 5321 section 4.2.3,
-    /// RFC 4954 sections 4 and 6). 221 answers only QUIT, but servers say it too when they hang up.
+    /// RFC 4954 sections 4 and 6). Where nothing is missing and no AUTH waits, 334 answers one that is not known here. 221 answers only QUIT, but servers say it too when they hang up.
     pub(super) fn place(&mut self, code: Option<u16>) -> Option<usize> {
         let of =
             |wanted: fn(&Waiting) -> bool| self.entries.iter().position(|entry| entry.command().is_some_and(wanted));
         let certain = match code {
             Some(354) => Some(of(|waiting| matches!(waiting.kind, Kind::Data | Kind::Xexch50))),
-            Some(334) => Some(of(|waiting| waiting.kind == Kind::Auth)),
+            Some(334) => {
+                Some(of(|waiting| waiting.kind == Kind::Auth)).filter(|at| at.is_some() || self.doubt.is_some())
+            }
             Some(235) if self.doubt.is_some() => Some(of(|waiting| waiting.kind == Kind::Auth)),
             Some(221) if self.doubt.is_some() => Some(of(|waiting| matches!(waiting.sent, Sent::Quit))),
             _ => None,

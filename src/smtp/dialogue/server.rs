@@ -141,7 +141,7 @@ impl Dialogue {
     fn reply(&mut self, early: EarlyReply, cx: &mut Context<'_, '_>) {
         let EarlyReply { reply, at, end, acked } = early;
         let class = class(&reply);
-        if let Some(smuggled) = self.smuggled.take_if(|_| !is_timeout(&reply) && self.queue.is_surplus(reply.code)) {
+        if let Some(smuggled) = self.smuggled.take_if(|_| !hangs_up(&reply) && self.queue.is_surplus(reply.code)) {
             self.read_smuggled(&smuggled, at, cx);
         }
         let starttls = self.queue.front().is_some_and(|waiting| waiting.kind == Kind::StartTls);
@@ -158,11 +158,8 @@ impl Dialogue {
             }
             return self.tell_lost(cx);
         }
-        let usual = reply.code == Some(421)
-            || self.queue.is_doubtful()
-            || self.client.lost
-            || self.server.lost
-            || !self.client.seen;
+        let usual =
+            reply.is_goodbye() || self.queue.is_doubtful() || self.client.lost || self.server.lost || !self.client.seen;
         let (phase, weird) = phase::next(self.phase, Side::Resp, Step::Stray(class));
         let before = std::mem::replace(&mut self.phase, phase);
         if let (false, Some(weird)) = (usual, weird) {
@@ -172,7 +169,7 @@ impl Dialogue {
             // The next line is whole as far as one can tell.
             self.unsure_since = None;
         }
-        cx.tell(SmtpEvent::Unasked { at, reply });
+        cx.tell(SmtpEvent::Unasked { at, reply: reply.without_quotations() });
     }
 
     /// A reply to a command.
@@ -199,11 +196,12 @@ impl Dialogue {
             self.judge(acked, end, ends_group, at, cx);
         }
         let (kind, before) = (waiting.kind, self.phase);
+        // Even if the client went on as if it had been granted.
         let refused = kind == Kind::StartTls && class != Class::Done;
         let granted = kind == Kind::StartTls && class == Class::Done;
         self.tell_answered(waiting, at, Some(reply), cx);
         self.step(Side::Resp, Step::Answered(kind, class), at, cx);
-        if refused && before != Phase::Tls {
+        if refused {
             cx.tell(SmtpEvent::Tls { at, state: TlsState::StarttlsRefused });
         }
         if granted && self.phase == Phase::TlsGranted {
@@ -229,10 +227,11 @@ impl Dialogue {
         let mail = self.mail.get_or_insert_with(|| Box::new(MailData::new(cx.limits)));
         mail.handle_verdict(at, self.client.acked, self.client.pos, cx.limits);
         let seen = mail.other.as_ref().is_some_and(|other| other.tail.start <= acked);
-        if seen && !is_timeout(&reply) {
+        if seen && !hangs_up(&reply) {
             return self.take_other_end(at, Some((reply, end)), cx);
         }
-        if mail.verdict.is_none() {
+        // 221 is no verdict: it accepts nothing.
+        if mail.verdict.is_none() && reply.code != Some(221) {
             mail.verdict = Some(reply.clone());
         }
         cx.tell(SmtpEvent::Unasked { at, reply });
@@ -308,9 +307,10 @@ impl Dialogue {
     }
 }
 
-/// Whether the server waited too long for something, so that it has not seen it: 421, or X.4.2 (RFC 3463 section 3.5).
-fn is_timeout(reply: &Reply) -> bool {
-    reply.code == Some(421) || reply.status.is_some_and(|status| (status.subject, status.detail) == (4, 2))
+/// Whether a reply that nothing asked for says that the server waited too long for something, so that it has not seen it:
+/// 421, with some servers 221, or X.4.2 (RFC 3463 section 3.5).
+fn hangs_up(reply: &Reply) -> bool {
+    reply.is_goodbye() || reply.status.is_some_and(|status| (status.subject, status.detail) == (4, 2))
 }
 
 /// RFC 2920 section 2: the keyword PIPELINING in a line of its own.

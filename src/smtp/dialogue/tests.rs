@@ -2,6 +2,7 @@ mod data;
 mod hidden;
 mod loss;
 mod random;
+mod secrets;
 
 use super::*;
 use crate::smtp::testing::{Step as Ev, at, only, play, play_events, play_midstream, rechunk, script, steps};

@@ -68,6 +68,9 @@ fn a_delivery_report() {
     assert_eq!(scan(REPORT.replace("report-type=delivery-status", "report-type=disposition-notification")).dsn, None);
     assert_eq!(scan(REPORT.replace("multipart/report", "multipart/mixed")).dsn, None);
     assert!(scan(REPORT.replace("report-type=delivery-status;", "")).dsn.is_some());
+    // RFC 6533 section 4
+    let global = REPORT.replace("delivery-status", "global-delivery-status");
+    assert_eq!(scan(global).dsn.unwrap().status, wire("4.0.0"));
     // Cut off by the end of the capture.
     let cut = REPORT.find("Status: 4.0.0").unwrap() + "Status: 4.0.0".len();
     let dsn = scan(&REPORT[..cut]).dsn.unwrap();

@@ -175,3 +175,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_server_quotes_can_be_taken_out() {
+    for (text, want) in [
+        // Sendmail, Exchange, and old style.
+        ("Command unrecognized: \"aHVudGVyMg==\"", "Command unrecognized: \"\""),
+        ("cannot BASE64 decode 'hunter2!'", "cannot BASE64 decode ''"),
+        ("Unrecognized command 'hunter2' [mx.example]", "Unrecognized command '' [mx.example]"),
+        ("what is `hunter2'?", "what is `'?"),
+        // Quotes inside, none at the end, and both kinds.
+        ("what is 'hun'ter2'?", "what is ''?"),
+        ("what is \"hun\" ter2\"?", "what is \"\"?"),
+        ("what is \"hunter2", "what is \""),
+        ("what is 'hun\"ter2\"'", "what is ''"),
+        ("a \"hunter2\"\nor 'hunter2'\nyes", "a \"\"\nor ''\nyes"),
+        // An apostrophe is none.
+        ("I can't and won't", "I can't and won't"),
+        ("Error: authentication failed", "Error: authentication failed"),
+        ("", ""),
+    ] {
+        let reply = Reply { code: Some(500), status: None, text: Wire::from(text) };
+        let short = reply.clone().without_quotations();
+        assert_eq!(short.text, Wire::from(want), "{text:?}");
+        assert_eq!(short.clone().without_quotations(), short, "{text:?}");
+    }
+}

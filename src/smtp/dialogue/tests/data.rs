@@ -65,9 +65,10 @@ fn a_smuggled_mail_that_the_server_took_and_what_was_sent_with_it() {
 
 #[test]
 fn a_timeout_after_an_attempt_is_no_sign_that_it_worked() {
-    for timeout in ["421 bye", "451 4.4.2 timeout"] {
+    for timeout in ["421 bye", "221 idle", "451 4.4.2 timeout"] {
         let played = play(&format!("{HELLO}{ENVELOPE}{SMUGGLE}S: 250 one\nS: {timeout}\nS$\nC$"));
         assert_eq!(played.mails(), ["a@b > c@d: accepted 62"]);
+        assert!(!played.weird().contains(&"nonstandard_end_of_data"), "{timeout}");
     }
 }
 

@@ -72,6 +72,71 @@ fn blasted_guesses_keep_their_results_apart() {
     assert_eq!(attempts, [("a".into(), AuthResult::Failed), ("b".into(), AuthResult::Succeeded)]);
 }
 
+#[test]
+fn what_a_server_quotes_of_an_exchange_is_not_kept() {
+    let begin = "S: 220 x\nC: EHLO y\nS: 250 AUTH LOGIN PLAIN\n";
+    // Sendmail's words (srvrsmtp.c).
+    let text = format!("{begin}C: AUTH PLAIN hunter2!\nS: 501 5.5.4 cannot BASE64 decode 'hunter2!'");
+    let played = play(&text);
+    assert_eq!(played.auth[0].reply.as_ref().unwrap().text.to_string(), "cannot BASE64 decode ''");
+    assert_eq!(played.facts.last_reply, played.auth[0].reply);
+    // Refused, and the client goes on all the same.
+    let text = format!(
+        "{begin}C: AUTH LOGIN\nS: 504 5.3.3 AUTH mechanism LOGIN not available\nC: Z3Vlc3Q=\n\
+         S: 500 5.5.1 Command unrecognized: \"Z3Vlc3Q=\"\nC: aHVudGVyMg==\n\
+         S: 500 5.5.1 Command unrecognized: \"aHVudGVyMg==\""
+    );
+    check(&text, &["EHLO 250", "AUTH 504", "? 500", "? 500"], &[], &["invalid_command"]);
+    let last = play(&text).facts.last_reply.unwrap();
+    assert_eq!((last.code, last.text.to_string().as_str()), (Some(500), "Command unrecognized: \"\""));
+    // Only the server was captured.
+    let played = play_events(&only(Side::Resp, script(&text)), true);
+    assert!(!format!("{played:?}").contains("aHVudGVyMg"), "{played:?}");
+    let played = play("S: 500 5.5.1 Command unrecognized: \"aHVudGVyMg==\"\nC: QUIT\nS: 221 bye");
+    assert!(!format!("{played:?}").contains("aHVudGVyMg"), "{played:?}");
+    // What is no secret stays, and a prompt in quotes is one.
+    let played = play(&format!("{begin}C: MAIL FROM:<a@b>\nS: 550 \"a@b\" is unwanted"));
+    assert_eq!(played.facts.last_reply.unwrap().text.to_string(), "\"a@b\" is unwanted");
+    let text = format!("{begin}C: AUTH LOGIN\nS: 334 \"Password:\"\nC: c2VjcmV0\nS: 535 no");
+    assert_eq!(play(&text).auth[0].user, None);
+}
+
+// Exchange
+
+const EXCHANGE: &str =
+    "S: 220 mx\nC: EHLO y\nS: 250-mx\nS: 250-X-ANONYMOUSTLS\nS: 250-X-EXPS GSSAPI NTLM LOGIN\nS: 250 OK\n";
+
+#[test]
+fn exchange_has_its_own_auth() {
+    let rest = "C: MAIL FROM:<a@b>\nS: 250 ok\nC: RCPT TO:<c@d>\nS: 550 no\n";
+    let login = "C: X-EXPS LOGIN\nS: 334 VXNlcm5hbWU6\nC: Z3Vlc3Q=\nS: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\nS: 235 ok\n";
+    let text = format!("{EXCHANGE}{login}{rest}{BYE}");
+    let log = ["EHLO 250", "AUTH 334", "* 334", "* 235", "MAIL 250", "RCPT 550", "QUIT 221"];
+    check(&text, &log, &["a@b > c@d: rejected 0"], &[]);
+    assert_eq!(play(&text).auth[0].user.as_ref().unwrap().to_string(), "guest");
+    let gssapi = "C: X-EXPS GSSAPI\nS: 334 GSSAPI supported\nC: YIIF\nS: 334 YIGd\nC: AAAA\nS: 235 ok\n";
+    check(&format!("{EXCHANGE}{gssapi}{rest}{BYE}"), &log, &["a@b > c@d: rejected 0"], &[]);
+}
+
+#[test]
+fn a_challenge_to_an_unknown_command_is_its_answer() {
+    check(
+        &format!("{HELLO}C: X-LOGIN me\nS: 334 go\nC: Z3Vlc3Q=\nS: 235 ok\n{ENVELOPE}{BYE}"),
+        &["EHLO 250", "? 334", "? 235", "MAIL 250", "RCPT 250", "QUIT 221"],
+        &["a@b > c@d: abandoned 0"],
+        &["invalid_command"],
+    );
+}
+
+#[test]
+fn exchange_has_its_own_starttls() {
+    let text = format!(
+        "{EXCHANGE}C: X-ANONYMOUSTLS\nS: 220 2.0.0 ready\nC| {CLIENT_HELLO}\nS| {SERVER_HELLO}\nC| {APP}{APP}\nS| {APP}"
+    );
+    check(&text, &["EHLO 250", "STARTTLS 220"], &[], &[]);
+    assert_eq!(play(&text).facts.tls.state, TlsState::Starttls);
+}
+
 // TLS
 
 /// A ClientHello without extensions, and a ServerHello as short.
@@ -102,6 +167,11 @@ fn starttls_inside_a_transaction_hides_it() {
 fn starttls_refused_and_in_the_clear() {
     let state = |text: &str| play(&format!("{HELLO}{text}")).facts.tls.state;
     assert_eq!(state("C: STARTTLS\nS: 454 later\nC: QUIT\nS: 221 bye"), TlsState::StarttlsRefused);
+    // The client goes on as if it had been granted, or breaks off what was.
+    let refused = "C| STARTTLS\\r\\n\\x16\\x03\\x01\\x00\\x20\nS: 502 no\nS: 500 what\nC: QUIT\nS: 221 bye";
+    assert_eq!(state(refused), TlsState::StarttlsRefused);
+    let broken = "C: STARTTLS\nS: 220 go\nC| \\x16\\x03\\x01\\x00\\x20\nS: 500 what\nC: QUIT\nS: 221 bye";
+    assert_eq!(state(broken), TlsState::StarttlsPlaintext);
     let plain = "C: STARTTLS\nS: 220 go\nC: EHLO y\nS: 250 z\nC: MAIL FROM:<a@b>\nS: 250 ok\nC: QUIT\nS: 221 bye";
     assert_eq!(state(plain), TlsState::StarttlsPlaintext);
     check(
