@@ -316,7 +316,7 @@ impl Call<'_> {
     pub(crate) fn hangs_up(self) {
         let at = self.scene.tick();
         let (gaps, syn, history) = (self.gaps, self.syn, self.history.into());
-        let conn = Connection { gaps, syn, history, ..connection(self.id, at.ts, self.first, at.frame) };
+        let conn = Connection { history, gaps, syn, ..connection(self.id, at.ts, self.first, at.frame) };
         let session = Arc::new(Session { conn, smtp: self.facts, outer: None });
         self.scene.show(at, SessionEventKind::Closed(session));
     }

@@ -213,8 +213,9 @@ impl<A> FlowTable<A> {
         for (_, attempted, slot) in all {
             match attempted {
                 Some(hash) => {
-                    let gone = self.attempts.remove(slot, hash);
-                    gone.into_iter().for_each(|gone| self.cut_attempt(gone, at, sink));
+                    if let Some(gone) = self.attempts.remove(slot, hash) {
+                        self.cut_attempt(gone, at, sink);
+                    }
                 }
                 None => self.close(slot, at, sink),
             }
