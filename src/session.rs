@@ -18,7 +18,7 @@ use crate::frame::{At, FrameNo};
 use crate::identity::Fact;
 use crate::net::{Endpoint, Ends, LinkFacts, Translation};
 use crate::smtp::Reply;
-use crate::tcp::{Attempt, ConnId, ConnState, Connection};
+use crate::tcp::{Attempt, ConnId, Connection};
 use crate::time::Ts;
 use crate::weird::WeirdSet;
 use crate::wire::Wire;
@@ -144,14 +144,15 @@ pub struct Outer {
 }
 
 impl Session {
-    /// Whether the connection came to nothing: it ended before a greeting, and nothing was hidden or lost that could
-    /// have held one.
+    /// Whether the connection came to nothing: it was seen from its SYN to its end, which came before anything was said, and
+    /// nothing was hidden or lost that could have held a greeting. Where a dialogue was seen, only the capture has no
+    /// greeting. By `conn_state` alone this cannot be told: to Zeek, what was met in the middle and ends with FINs is `SF`.
     pub fn failed(&self) -> bool {
-        self.smtp.greeting.is_none()
+        self.smtp.is_silent()
+            && self.conn.history.show_begin()
             && self.conn.gaps == 0
             && !self.conn.one_sided
             && !self.conn.cut_short
-            && !matches!(self.conn.state, ConnState::Oth | ConnState::Rstrh | ConnState::Shr)
             && !self.smtp.tls.state.is_hidden()
     }
 }
@@ -201,6 +202,13 @@ pub struct SmtpFacts {
     pub smuggling: Option<Box<SmugglingFacts>>,
     /// What became of encryption.
     pub tls: Tls,
+}
+
+impl SmtpFacts {
+    /// Whether no greeting, no other reply and no command was seen.
+    fn is_silent(&self) -> bool {
+        self.greeting.is_none() && self.last_reply.is_none() && self.commands_total == 0 && self.transactions_total == 0
+    }
 }
 
 /// A command and the code that answered it.

@@ -108,7 +108,7 @@ impl Scene {
             orig: Endpoint { host: host(client), port: self.port },
             resp: Endpoint { host: host(server), port: 25 },
         };
-        Call { id, first: at.frame, scene: self, facts: SmtpFacts::default(), gaps: 0, syn: None }
+        Call { id, first: at.frame, scene: self, facts: SmtpFacts::default(), gaps: 0, syn: None, history: "ShADadFf" }
     }
 
     /// A connection attempt that nobody answers.
@@ -166,6 +166,7 @@ pub(crate) struct Call<'s> {
     facts: SmtpFacts,
     gaps: u32,
     syn: Option<SynSignature>,
+    history: &'static str,
 }
 
 impl Call<'_> {
@@ -247,6 +248,12 @@ impl Call<'_> {
         self
     }
 
+    /// What was captured of it, in Zeek's letters.
+    pub(crate) fn seen_as(mut self, history: &'static str) -> Self {
+        self.history = history;
+        self
+    }
+
     /// The shape of the client's SYN.
     pub(crate) fn syn(mut self, syn: SynSignature) -> Self {
         self.syn = Some(syn);
@@ -299,7 +306,8 @@ impl Call<'_> {
     /// The end without QUIT.
     pub(crate) fn hangs_up(self) {
         let at = self.scene.tick();
-        let conn = Connection { gaps: self.gaps, syn: self.syn, ..connection(self.id, at.ts, self.first, at.frame) };
+        let (gaps, syn, history) = (self.gaps, self.syn, self.history.into());
+        let conn = Connection { history, gaps, syn, ..connection(self.id, at.ts, self.first, at.frame) };
         let session = Arc::new(Session { conn, smtp: self.facts, outer: None });
         self.scene.show(at, SessionEventKind::Closed(session));
     }

@@ -89,6 +89,12 @@ impl Letters {
         self.letters.get(..usize::from(self.len)).unwrap_or(&self.letters)
     }
 
+    /// Whether the beginning was seen: the SYN, and what answered it, a SYN-ACK, a SYN (RFC 9293 figure 7) or a RST.
+    pub fn show_begin(&self) -> bool {
+        let has = |letters: &[u8]| self.as_bytes().iter().any(|letter| letters.contains(letter));
+        has(b"S") && has(b"hsr")
+    }
+
     fn push(&mut self, letter: u8) {
         if let Some(place) = self.letters.get_mut(usize::from(self.len)) {
             *place = letter;
@@ -427,6 +433,17 @@ mod tests {
         }
         history.repeated(Orig, Repeated::Gap);
         assert_eq!(history.letters().as_str(), "ttttG");
+    }
+
+    #[test]
+    fn a_begin_is_a_syn_and_what_answered_it() {
+        let begun = |letters: &str| Letters::from(letters).show_begin();
+        for letters in ["ShADadFf", "^hSADd", "Sr", "Ss", "SDhd"] {
+            assert!(begun(letters), "{letters}");
+        }
+        for letters in ["", "S", "SAD", "SDdfAFa", "^hADd", "^hR", "DdfAFa", "HSR"] {
+            assert!(!begun(letters), "{letters}");
+        }
     }
 
     #[test]

@@ -102,6 +102,22 @@ fn what_a_gap_may_have_hidden_is_no_failure() {
     assert!(scene.findings("connect_failures").is_empty());
 }
 
+/// A capture that begins in the middle of connections, or goes on with them after a long silence, has no greeting of theirs.
+#[test]
+fn what_was_not_seen_from_its_begin_is_no_failure() {
+    let mut scene = scene();
+    for (n, history) in (0..).zip(["DdfAFa", "^dDfAFa", "^fAFa", "SDdfAFa", "SAFR", "^hAfFa", "^hR"]) {
+        scene.call(PC, &mx(n)).seen_as(history).hangs_up();
+    }
+    // Nor is one of which the greeting alone is missing.
+    scene.call(PC, &mx(10)).command("MAIL", 250).hangs_up();
+    assert!(scene.findings("connect_failures").is_empty());
+    for (n, history) in (20..).zip(["Sr", "ShAr", "^hSAfFa", "ShAfFa"]) {
+        scene.call(PC, &mx(n)).seen_as(history).hangs_up();
+    }
+    assert_eq!(number(&scene, PC, "failed"), Some(4.0), "from the SYN on, each came to nothing");
+}
+
 #[test]
 fn one_server_is_one_contact_in_half_an_hour() {
     let mut scene = scene();
