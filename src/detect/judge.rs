@@ -244,6 +244,8 @@ impl Judge {
             SessionEventKind::Greeted(head) => self.show(at, coming, head.helo.as_ref(), What::Greeted(head)),
             SessionEventKind::Auth(head, auth) => self.show(at, coming, head.helo.as_ref(), What::Auth(head, auth)),
             SessionEventKind::Transaction(head, tx) => self.handle_transaction(at, coming, (head, tx), rules),
+            // It is nobody's connection: its line tells of it, and no host is judged by what others send to it.
+            SessionEventKind::Closed(session) if session.conn.history.show_no_call() => {}
             SessionEventKind::Closed(session) => {
                 self.show(at, coming, session.smtp.helo.as_ref(), What::Closed(session));
             }

@@ -95,6 +95,16 @@ impl Letters {
         has(b"S") && has(b"hsr")
     }
 
+    /// Whether the originator made no call: it has sent nothing but RSTs, as any end does that is told of a connection it does
+    /// not know (RFC 9293 section 3.10.7.1); or nothing at all, where there was nothing but a SYN-ACK to answer. Who floods
+    /// a server with SYNs from made-up addresses has it send these to their owners. What goes on with payload is half of a
+    /// dialogue, seen by a mirror of the server's side alone.
+    pub fn show_no_call(&self) -> bool {
+        let has = |letter| self.as_bytes().contains(&letter);
+        let only_resets = !self.as_bytes().iter().any(|&letter| letter.is_ascii_uppercase() && letter != b'R');
+        only_resets && (has(b'R') || has(b'h') && !has(b'd'))
+    }
+
     fn push(&mut self, letter: u8) {
         if let Some(place) = self.letters.get_mut(usize::from(self.len)) {
             *place = letter;
@@ -443,6 +453,17 @@ mod tests {
         }
         for letters in ["", "S", "SAD", "SDdfAFa", "^hADd", "^hR", "DdfAFa", "HSR"] {
             assert!(!begun(letters), "{letters}");
+        }
+    }
+
+    #[test]
+    fn who_only_resets_or_is_silent_to_a_syn_ack_made_no_call() {
+        let no_call = |letters: &str| Letters::from(letters).show_no_call();
+        for letters in ["^hR", "^h", "^hr", "^hf", "^hdR", "^dR"] {
+            assert!(no_call(letters), "{letters}");
+        }
+        for letters in ["", "S", "Sr", "SR", "ShR", "^hSR", "^hA", "^hAR", "^hD", "^hd", "^hdf", "^d", "DR"] {
+            assert!(!no_call(letters), "{letters}");
         }
     }
 

@@ -33,6 +33,23 @@ fn looks(scene: &mut Scene, client: &str, n: u32) {
     scene.call(client, &mx(n)).greets("220 mx.contoso.example ESMTP").helo("host.adatum.example").quit();
 }
 
+/// Servers answer SYNs that somebody sent from the client's address; it rejects what it never asked for, or does not answer.
+#[test]
+fn who_rejects_what_it_never_asked_for_called_nobody() {
+    let mut scene = scene();
+    for n in 0..8 {
+        scene.call(PC, &mx(n)).seen_as("^hR").hangs_up();
+        scene.call(PC, &mx(n)).seen_as("^h").hangs_up();
+    }
+    assert!(incidents(&scene).is_empty(), "{:#?}", incidents(&scene));
+    assert!(scene.judge.hosts().is_empty(), "{:#?}", scene.judge.hosts());
+    // A mirror of the servers' side alone shows no call either, but dialogues.
+    for n in 0..8 {
+        scene.call(PC, &mx(n)).seen_as("^hd").greets(BANNER).hangs_up();
+    }
+    assert_eq!((db(&scene, PC), scene.judge.hosts()[0].counts.connections), (10.0, 8));
+}
+
 fn db(scene: &Scene, client: &str) -> f64 {
     scene.findings("direct_to_mx").iter().filter(|f| f.host == host(client)).map(|f| f.db).sum()
 }
