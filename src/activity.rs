@@ -338,7 +338,7 @@ impl ActivityBook {
         let at = event.at.ts;
         match &event.kind {
             SessionEventKind::Transaction(head, tx) => self.with(head.id, |host| host.mail(at, head, tx)),
-            SessionEventKind::Unanswered(attempt) => {
+            SessionEventKind::Unanswered(attempt) if !attempt.cut_short => {
                 // When it was tried, not when it was given up.
                 self.with(attempt.id, |host| host.failed(attempt.id.ts, attempt.id));
             }

@@ -102,6 +102,12 @@ pub struct TcpLimits {
     /// How long an attempt waits for an answer after its last SYN. SYNs are repeated after 1, 2, 4, 8, 16 and 32 s
     /// (RFC 6298 section 5 with six tries, the Linux default), so that 35 s keep them together.
     pub half_open_timeout: Span,
+    /// How long after its first SYN an attempt may still be answered, where the end of the capture or a full table ends it:
+    /// that nobody answered would be said too early. An answer takes a round trip, or one more timeout of 1 s where the SYN or
+    /// its answer was lost (RFC 6298 section 2); 3 s was the first timeout before that (RFC 2988 section 2), and next to no
+    /// round trip is longer (RFC 6298 appendix A). Not after its last one: who repeats a SYN has waited for an answer to those
+    /// before.
+    pub answer_wait: Span,
     /// How long a connection without data lives. RFC 5321 section 4.5.3.2.1: a client waits five minutes for the
     /// greeting; one more for clocks that differ.
     pub quiet_timeout: Span,
@@ -135,6 +141,7 @@ impl Default for TcpLimits {
             held_segments_max: 1024,
             held_total_max: 32 << 20,
             half_open_timeout: Span::secs(35),
+            answer_wait: Span::secs(3),
             quiet_timeout: Span::mins(6),
             idle_timeout: Span::mins(11),
             closed_linger: Span::secs(5),

@@ -287,6 +287,7 @@ impl Detector for ConnectFailures {
             return;
         }
         match seen.what {
+            What::Unanswered(attempt) if attempt.cut_short => {}
             What::Unanswered(attempt) => self.contact(seen, attempt.first, Some(Failure::Silent), ctx),
             What::Flooded(flood) => self.flooded(seen, flood, ctx),
             // A server that answers, even to refuse, was reached.

@@ -470,7 +470,7 @@ fn keep_client(row: &mut HostRow, seen: &Observation<'_>) {
     match seen.what {
         What::Unanswered(attempt) => {
             counts.connections += 1;
-            counts.failed += 1;
+            counts.failed += u64::from(!attempt.cut_short);
             note_tried(row, seen);
             row.note_syn(attempt.syn);
             row.note_link(attempt.link.macs.map(|(orig, _)| orig), &attempt.link);

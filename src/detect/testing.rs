@@ -116,14 +116,23 @@ impl Scene {
         self.knock_by(None, client, server);
     }
 
+    /// An attempt whose answer the end of the capture may have hidden.
+    pub(crate) fn knock_cut_short(&mut self, client: &str, server: &str) {
+        self.attempt(None, client, server, true);
+    }
+
     /// The same by a network card.
     pub(crate) fn knock_by(&mut self, mac: Option<Mac>, client: &str, server: &str) {
+        self.attempt(mac, client, server, false);
+    }
+
+    fn attempt(&mut self, mac: Option<Mac>, client: &str, server: &str, cut_short: bool) {
         let call = self.call(client, server);
         let (id, first) = (call.id, call.first);
         let last = self.tick();
         let link = LinkFacts { macs: mac.map(|mac| (mac, Mac::default())), ..LinkFacts::default() };
         let syn = SynSignature::default();
-        let attempt = Attempt { id, first, last, syns: 1, link, syn };
+        let attempt = Attempt { id, first, last, syns: 1, link, syn, cut_short };
         self.show(last, SessionEventKind::Unanswered(Box::new(attempt)));
     }
 

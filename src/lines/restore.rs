@@ -52,7 +52,8 @@ pub(super) fn session(line: SessionLine, unseen: &mut Unseen) -> Vec<SessionEven
     let link = link(&line);
     if line.conn_state == ConnState::S0 && line.history == ONE_SYN {
         let (first, syns) = (FrameNo(line.frames.first), u32::try_from(line.frames.count).unwrap_or(u32::MAX));
-        let attempt = Attempt { id, first, last, syns, link, syn: syn.unwrap_or_default() };
+        let syn = syn.unwrap_or_default();
+        let attempt = Attempt { id, first, last, syns, link, syn, cut_short: line.cut_short };
         return vec![SessionEvent { at: told, kind: SessionEventKind::Unanswered(Box::new(attempt)) }];
     }
 

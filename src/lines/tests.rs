@@ -8,6 +8,7 @@ use crate::detect::testing::session;
 use crate::frame::{At, FrameNo};
 use crate::output::{LineForm, SessionWriter};
 use crate::session::{CommandLog, Session, SessionEventKind};
+use crate::tcp::{Attempt, SynSignature};
 use crate::time::{Span, Ts};
 
 const BEGIN: Ts = Ts::from_parts(1_772_617_327, 0);
@@ -65,6 +66,26 @@ fn events_of_overlapping_connections_come_in_their_order() {
     let (was, is): (Vec<_>, Vec<_>) =
         (lines.iter().filter_map(back).collect(), events.iter().filter_map(back).collect());
     assert_eq!(was, is);
+}
+
+#[test]
+fn attempts_come_back_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.ndjson");
+    let attempts = [false, true].map(|cut_short| {
+        let session = session("192.168.0.23", "192.0.2.25", "pc.example");
+        let (id, link, syn) = (session.conn.id, session.conn.link, SynSignature::default());
+        let last = At { ts: id.ts + Span::secs(1), frame: FrameNo(2) };
+        Attempt { id, first: FrameNo(1), last, syns: 2, link, syn, cut_short }
+    });
+    let events = attempts
+        .map(|attempt| SessionEvent { at: attempt.last, kind: SessionEventKind::Unanswered(Box::new(attempt)) });
+    fs::write(&path, written(&events)).unwrap();
+    let back = read(&path).into_iter().filter_map(|event| match event.kind {
+        SessionEventKind::Unanswered(attempt) => Some(*attempt),
+        _ => None,
+    });
+    assert_eq!(back.collect::<Vec<_>>(), attempts);
 }
 
 /// The stamps of a capture with nanoseconds, and of one that went on for years.

@@ -229,7 +229,8 @@ fn tell(line: &ConnLine, mut mails: Vec<SmtpLine>, number: u64, out: &mut Vec<Se
         LinkFacts { macs: line.orig_l2_addr.zip(line.resp_l2_addr), vlans: [line.vlan, None], ..LinkFacts::default() };
     if line.conn_state == ConnState::S0 && mails.is_empty() {
         let syns = u32::try_from(line.orig_pkts).unwrap_or(u32::MAX);
-        let attempt = Attempt { id, first: frame, last: over, syns, link, syn: SynSignature::default() };
+        let syn = SynSignature::default();
+        let attempt = Attempt { id, first: frame, last: over, syns, link, syn, cut_short: false };
         out.push(SessionEvent { at: over, kind: SessionEventKind::Unanswered(Box::new(attempt)) });
         return;
     }

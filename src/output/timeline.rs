@@ -82,7 +82,9 @@ impl Timeline {
             SessionEventKind::Closed(session) if session.failed() => {
                 (session.conn.id, Bar { failed: 1, ..Bar::default() })
             }
-            SessionEventKind::Unanswered(attempt) => (attempt.id, Bar { failed: 1, ..Bar::default() }),
+            SessionEventKind::Unanswered(attempt) if !attempt.cut_short => {
+                (attempt.id, Bar { failed: 1, ..Bar::default() })
+            }
             SessionEventKind::Flooded(flood) => (flood.first.id, Bar { failed: one(flood.attempts), ..Bar::default() }),
             _ => return,
         };

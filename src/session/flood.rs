@@ -5,7 +5,8 @@
 //! more than the flood costs its sender. Their number, and how many servers and networks they went to, is told every ten
 //! seconds.
 //!
-//! Minutes are those of event time, by the first SYN.
+//! Minutes are those of event time, by the first SYN. Attempts that the end of the capture cut short are summed like the others:
+//! of what it tells of, a host has made a flood by then.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -214,6 +215,7 @@ mod tests {
             syns: 2,
             link: LinkFacts::default(),
             syn: SynSignature::default(),
+            cut_short: false,
         }
     }
 

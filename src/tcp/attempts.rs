@@ -161,6 +161,7 @@ impl HalfOpen {
                 tsval: self.has(TSVAL).then_some(self.tsval),
                 ip_id: self.ip_id,
             },
+            cut_short: false,
         }
     }
 }

@@ -77,7 +77,7 @@ pub struct SynSignature {
     pub ip_id: u16,
 }
 
-/// A connection attempt that nobody answered: all that is kept of it, so that a flood stays cheap.
+/// A connection attempt to which no answer was seen: all that is kept of it, so that a flood stays cheap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attempt {
     /// Who tried to reach whom, and when.
@@ -92,6 +92,9 @@ pub struct Attempt {
     pub link: LinkFacts,
     /// The first SYN's signature.
     pub syn: SynSignature,
+    /// The capture ended, or a limit made it go, before the time had passed in which answers come (`TcpLimits::answer_wait`):
+    /// nobody knows what would have become of it.
+    pub cut_short: bool,
 }
 
 /// A connection that came about, or part of one: what `tcp/` knows when it ends.

@@ -16,10 +16,12 @@
 //! told a moment ago (`closed`).
 
 mod near;
+mod waiting;
 
 use std::collections::VecDeque;
 
 pub use near::{LookUp, Near};
+use waiting::Waiting;
 
 use super::attempts::Attempts;
 use super::closed::ClosedConnections;
@@ -28,9 +30,9 @@ use super::index::Index;
 use super::sink::{ConnStart, FlowSink};
 use super::slab::{Slab, TimeList};
 use super::syn::LastOptions;
-use super::{ConnId, SynSignature, TcpStats};
+use super::{Attempt, ConnId, SynSignature, TcpStats};
 use crate::decode::{Segment, TcpFlags};
-use crate::frame::{At, FrameNo};
+use crate::frame::At;
 use crate::limits::TcpLimits;
 use crate::net::{End, FlowKey, LinkFacts, Seed, Side};
 use crate::time::{Span, Ts};
@@ -53,13 +55,6 @@ impl<A> Entry<A> {
         let (orig, resp) = (self.start.id.orig, self.start.id.resp);
         (orig == lower && resp == upper) || (orig == upper && resp == lower)
     }
-}
-
-/// A connection in the queue of those that wait; its first frame tells it from a later one in the same place.
-struct Waiting {
-    due: Ts,
-    slot: u32,
-    first: FrameNo,
 }
 
 /// See the head of the module.
@@ -217,7 +212,11 @@ impl<A> FlowTable<A> {
         all.sort_unstable();
         for (_, attempted, slot) in all {
             match attempted {
-                Some(hash) => self.give_up_attempt(slot, hash, at, sink),
+                Some(hash) => {
+                    if let Some(gone) = self.attempts.remove(slot, hash) {
+                        self.cut_attempt(gone, at, sink);
+                    }
+                }
                 None => self.close(slot, at, sink),
             }
         }
@@ -459,12 +458,19 @@ impl<A> FlowTable<A> {
             && let Some(gone) = self.attempts.pop_oldest()
         {
             self.stats.attempts_evicted += 1;
-            self.stats.unanswered += 1;
-            sink.unanswered(gone, head.at);
+            self.cut_attempt(gone, head.at, sink);
         }
         self.attempts.insert(hash, head, &SynSignature::after(&mut self.last_options, segment));
     }
 
+    /// Gives up an attempt although an answer to it may be on its way.
+    fn cut_attempt<S: FlowSink<App = A>>(&mut self, gone: Attempt, at: At, sink: &mut S) {
+        let cut_short = at.ts.since(gone.id.ts) < self.limits.answer_wait;
+        self.stats.unanswered += 1;
+        sink.unanswered(Attempt { cut_short, ..gone }, at);
+    }
+
+    /// Gives up an attempt because its originator did.
     fn give_up_attempt<S: FlowSink<App = A>>(&mut self, attempt: u32, hash: u32, at: At, sink: &mut S) {
         if let Some(gone) = self.attempts.remove(attempt, hash) {
             self.stats.unanswered += 1;
@@ -549,44 +555,6 @@ impl<A> FlowTable<A> {
             self.remember(slot, at.ts);
             self.close(slot, at, sink);
         }
-    }
-
-    /// Looks after the connections whose bytes have waited as long as they may.
-    fn handle_waiting<S: FlowSink<App = A>>(&mut self, now: At, sink: &mut S) {
-        while self.waiting.front().is_some_and(|waiting| waiting.due <= now.ts)
-            && let Some(mut waiting) = self.waiting.pop_front()
-        {
-            if self.settle(&waiting, false, now, sink) {
-                // Not acknowledged yet, so that a retransmission is likely.
-                waiting.due = now.ts + self.limits.reorder_wait;
-                self.waiting.push_back(waiting);
-            }
-        }
-    }
-
-    /// Gives up the holes of the connection that has waited longest.
-    fn give_up_longest_wait<S: FlowSink<App = A>>(&mut self, at: At, sink: &mut S) {
-        let Some(waiting) = self.waiting.pop_front() else { return };
-        self.stats.held_total_limit += 1;
-        if self.settle(&waiting, true, at, sink) {
-            self.waiting.push_back(waiting);
-        }
-    }
-
-    /// Lets a waiting connection go on if it can; whether it still waits.
-    fn settle<S: FlowSink<App = A>>(&mut self, waiting: &Waiting, give_up: bool, at: At, sink: &mut S) -> bool {
-        let entry = self.flows.get_mut(waiting.slot).filter(|entry| entry.start.first == waiting.first);
-        let Some(Entry { start, flow, app, .. }) = entry else { return false };
-        let before = flow.held_cost() as usize;
-        let emit = &mut |event: super::StreamEvent<'_>| sink.stream(app, start, event);
-        if give_up {
-            flow.give_up_held(at, &self.limits, &mut self.stats, emit);
-        } else if flow.is_stalled() {
-            flow.settle(at, &self.limits, &mut self.stats, emit);
-        }
-        self.held = (self.held + flow.held_cost() as usize).saturating_sub(before);
-        flow.mark.queued = flow.is_stalled();
-        flow.mark.queued
     }
 }
 

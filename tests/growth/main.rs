@@ -434,6 +434,7 @@ fn accused_hosts(n: usize) {
             syns: 1,
             link: LinkFacts::default(),
             syn: SynSignature::default(),
+            cut_short: false,
         };
         judge.handle(&SessionEvent { at: at(no), kind: SessionEventKind::Unanswered(Box::new(attempt)) });
     }

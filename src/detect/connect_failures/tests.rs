@@ -119,6 +119,20 @@ fn what_was_not_seen_from_its_begin_is_no_failure() {
 }
 
 #[test]
+fn what_was_in_flight_when_the_capture_ended_is_no_failure() {
+    let mut scene = scene();
+    for n in 0..4 {
+        scene.knock_cut_short(PC, &mx(n));
+    }
+    assert!(!is_accused(&scene, PC));
+    let counts = &scene.judge.hosts()[0].counts;
+    assert_eq!((counts.connections, counts.failed), (4, 0));
+    // It says nothing of the server either: what comes later is the first contact.
+    scene.knock(PC, &mx(0));
+    assert_eq!(number(&scene, PC, "silent"), Some(1.0));
+}
+
+#[test]
 fn one_server_is_one_contact_in_half_an_hour() {
     let mut scene = scene();
     for _ in 0..20 {

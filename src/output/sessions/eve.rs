@@ -41,7 +41,7 @@ pub(super) fn closed(json: &mut Json, session: &Session, told: At) {
         key!(json, "flow").object(|json| {
             lasted(json, conn.id.ts, conn.duration);
             key!(json, "state").plain(state(conn.state));
-            key!(json, "reason").plain(if conn.cut_short { "forced" } else { "timeout" });
+            key!(json, "reason").plain(reason(conn.cut_short));
             key!(json, "alerted").bool(false);
             key!(json, "tx_cnt").number(smtp.transactions_total);
         });
@@ -53,7 +53,7 @@ pub(super) fn closed(json: &mut Json, session: &Session, told: At) {
 pub(super) fn unanswered(json: &mut Json, attempt: &Attempt, told: At) {
     json.line(|json| {
         ends(json, told.ts, "flow", &attempt.id, false);
-        never_open(json, attempt.id.ts, attempt.last.ts);
+        never_open(json, attempt.id.ts, attempt.last.ts, attempt.cut_short);
         line::unanswered(key!(json, "smtphound"), attempt, told);
     });
 }
@@ -64,7 +64,7 @@ pub(super) fn summed(json: &mut Json, first: &Attempt, sum: &Summed) {
         stamp(json, sum.last.ts, "flow");
         key!(json, "src_ip").host(first.id.orig.host);
         key!(json, "proto").plain("TCP");
-        never_open(json, first.id.ts, sum.last.ts);
+        never_open(json, first.id.ts, sum.last.ts, false);
         line::summed(key!(json, "smtphound"), first, sum);
     });
 }
@@ -189,13 +189,18 @@ const fn ip_version(host: HostKey) -> u64 {
     if host.is_v4() { 4 } else { 6 }
 }
 
-fn never_open(json: &mut Json, begin: Ts, end: Ts) {
+fn never_open(json: &mut Json, begin: Ts, end: Ts, cut_short: bool) {
     key!(json, "flow").object(|json| {
         lasted(json, begin, end.since(begin));
         key!(json, "state").plain("new");
-        key!(json, "reason").plain("timeout");
+        key!(json, "reason").plain(reason(cut_short));
         key!(json, "alerted").bool(false);
     });
+}
+
+/// Why a flow ended.
+const fn reason(cut_short: bool) -> &'static str {
+    if cut_short { "forced" } else { "timeout" }
 }
 
 fn lasted(json: &mut Json, begin: Ts, duration: Span) {

@@ -221,6 +221,9 @@ pub(super) fn unanswered(json: &mut Json, attempt: &Attempt, told: At) {
         let (first, last) = (attempt.first.0, attempt.last.frame.0);
         Seen { link: &attempt.link, first, last, count: u64::from(attempt.syns) }.write(json);
         key!(json, "told").moment(told, lasted.begin);
+        if attempt.cut_short {
+            key!(json, "cut_short").bool(true);
+        }
         syn(json, &attempt.syn);
     });
 }

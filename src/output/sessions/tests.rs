@@ -151,6 +151,7 @@ fn attempt(ip: [u8; 4], to: u32, seconds: i64) -> Attempt {
         syns: 2,
         link: LinkFacts::default(),
         syn: syn(),
+        cut_short: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Floods, evictions, time.
 
 use super::*;
+use crate::frame::FrameNo;
 use crate::net::Endpoint;
 use crate::tcp::testing::{Recorder, Script};
 use std::collections::HashSet;
@@ -53,6 +54,37 @@ fn the_attempt_that_was_silent_longest_goes_first() {
     client(&mut rig, 0).play(|s| s.syn(100));
     client(&mut rig, 9).play(|s| s.syn(100));
     assert_eq!(rig.told.attempts[0].id.orig.port, 40_001);
+}
+
+/// What the capture ends too early for is no attempt that nobody answered.
+#[test]
+fn an_attempt_is_cut_short_where_an_answer_may_be_on_its_way() {
+    let mut rig = Rig::new();
+    client(&mut rig, 0).play(|s| s.syn(100));
+    client(&mut rig, 1).play(|s| s.syn(100));
+    rig.script.wait(Span::secs(2));
+    client(&mut rig, 1).play(|s| s.syn(100));
+    // Who tries anew from the same port has given up himself.
+    client(&mut rig, 2).play(|s| s.syn(100)).play(|s| s.syn(7000));
+    rig.script.wait(Span::millis(1000));
+    client(&mut rig, 3).play(|s| s.syn(100));
+    rig.finish();
+    let told = rig.told.attempts.iter().map(|attempt| (attempt.id.orig.port - 40_000, attempt.syns, attempt.cut_short));
+    assert_eq!(told.collect::<Vec<_>>(), [(2, 1, false), (0, 1, false), (1, 2, false), (2, 1, true), (3, 1, true)]);
+
+    let mut rig = Rig::with(&small());
+    for n in 0..4 {
+        client(&mut rig, n).play(|s| s.syn(100));
+    }
+    client(&mut rig, 4).play(|s| s.syn(100));
+    rig.script.wait(Span::secs(3));
+    client(&mut rig, 5).play(|s| s.syn(100));
+    let cut: Vec<_> = rig.told.attempts.iter().map(|attempt| attempt.cut_short).collect();
+    assert_eq!(cut, [true, false], "a full table has no time for it either");
+
+    let mut rig = Rig::new();
+    rig.play(|s| s.syn(100)).wait(Span::secs(36));
+    assert!(!rig.told.attempts[0].cut_short);
 }
 
 #[test]
