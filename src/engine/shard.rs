@@ -101,9 +101,11 @@ struct Emit<'a, F> {
 impl<F: FnMut(SessionEvent)> FlowSink for Emit<'_, F> {
     type App = Box<Conversation>;
 
-    fn open(&mut self, _: &ConnStart) -> Self::App {
+    fn open(&mut self, start: &ConnStart) -> Self::App {
         let Beside { spare, limits, .. } = &mut *self.beside;
-        spare.pop().unwrap_or_else(|| Box::new(Conversation::new(limits)))
+        let mut app = spare.pop().unwrap_or_else(|| Box::new(Conversation::new(limits)));
+        app.begin(Known { start, limits }, self.out);
+        app
     }
 
     fn stream(&mut self, app: &mut Self::App, start: &ConnStart, event: StreamEvent<'_>) {

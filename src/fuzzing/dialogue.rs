@@ -34,7 +34,9 @@ pub fn dialogue(data: &[u8]) {
     assert_eq!(told(&steps, &limits, 3), whole, "in threes");
     let answered = whole.iter().filter(|step| matches!(step, SmtpEvent::Answered { .. })).count();
 
-    let (facts, events) = played(&steps, &limits);
+    let (facts, events) = played(&steps, &limits, true);
+    check(&facts, &events, &limits);
+    let (facts, events) = played(&steps, &limits, false);
     check(&facts, &events, &limits);
     assert_eq!(facts.commands_total as usize, answered, "each command is answered once");
     for step in &whole {
@@ -151,9 +153,11 @@ fn id() -> ConnId {
     ConnId { ts: Ts::from_parts(1_700_000_000, 0), orig: end(7, 49_152), resp: end(25, 25) }
 }
 
-fn played(steps: &[Step<'_>], limits: &SmtpLimits) -> (SmtpFacts, Vec<SessionEvent>) {
-    let known = Known { start: &ConnStart::bare(id(), FrameNo(1)), limits };
+fn played(steps: &[Step<'_>], limits: &SmtpLimits, midstream: bool) -> (SmtpFacts, Vec<SessionEvent>) {
+    let start = ConnStart { midstream, ..ConnStart::bare(id(), FrameNo(1)) };
+    let known = Known { start: &start, limits };
     let (mut conversation, mut events) = (Conversation::new(limits), Vec::new());
+    conversation.begin(known, &mut |event| events.push(event));
     let end = show(steps, usize::MAX, &mut |event| conversation.handle(event, known, &mut |event| events.push(event)));
     let facts = conversation.finish(end, false, known, &mut |event| events.push(event));
     (facts, events)

@@ -177,6 +177,13 @@ impl SessionBuilder {
         &mut self.facts
     }
 
+    /// Bytes of either side are missing from now on.
+    fn gap(&mut self) {
+        self.gapped = true;
+        self.facts.heads.gapped();
+        self.head_stale = true;
+    }
+
     fn head(&mut self, start: &ConnStart) -> Arc<SessionHead> {
         let Self { facts, head, head_stale, gapped, .. } = self;
         let stale = std::mem::take(head_stale) || head.is_none();
@@ -487,9 +494,20 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// A conversation of which nothing was seen.
+    /// A conversation of which nothing was seen; it starts with [`Self::begin`].
     pub fn new(limits: &SmtpLimits) -> Self {
         Self { dialogue: Dialogue::new(limits), builder: SessionBuilder::new(), ended: None }
+    }
+
+    /// Begins. Of a connection that was met in the middle, all that was said before is missing.
+    pub fn begin(&mut self, known: Known<'_>, out: &mut Out<'_>) {
+        let &ConnStart { id, first, midstream, .. } = known.start;
+        if midstream {
+            let Self { dialogue, builder, .. } = self;
+            builder.gap();
+            let at = At { ts: id.ts, frame: first };
+            dialogue.begin_midstream(at, known.limits, &mut |step| builder.handle(step, known, out));
+        }
     }
 
     /// Reads something of each line of memory that a command or a reply needs, so that it is near when one comes.
@@ -508,11 +526,7 @@ impl Conversation {
         match *event {
             StreamEvent::Fin { at, .. } | StreamEvent::Reset { at, .. } => *ended = Some(at),
             StreamEvent::Data { at, .. } if ended.is_some() => *ended = Some(at),
-            StreamEvent::Gap { .. } => {
-                builder.gapped = true;
-                builder.facts.heads.gapped();
-                builder.head_stale = true;
-            }
+            StreamEvent::Gap { .. } => builder.gap(),
             _ => {}
         }
         dialogue.handle(event, known.limits, &mut |step| builder.handle(step, known, out));

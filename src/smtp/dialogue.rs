@@ -189,6 +189,16 @@ impl Dialogue {
         }
     }
 
+    /// The connection was met in the middle: what both sides said before is missing, as after a gap, but not how much it was.
+    /// To be called before anything is handled.
+    pub fn begin_midstream(&mut self, at: At, limits: &SmtpLimits, sink: &mut Sink<'_>) {
+        let cx = &mut Context { limits, sink };
+        self.client_gap(at, 0, cx);
+        self.server_gap(0, cx);
+        // Where only the handshake was missed, the server's first reply is a greeting still.
+        (self.client.seen, self.server.seen) = (false, false);
+    }
+
     /// Reads something of each line of memory that a command or a reply needs, so that it is near when one comes.
     pub fn touch(&self) -> u64 {
         let Self { client, server, queue, assembler, mail, first_acked, .. } = self;

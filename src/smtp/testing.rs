@@ -215,11 +215,21 @@ fn mail(transaction: &Transaction) -> String {
 
 /// Plays events to the end of a session; `lost` as in `SessionBuilder::finish`.
 pub(crate) fn play_events(events: &[Step], lost: bool) -> Played {
+    play_met(false, events, lost)
+}
+
+/// The same of a connection that was met in the middle.
+pub(crate) fn play_midstream(events: &[Step]) -> Played {
+    play_met(true, events, false)
+}
+
+fn play_met(midstream: bool, events: &[Step], lost: bool) -> Played {
     let limits = SmtpLimits::default();
     let host = |last, port| Endpoint { host: HostKey::v4([192, 0, 2, last]), port };
     let id = ConnId { ts: Ts::EPOCH, orig: host(7, 49152), resp: host(25, 25) };
     let mut played = Played { facts: SmtpFacts::default(), transactions: vec![], auth: vec![], greeted: 0 };
-    let known = Known { start: &ConnStart::bare(id, FrameNo(1)), limits: &limits };
+    let start = ConnStart { midstream, ..ConnStart::bare(id, FrameNo(1)) };
+    let known = Known { start: &start, limits: &limits };
     let mut conversation = Conversation::new(&limits);
     let mut out = |event: crate::session::SessionEvent| match event.kind {
         SessionEventKind::Greeted(_) => played.greeted += 1,
@@ -227,6 +237,7 @@ pub(crate) fn play_events(events: &[Step], lost: bool) -> Played {
         SessionEventKind::Transaction(_, transaction) => played.transactions.push(transaction),
         other => panic!("{other:?} is not the builder's"),
     };
+    conversation.begin(known, &mut out);
     for event in events {
         conversation.handle(&event.event(), known, &mut out);
     }

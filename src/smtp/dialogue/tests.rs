@@ -4,7 +4,7 @@ mod loss;
 mod random;
 
 use super::*;
-use crate::smtp::testing::{Step as Ev, at, only, play, play_events, rechunk, script, steps};
+use crate::smtp::testing::{Step as Ev, at, only, play, play_events, play_midstream, rechunk, script, steps};
 
 /// The log, the mails and the oddities of a script.
 #[track_caller]

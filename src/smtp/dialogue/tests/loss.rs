@@ -151,6 +151,47 @@ fn a_start_in_the_middle_of_a_transaction() {
     );
 }
 
+/// What comes of a dialogue of which the capture has not even the place in the streams.
+#[track_caller]
+fn check_midstream(text: &str, log: &[&str], mails: &[&str], greeted: usize) {
+    let played = play_midstream(&script(text));
+    assert_eq!((played.log(), played.mails(), played.weird()), (owned(log), owned(mails), vec![]));
+    assert_eq!((played.greeted, played.facts.heads.before_gap), (greeted, Some(0)), "what came before is missing");
+    for sizes in [&[1][..], &[2, 7], &[3, 1, 40]] {
+        assert_eq!(play_midstream(&rechunk(&script(text), sizes)), played, "in pieces of {sizes:?}");
+    }
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+/// The first reply of a capture that begins in the middle answers what the capture does not have.
+#[test]
+fn a_capture_that_begins_anywhere_takes_no_reply_for_a_greeting_and_no_mail_for_commands() {
+    let rest = "C: QUIT\nS: 221 bye\nC$\nS$";
+    let body = "C: From: a@b\nC: DATA: is a header here\nC: GET / HTTP/1.0\nC: .\nS: 250 queued\n";
+    check_midstream(&format!("S: 354 go\n{body}{rest}"), &[". 250", "QUIT 221"], &[], 0);
+    check_midstream(&format!("{body}{rest}"), &["QUIT 221"], &[], 0);
+    check_midstream(&format!("S: 250 queued\n{rest}"), &["QUIT 221"], &[], 0);
+    check_midstream(&format!("S: 554 no\n{rest}"), &["QUIT 221"], &[], 0);
+    check_midstream("S: 221 bye\nS$\nC$", &[], &[], 0);
+    let mail =
+        "C: MAIL FROM:<a@b>\nS: 250 ok\nC: RCPT TO:<c@d>\nS: 250 ok\nC: DATA\nS: 354 go\nC: x\nC: .\nS: 250 ok\n";
+    let (log, mails) = (["MAIL 250", "RCPT 250", "DATA 354", ". 250", "QUIT 221"], ["a@b > c@d: accepted 3"]);
+    check_midstream(&format!("{mail}{rest}"), &log, &mails, 0);
+    check_midstream(&format!("S: 250 mx\n{mail}{rest}"), &log, &mails, 0);
+    check_midstream(&format!("C: .\nS: 250 queued\n{mail}{rest}"), &log, &mails, 0);
+    // Only the handshake is missing, or that and the banner.
+    let log = [&["EHLO 250"][..], &log].concat();
+    check_midstream(&format!("S: 220 mx\nC: EHLO pc\nS: 250 mx\n{mail}{rest}"), &log, &mails, 1);
+    check_midstream(&format!("C: EHLO pc\nS: 250 mx\n{mail}{rest}"), &log, &mails, 0);
+    // Where the client has spoken, 220 answers it.
+    check_midstream("C: STARTTLS\nS: 220 go ahead", &["STARTTLS 220"], &[], 0);
+    let hidden = play_midstream(&script("C| \\x17\\x03\\x03\\x00\\x02ab\nS| \\x17\\x03\\x03\\x00\\x02cd"));
+    assert!(hidden.facts.tls.state.is_hidden() && hidden.facts.commands_total == 0, "{hidden:?}");
+}
+
 // Gaps
 
 #[test]
