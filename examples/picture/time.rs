@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use smtphound::detect::{Class, Severity, Tier};
 use smtphound::frame::{At, FrameNo};
 use smtphound::incident::{Judgement, RankedHost};
-use smtphound::ledger::HostRow;
+use smtphound::ledger::{HostRow, Used};
 use smtphound::net::HostKey;
 use smtphound::time::Ts;
 use smtphound::tui::{Action, Easel, Snapshot, Stage};
@@ -20,8 +20,9 @@ const ROUNDS: usize = 50;
 
 fn host(n: u32, now: Ts) -> RankedHost {
     let mut row = HostRow::new(HostKey::v4((0x0a00_0000 + n).to_be_bytes()), At { ts: now, frame: FrameNo(1) });
-    row.helos.push(format!("pc-{n}.adatum.example").as_str().into());
-    row.macs.push(smtphound::net::Mac([0, 0x16, 0x3e, (n >> 16) as u8, (n >> 8) as u8, n as u8]));
+    let when = (row.first, row.last);
+    row.helos.push(Used::new(format!("pc-{n}.adatum.example").as_str().into(), when));
+    row.cards.push(Used::new(smtphound::net::Mac([0, 0x16, 0x3e, (n >> 16) as u8, (n >> 8) as u8, n as u8]), when));
     // A fixed disorder, so that sorting has something to do.
     let mixed = u64::from(n.wrapping_mul(2_654_435_761) >> 8);
     row.counts.transactions = mixed % 5000;

@@ -64,6 +64,10 @@ impl Default for Settings {
     }
 }
 
+/// How long before the first refusal a host must have been on port 25 to have caused it: no list acts sooner, and whoever gets
+/// that refusal called some seconds before.
+const LEAD: Span = Span::secs(60);
+
 /// Domains remembered a host, and servers; a listed server is told so by its busiest correspondents first.
 const DOMAINS_MAX: usize = 256;
 /// Lists and providers remembered a host.
@@ -360,13 +364,14 @@ impl Detector for Blocklisted {
         let Some(listed) = ctx.reputation.first_refused() else { return };
         for (host, state) in hosts {
             let Some(first) = state.first_outbound else { continue };
-            if first < listed && listed.since(first) <= self.settings.cause_window && !is_mail_host(host) {
+            let before = listed.since(first);
+            if before >= LEAD && before <= self.settings.cause_window && !is_mail_host(host) {
                 out.push(Finding {
                     says: format!(
                         "it was already on port 25 at {first}, before the first server refused your address as listed \
                          ({listed})"
                     ),
-                    numbers: Numbers::new().with("seconds_before", listed.since(first).as_secs_f64()),
+                    numbers: Numbers::new().with("seconds_before", before.as_secs_f64()),
                     ..Finding::summed(
                         self.name(),
                         host,

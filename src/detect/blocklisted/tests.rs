@@ -267,3 +267,17 @@ fn a_worm_that_is_listed_is_not_called_the_victim() {
     );
     assert!(listed.remediation[0].starts_with("Stop what sends the spam first"), "{:#?}", listed.remediation);
 }
+
+/// Whoever gets the first refusal called a moment before it, and so did its neighbour: that makes nobody its cause.
+#[test]
+fn a_cause_is_there_a_while_before_the_first_refusal() {
+    for (before, suspected) in [(Span::secs(20), false), (Span::secs(300), true)] {
+        let mut scene = Scene::new(Site::default());
+        mails(&mut scene, "192.168.10.23", 1, "250 2.1.5 ok");
+        scene.wait(before);
+        mails(&mut scene, SERVER, 2, LISTED);
+        let caused = scene.findings("blocklisted").into_iter().filter(|finding| finding.family == Family::Context);
+        let hosts: Vec<HostKey> = caused.map(|finding| finding.host).collect();
+        assert_eq!(hosts, if suspected { vec![host("192.168.10.23")] } else { vec![] }, "{before:?}");
+    }
+}
