@@ -15,12 +15,17 @@ use crate::tui::Playback;
 /// How long a wait lasts before the screen may see what there is: twenty times a second.
 const WAIT: Duration = Duration::from_millis(50);
 
+/// What is said of captures whose replay was stopped.
+const STOPPED: &str = "the replay was stopped before";
+
 /// The source.
 pub(super) struct PacedSource {
     inner: Box<dyn FrameSource + Send>,
     playback: Arc<Playback>,
     stop: Arc<AtomicBool>,
     held: Option<Held>,
+    /// The source has come to its end.
+    ended: bool,
     bytes: Vec<u8>,
     last: Ts,
     /// Where clock and stamps met, and at which speed.
@@ -38,7 +43,7 @@ struct Held {
 
 impl PacedSource {
     pub(super) fn new(inner: Box<dyn FrameSource + Send>, playback: Arc<Playback>, stop: Arc<AtomicBool>) -> Self {
-        Self { inner, playback, stop, held: None, bytes: Vec::new(), last: Ts::EPOCH, anchor: None }
+        Self { inner, playback, stop, held: None, ended: false, bytes: Vec::new(), last: Ts::EPOCH, anchor: None }
     }
 
     /// Whether a frame of this stamp may go on now.
@@ -68,7 +73,9 @@ impl FrameSource for PacedSource {
             return None;
         }
         if self.held.is_none() {
-            match self.inner.next_frame()? {
+            let next = self.inner.next_frame();
+            self.ended = next.is_none();
+            match next? {
                 Ok(Captured::Frame(no, frame)) => {
                     self.bytes.clear();
                     self.bytes.extend_from_slice(frame.bytes);
@@ -101,8 +108,15 @@ impl FrameSource for PacedSource {
         self.inner.progress()
     }
 
+    /// A run that was stopped has not seen what comes after: that nothing was found there must not be read out of it.
     fn summaries(&self) -> Vec<InputSummary> {
-        self.inner.summaries()
+        let mut summaries = self.inner.summaries();
+        if !self.ended && self.stop.load(Ordering::Relaxed) {
+            for summary in &mut summaries {
+                summary.error.get_or_insert_with(|| STOPPED.to_owned());
+            }
+        }
+        summaries
     }
 }
 
@@ -114,4 +128,28 @@ fn clock() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "frames wait for their time")]
 fn pause() {
     std::thread::sleep(WAIT);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{OpenOptions, open_file};
+
+    #[test]
+    fn a_replay_that_was_stopped_has_not_read_its_captures_to_their_ends() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/relay-tests.pcap");
+        for frames in [0, 3, usize::MAX] {
+            let stop = Arc::new(AtomicBool::new(false));
+            let inner = open_file(&path, &OpenOptions::default()).unwrap();
+            let mut source = PacedSource::new(inner, Arc::new(Playback::at(0.0)), Arc::clone(&stop));
+            let mut read = 0;
+            while read < frames && source.next_frame().is_some() {
+                read += 1;
+            }
+            assert_eq!(source.summaries()[0].error, None, "it goes on");
+            stop.store(true, Ordering::Relaxed);
+            let stopped = source.summaries()[0].error.clone();
+            assert_eq!(stopped.is_some(), frames != usize::MAX, "{read} frames: {stopped:?}");
+        }
+    }
 }
