@@ -404,6 +404,7 @@ fn class(reply: &Reply) -> Class {
         Some(334) => Class::Challenge,
         Some(300..=399) => Class::GoOn,
         Some(200..=299) => Class::Done,
+        Some(500 | 502) => Class::Unknown,
         _ => Class::Refused,
     }
 }

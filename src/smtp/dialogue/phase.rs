@@ -67,7 +67,9 @@ pub(super) enum Class {
     GoOn,
     /// 334: go on with the exchange.
     Challenge,
-    /// 4xx, 5xx, and whatever else.
+    /// 500 and 502: the server does not know the command, or has not got it (RFC 5321 section 4.2.2).
+    Unknown,
+    /// 4xx, other 5xx, and whatever else.
     Refused,
 }
 
@@ -106,7 +108,7 @@ pub(super) enum Step {
 #[rustfmt::skip]
 #[expect(clippy::match_same_arms, reason = "a row a rule, in the order of the dialogue")]
 pub(super) const fn next(phase: Phase, side: Side, step: Step) -> (Phase, Option<Weird>) {
-    use Class::{Challenge, Done, GoOn, Refused};
+    use Class::{Challenge, Done, GoOn, Refused, Unknown};
     use Kind::{Auth, BadBdat, Bdat, Data as DataKind, Other, StartTls, Xexch50};
     use Phase::{AuthAsked, AuthLine, Blob, BlobAsked, Chunk, Command, Data, DataAsked, Start, Tls, TlsAsked, TlsGranted, Unsure};
     use Side::{Orig, Resp};
@@ -143,12 +145,14 @@ pub(super) const fn next(phase: Phase, side: Side, step: Step) -> (Phase, Option
         (DataAsked | Data, Resp, Answered(DataKind, GoOn)) => (Data, None), // RFC 5321 4.3.2: I 354
         (DataAsked, Resp, Answered(DataKind, _))     => (Command, None),    // RFC 5321 4.3.2: E, and 2xx of no meaning
         (Data, Resp, Answered(DataKind, _))          => (Unsure, None),     // data were assumed, and are commands
+        // Who does not know BDAT reads on for commands, whatever size was announced. All others skip a refused chunk (RFC 3030 2).
+        (Chunk, Resp, Answered(Bdat, Unknown))       => (Unsure, None),
         (BlobAsked | Blob, Resp, Answered(Xexch50, GoOn)) => (Blob, None),
         (BlobAsked, Resp, Answered(Xexch50, _))      => (Command, None),
         (AuthAsked, Resp, Answered(Auth, Challenge)) => (AuthLine, None),   // RFC 4954 4: 334
         (AuthAsked, Resp, Answered(Auth, _))         => (Command, None),    // RFC 4954 6: 235, 4yz, 5yz
         (Tls, Resp, Answered(StartTls, _))           => (Tls, None),        // the 220 came late
-        (TlsAsked, Resp, Answered(StartTls, Refused | GoOn | Challenge)) => (Command, None), // RFC 3207 4: 454, 501
+        (TlsAsked, Resp, Answered(StartTls, Refused | Unknown | GoOn | Challenge)) => (Command, None), // RFC 3207 4: 454, 501
         (_, Resp, Answered(StartTls, Done))          => (TlsGranted, None), // RFC 3207 4: 220
 
         // RFC 5321 4.2.5: a final reply after 354 means that the server saw the end of the data
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn no_reply_but_the_answer_to_starttls_or_a_plain_one_touches_tls() {
-        for class in [Class::Done, Class::GoOn, Class::Challenge, Class::Refused] {
+        for class in [Class::Done, Class::GoOn, Class::Challenge, Class::Unknown, Class::Refused] {
             for kind in [Kind::Data, Kind::Bdat, Kind::Xexch50, Kind::Auth, Kind::Other] {
                 assert_eq!(next(Phase::Tls, Side::Resp, Step::Answered(kind, class)), (Phase::Tls, None));
                 for phase in PHASES {

@@ -360,6 +360,25 @@ fn chunk_sizes_that_are_none() {
     }
 }
 
+/// A chunk of any size would hide the rest of the session, if a server that knows no BDAT had taken it.
+#[test]
+fn a_chunk_that_the_server_knows_nothing_of_hides_nothing() {
+    let rest = format!("C: DATA\nS: 354 go\nC: x\nC: .\nS: 250 ok\n{BYE}");
+    for (code, log, mails) in [
+        (500, &["BDAT 500", "DATA 354", ". 250", "QUIT 221"][..], &["a@b > c@d: accepted 3"][..]),
+        (502, &["BDAT 502", "DATA 354", ". 250", "QUIT 221"], &["a@b > c@d: accepted 3"]),
+    ] {
+        check_body(&format!("C: BDAT 9999999\nS: {code} what\n{rest}"), log, mails, &[]);
+    }
+    // One that knows it and wants none skips the chunk.
+    check_body(
+        &format!("C: BDAT 8 LAST\nS: 552 too large\nC| RSET\\r\\n!!\n{BYE}"),
+        &["BDAT 552", "QUIT 221"],
+        &["a@b > c@d: rejected 8"],
+        &[],
+    );
+}
+
 #[test]
 fn a_blob_of_xexch50() {
     let log = ["XEXCH50 354", "XEXCH50 200", "DATA 354", ". 250", "QUIT 221"];
