@@ -464,8 +464,19 @@ pub fn read_only_once(inputs: &[Input]) -> Option<String> {
 fn is_same_file(a: &Path, b: &Path) -> bool {
     match (fs::canonicalize(a), fs::canonicalize(b)) {
         (Ok(a), Ok(b)) => a == b && a.is_file(),
-        _ => a == b,
+        (Err(_), Err(_)) => match (to_be(a), to_be(b)) {
+            (Some(a), Some(b)) => a == b,
+            _ => a == b,
+        },
+        // One is there, and the other is not.
+        _ => false,
     }
+}
+
+/// Where a file will be that is not there yet, in one spelling.
+fn to_be(path: &Path) -> Option<PathBuf> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(fs::canonicalize(parent).ok()?.join(path.file_name()?))
 }
 
 fn style(color: ColorChoice, env: &Environment) -> Style {

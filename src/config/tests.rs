@@ -108,6 +108,8 @@ fn outputs_do_not_overwrite_each_other_or_a_capture() {
         complaint(&["--report", "out", "--sessions", "out", "x"]),
         "--report and --sessions cannot both go to out: give each its own file"
     );
+    let spelt = complaint(&["--report", "src/out-of-a-test", "--sessions", "./src/../src/out-of-a-test", "x"]);
+    assert!(spelt.contains("cannot both go to"), "neither is there yet: {spelt}");
     let dir = tempfile::tempdir().unwrap();
     let capture = dir.path().join("x.pcap");
     fs::write(&capture, "").unwrap();

@@ -38,7 +38,23 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// What a host of ours is.
     pub fn role(&self, host: HostKey) -> Role {
-        self.roles.role(host, self.site, self.now)
+        match self.roles.role(host, self.site, self.now) {
+            Role::Unknown | Role::Client if self.is_named_in_the_other_family(host) => Role::Server,
+            role => role,
+        }
+    }
+
+    /// Whether a host is a mail server by its other address: the operator named it by IPv4 and it calls by IPv6 too, or the
+    /// other way round. It has the card and the HELO of that server.
+    fn is_named_in_the_other_family(&self, host: HostKey) -> bool {
+        let row = |host: HostKey| self.ledger.get(self.hosts.find(host)?);
+        let mut others =
+            self.site.mail_servers.iter().map(|ip| HostKey::from(*ip)).filter(|ip| ip.is_v4() != host.is_v4());
+        others.any(|other| {
+            let (Some(other), Some(row)) = (row(other), row(host)) else { return false };
+            let same_card = row.macs().any(|mac| other.macs().any(|of_other| of_other == mac));
+            same_card && row.helo().is_some() && row.helo() == other.helo()
+        })
     }
 
     /// Whom a host of ours tried to reach, up to now.

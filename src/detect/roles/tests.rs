@@ -1,5 +1,6 @@
 use super::*;
 use crate::detect::testing::{Letter, Scene, host};
+use crate::net::Mac;
 
 #[test]
 fn a_greeting_names_the_server() {
@@ -153,4 +154,24 @@ fn a_worm_never_becomes_a_server_by_sending_under_tls() {
         scene.wait(Span::mins(1));
     }
     assert_eq!(role(&scene, SERVER), Role::Client);
+}
+
+/// It is named by one address, and calls by the other one as well.
+#[test]
+fn a_named_server_is_one_by_its_address_of_the_other_family_too() {
+    const SIX: &str = "fd00::10";
+    let (card, other_card) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]));
+    for (by, helo, expected) in [
+        (card, "mail.adatum.example", Role::Server),
+        (card, "pc23", Role::Unknown),
+        (other_card, "mail.adatum.example", Role::Unknown),
+    ] {
+        let site = Site { mail_servers: vec![SERVER.parse().unwrap()], ..Site::default() };
+        let mut scene = Scene::new(site);
+        scene.knock_by(Some(card), SERVER, "192.0.2.25");
+        sends(&mut scene, SERVER, "mail.adatum.example", 1, "250 ok");
+        scene.knock_by(Some(by), SIX, "2001:db8::25");
+        sends(&mut scene, SIX, helo, 2, "250 ok");
+        assert_eq!(role(&scene, SIX), expected, "{by} {helo}");
+    }
 }
