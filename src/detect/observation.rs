@@ -103,9 +103,15 @@ impl Observation<'_> {
         self.takes_mail || self.role == Role::Server
     }
 
-    /// From when to when what was seen lasted: its connection's begin, and now.
-    pub(super) const fn span(&self) -> (Ts, Ts) {
-        (self.id.ts, self.at.ts)
+    /// From when to when what was seen lasted: from its connection's begin to its last frame, or to now while it goes on. A
+    /// connection that nobody closed is told of long after its last frame.
+    pub(super) fn span(&self) -> (Ts, Ts) {
+        let until = match self.what {
+            What::Closed(session) => self.id.ts + session.conn.duration,
+            What::Unanswered(attempt) => attempt.last.ts,
+            _ => self.at.ts,
+        };
+        (self.id.ts, until)
     }
 }
 
