@@ -206,10 +206,10 @@ pub fn show(
 
 /// Shows events to the judge, and remembers each day of the run when it is over.
 pub fn judge_all(mut events: &[SessionEvent], judge: &mut Judge, past: &mut Past, sink: &mut dyn FnMut(&SessionEvent)) {
-    while let Some(at) = events.iter().position(|event| past.is_over(event.at.ts)) {
-        let (before, after) = events.split_at(at);
+    while let Some((place, event)) = events.iter().enumerate().find(|(_, event)| past.is_over(event.at.ts)) {
+        let (before, after) = events.split_at(place);
         judge.handle_all(before, sink);
-        past.note(judge, after.first().map_or(judge.now().ts, |event| event.at.ts));
+        past.note(judge, event.at.ts);
         events = after;
     }
     judge.handle_all(events, sink);

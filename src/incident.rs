@@ -108,9 +108,13 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// When sessions were that speak loudest for it: see [`HostRow::at`].
+    /// When sessions were that speak loudest for it, or else when it began and ended: whoever had the address then did it
+    /// ([`HostRow::at`]).
     pub fn moments(&self) -> Vec<Ts> {
-        moments(&self.evidence, self.first, self.last)
+        let lines = self.evidence.iter().filter(|line| !line.sessions.is_empty());
+        // The first of equals: verdicts weigh nothing.
+        let loudest = lines.reduce(|loudest, line| if line.db > loudest.db { line } else { loudest });
+        loudest.map_or_else(|| vec![self.first, self.last], |line| line.sessions.iter().map(|id| id.ts).collect())
     }
 
     /// Hosts of ours that are accused with it, beside its own host; the busiest first.
@@ -366,7 +370,6 @@ fn assemble(class: Class, row: &HostRow, mut findings: Vec<Finding>) -> Option<I
         }
     }
     let (first, last) = span(&findings)?;
-    let row = &*row.at(&moments(&evidence, first, last));
     let mut peers: Vec<Peer> = findings.iter().flat_map(|finding| finding.peers.iter().cloned()).collect();
     peers.sort_by(|a, b| (a.role, a.ip).cmp(&(b.role, b.ip)));
     peers.dedup_by_key(|peer| (peer.role, peer.ip));
@@ -412,14 +415,6 @@ fn span(findings: &[Finding]) -> Option<(Ts, Ts)> {
         speaks.map(|finding| (finding.first, finding.last)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     };
     [DATES_DB, f64::MIN_POSITIVE, f64::MIN].into_iter().find_map(over)
-}
-
-/// When sessions were that speak loudest for an incident, or else when it began and ended: whoever had the address then did it.
-fn moments(evidence: &[EvidenceLine], first: Ts, last: Ts) -> Vec<Ts> {
-    let lines = evidence.iter().filter(|line| !line.sessions.is_empty());
-    // The first of equals: verdicts weigh nothing.
-    let loudest = lines.reduce(|loudest, line| if line.db > loudest.db { line } else { loudest });
-    loudest.map_or_else(|| vec![first, last], |line| line.sessions.iter().map(|id| id.ts).collect())
 }
 
 /// A hundredth of a decibel is more than any of these numbers is worth; sums of rounded lines are exact in print.

@@ -313,11 +313,11 @@ impl HostRow {
         let uses = |first: Ts, last: Ts| moments.iter().filter(|moment| (first..=last).contains(moment)).count();
         let of = |card: &Used<Mac>| uses(card.first, card.last);
         let most = self.cards.iter().map(of).max().unwrap_or(0);
-        // Some of an offender's mails are an innocent predecessor's: one in four is no doubt.
-        let then = |card: &Used<Mac>| most > 0 && of(card) * 4 > most;
         if self.cards.len() < 2 || most == 0 {
             return Cow::Borrowed(self);
         }
+        // Some of what speaks against an offender may be an innocent predecessor's: up to one in four is no doubt.
+        let then = |card: &Used<Mac>| of(card) * 4 > most;
         let mut row = self.clone();
         row.cards.retain(|card| then(card));
         row.cards.sort_by_key(|card| std::cmp::Reverse(of(card)));
@@ -365,42 +365,48 @@ impl HostRow {
 /// Several addresses are not yet several machines: a lease changes, and a machine has an IPv6 address beside the other one, often
 /// many (RFC 8981). A router's are IPv4 addresses in use at the same time whose hosts call themselves by different names or by
 /// none, or several IPv6 networks of 64 bits at the same time.
-pub fn carried<'a>(rows: impl Iterator<Item = &'a HostRow>) -> HashMap<Mac, u32> {
-    /// One use of a card: of which family, from when to when, and whose.
-    type Use<'a> = (bool, Ts, Ts, Cow<'a, [u8]>);
-    let mut uses: HashMap<Mac, Vec<Use<'a>>> = HashMap::new();
+pub fn carried<'a>(rows: impl Iterator<Item = &'a HostRow> + Clone) -> HashMap<Mac, u32> {
+    let mut carried: HashMap<Mac, u32> = HashMap::new();
+    for mac in rows.clone().flat_map(HostRow::macs) {
+        *carried.entry(mac).or_default() += 1;
+    }
+    // Only of what several addresses share is there something to tell apart.
+    let mut shared: HashMap<Mac, Vec<(&HostRow, &Used<Mac>)>> = HashMap::new();
     for row in rows {
-        let octets = row.host.octets();
-        let who = match row.helo() {
-            _ if !row.host.is_v4() => Cow::Owned(octets[..8].to_vec()),
-            Some(helo) => Cow::Borrowed(helo.as_bytes()),
-            None => Cow::Owned(octets.to_vec()),
-        };
-        for card in &row.cards {
-            uses.entry(card.what).or_default().push((row.host.is_v4(), card.first, card.last, who.clone()));
+        for card in row.cards.iter().filter(|card| carried.get(&card.what).is_some_and(|addresses| *addresses > 1)) {
+            shared.entry(card.what).or_default().push((row, card));
         }
     }
-    let machines = |uses: &[Use<'_>], v4: bool| {
-        // Begins before ends, so that what only touches counts as one time.
-        let uses = uses.iter().filter(|(family, ..)| *family == v4);
-        let mut moments: Vec<(Ts, bool, &[u8])> =
-            uses.flat_map(|(_, first, last, who)| [(*first, false, &**who), (*last, true, &**who)]).collect();
-        moments.sort_unstable();
-        let (mut now, mut most) = (HashMap::<&[u8], u32>::new(), 0);
-        for (_, ends, who) in moments {
-            if !ends {
-                *now.entry(who).or_default() += 1;
-            } else if let Some(left) = now.get_mut(who).filter(|left| **left > 1) {
-                *left -= 1;
-            } else {
-                now.remove(who);
-            }
-            most = most.max(now.len());
+    for (mac, uses) in shared {
+        if ![true, false].into_iter().any(|v4| several_at_once(uses.iter().filter(|(row, _)| row.host.is_v4() == v4))) {
+            carried.insert(mac, 1);
         }
-        most
+    }
+    carried
+}
+
+/// Whether different machines used a card at the same time, as far as one can tell.
+fn several_at_once<'a>(uses: impl Iterator<Item = &'a (&'a HostRow, &'a Used<Mac>)>) -> bool {
+    let who = |row: &HostRow| match row.helo() {
+        _ if !row.host.is_v4() => row.host.octets()[..8].to_vec(),
+        Some(helo) => helo.as_bytes().to_vec(),
+        None => row.host.octets().to_vec(),
     };
-    let several = |uses: &[Use<'_>]| machines(uses, true) > 1 || machines(uses, false) > 1;
-    uses.into_iter().map(|(mac, uses)| (mac, if several(&uses) { uses.len() as u32 } else { 1 })).collect()
+    // Begins before ends, so that what only touches counts as one time.
+    let mut moments: Vec<(Ts, bool, Vec<u8>)> =
+        uses.flat_map(|(row, card)| [(card.first, false, who(row)), (card.last, true, who(row))]).collect();
+    moments.sort_unstable();
+    let mut now: HashMap<Vec<u8>, u32> = HashMap::new();
+    moments.into_iter().any(|(_, ends, who)| {
+        if !ends {
+            *now.entry(who).or_default() += 1;
+        } else if let Some(left) = now.get_mut(&who).filter(|left| **left > 1) {
+            *left -= 1;
+        } else {
+            now.remove(&who);
+        }
+        now.len() > 1
+    })
 }
 
 /// Notes one more use of something that is known; says whether it is.
